@@ -1,0 +1,59 @@
+# make run    the whole walkthrough in the sandbox, headlessly
+# make test   every check and test
+# make lab    JupyterLab on the notebooks
+# make check  linters and types only; make lint mends what can be mended
+#
+# Each makes .venv first, from the lock files, with nothing but Python 3.11 or newer and pip.
+
+PYTHON ?= python3
+VENV := .venv
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+else
+BIN := $(VENV)/bin
+endif
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# The notebooks' kernel is ours alone: a Jupyter configuration of the user's does not change a run.
+export PYTHONUTF8 := 1
+
+.PHONY: run test lab check lint lock clean
+
+run: $(VENV)/run.stamp
+	$(BIN)/runbook run
+
+lab: $(VENV)/dev.stamp
+	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+
+test: $(VENV)/dev.stamp check
+	$(BIN)/python -m pytest tests -n 2 --dist loadfile
+	$(BIN)/python tests/nbval_run.py
+
+check: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(VENV)/run.stamp: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11, 3.12 or 3.13 is needed (set PYTHON=...): this is " + sys.version.split()[0] if not (3, 11) <= sys.version_info < (3, 14) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp requirements-dev.lock
+	$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# Needs uv; writes no index or download address into the locks.
+lock:
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--quiet --extra run --extra sandbox requirements-build.in pyproject.toml -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--quiet --all-extras requirements-build.in pyproject.toml -c requirements.lock -o requirements-dev.lock
+
+clean:
+	rm -rf $(VENV) runs

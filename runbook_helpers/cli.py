@@ -1,0 +1,183 @@
+"""The command ``runbook``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .errors import ParameterError, RunbookError
+
+if TYPE_CHECKING:
+    from .sandbox.process import Running
+
+FAILED = 1  # a notebook failed, or the sandbox could not be started
+BAD_PARAMETERS = 2
+INTERRUPTED = 130
+
+
+class _Group(click.Group):
+    """Tells our own errors in a sentence, and shows a traceback only where it is asked for."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except RunbookError as error:
+            if context.find_root().params.get("traceback"):
+                raise
+            click.echo(f"Error: {error}", err=True)
+            context.exit(BAD_PARAMETERS if isinstance(error, ParameterError) else FAILED)
+
+
+@click.group(cls=_Group)
+@click.option("--traceback", is_flag=True, help="Show the Python traceback of an error.")
+def main(traceback: bool) -> None:
+    """Use an Azure managed identity to authenticate to an Azure container registry: the runbook."""
+
+
+@main.command()
+@click.option(
+    "-f", "file", type=click.Path(path_type=Path), default=None, help="Parameter file.  [default: parameters/sandbox.yaml]"
+)
+@click.option("-p", "overrides", type=(str, str), multiple=True, metavar="NAME VALUE", help="Set one parameter.")
+@click.option("--only", default="", metavar="NUMBERS", help="Run these notebooks only, for instance 01,04.")
+@click.option("--clean-up", is_flag=True, help="Run notebook 06 too, which deletes what was made.")
+@click.option("--output", type=click.Path(path_type=Path), default=None, help="Folder.  [default: runs/<UTC time>]")
+def run(
+    file: Path | None, overrides: tuple[tuple[str, str], ...], only: str, clean_up: bool, output: Path | None
+) -> None:
+    """Run the notebooks headlessly and report."""
+    from . import runner
+
+    chosen = file or runner.PROJECT / "parameters" / "sandbox.yaml"
+    parameters = runner.collect_parameters(chosen, overrides)
+    notebooks = runner.select_notebooks([number.strip() for number in only.split(",") if number.strip()], clean_up)
+    folder = (output or runner.new_output_folder()).absolute()
+    try:
+        report = runner.run(notebooks, parameters, folder, lambda line: click.echo(line))
+    except KeyboardInterrupt:
+        click.echo(f"Interrupted; {folder} has what was done. Run it again to go on.", err=True)
+        sys.exit(INTERRUPTED)
+    click.echo(f"\n{report.table()}\nResult: {report.output / 'result.json'}")
+    if not report.ok:
+        click.echo("Not finished: mend the cause and run it again; what is there already is kept.", err=True)
+        sys.exit(FAILED)
+    if runner.CLEAN_UP not in {path.name[:2] for path in notebooks}:
+        repeat = shlex.join(
+            ["runbook", "run"]
+            + (["-f", str(file)] if file else [])
+            + [word for name, value in overrides for word in ("-p", name, value)]
+        )
+        click.echo(
+            f"What was made stays. To delete it: `{repeat} --only 06`, or notebook 06; "
+            "`--clean-up` deletes it at the end of a run."
+        )
+
+
+@main.command()
+def refresh() -> None:
+    """Execute all notebooks in a fresh sandbox and keep their outputs."""
+    from . import runner
+
+    for path in runner.refresh():
+        click.echo(path.name)
+
+
+@main.group(cls=_Group)
+def sandbox() -> None:
+    """The embedded Azure."""
+
+
+def _with_folder(command: Callable[..., None]) -> Callable[..., None]:
+    option = click.option(
+        "--folder", type=click.Path(path_type=Path), default=None, help="Its folder.  [default: RUNBOOK_SANDBOX]"
+    )
+    return option(command)
+
+
+def _folder(folder: Path | None) -> Path:
+    from .sandbox import process
+
+    return folder.absolute() if folder else process.default_folder()
+
+
+@sandbox.command()
+@click.option("--port", default=0, help="Port on loopback.  [default: a free one]")
+@_with_folder
+def start(folder: Path | None, port: int) -> None:
+    """Start it, or find the one that runs."""
+    from .sandbox import process
+
+    _tell(process.start(_folder(folder), port))
+
+
+@sandbox.command()
+@_with_folder
+def stop(folder: Path | None) -> None:
+    """End it; what was made in it stays."""
+    from .sandbox import process
+
+    click.echo("stopped" if process.stop(_folder(folder)) else f"no sandbox runs in {_folder(folder)}")
+
+
+@sandbox.command()
+@_with_folder
+def status(folder: Path | None) -> None:
+    """Print folder, address and pid; exit status 1 where none runs."""
+    from .sandbox import process
+
+    running = process.find(_folder(folder))
+    if running is None:
+        click.echo(f"no sandbox runs in {_folder(folder)}")
+        sys.exit(FAILED)
+    _tell(running)
+
+
+@sandbox.command()
+@_with_folder
+def reset(folder: Path | None) -> None:
+    """End it and forget everything that was made in it."""
+    from .sandbox import process
+
+    process.reset(_folder(folder))
+    click.echo(f"nothing is left of the sandbox in {_folder(folder)}")
+
+
+@sandbox.command()
+@click.option("--vm", default=None, metavar="NAME", help="Stand in for this VM: its identities, its metadata service.")
+@click.option("--cloud", default="AzureChinaCloud", help="As in `az cloud set -n`.", show_default=True)
+@_with_folder
+def env(folder: Path | None, vm: str | None, cloud: str) -> None:
+    """Print what turns a terminal into the sandbox: eval "$(runbook sandbox env)"."""
+    from .clouds import CLOUDS
+    from .sandbox import process
+
+    if cloud not in CLOUDS:
+        raise ParameterError([f"cloud must be one of {', '.join(CLOUDS)}; it is {cloud!r}."])
+    running = process.start(_folder(folder))
+    proxy = process.vm_proxy(running, cloud, vm) if vm else running.proxy
+    values = {
+        "HTTPS_PROXY": proxy,
+        "HTTP_PROXY": proxy,
+        "https_proxy": proxy,
+        "http_proxy": proxy,
+        "NO_PROXY": "",
+        "no_proxy": "",
+        "REQUESTS_CA_BUNDLE": str(running.authority_file),
+        "SSL_CERT_FILE": str(running.authority_file),
+        "CURL_CA_BUNDLE": str(running.authority_file),
+    }
+    if not vm:  # a VM has no secret: that is what the runbook is about
+        operator = running.operator(cloud)
+        values |= {f"AZURE_{name.upper()}": value for name, value in operator.items()}
+        values["AZURE_AUTHORITY_HOST"] = CLOUDS[cloud].authority
+    for name, value in values.items():
+        click.echo(f"export {name}={shlex.quote(value)}")
+
+
+def _tell(running: Running) -> None:
+    click.echo(f"folder {running.folder}\naddress {running.proxy}\npid {running.pid}")

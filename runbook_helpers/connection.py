@@ -1,0 +1,204 @@
+"""The connection to a cloud: who we are, where its services are, and how requests get there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import platformdirs
+
+from .clouds import CLOUDS, REGISTRY_AUDIENCE, Cloud
+from .errors import OperationTimeout
+
+if TYPE_CHECKING:  # the SDKs cost 0.1 to 1 s each to import: a notebook pays for those it uses
+    from azure.containerregistry import ContainerRegistryClient
+    from azure.core.credentials import TokenCredential
+    from azure.core.polling import LROPoller
+    from azure.mgmt.authorization import AuthorizationManagementClient
+    from azure.mgmt.compute import ComputeManagementClient
+    from azure.mgmt.containerregistry import ContainerRegistryManagementClient
+    from azure.mgmt.msi import ManagedServiceIdentityClient
+    from azure.mgmt.network import NetworkManagementClient
+    from azure.mgmt.resource.resources import ResourceManagementClient
+
+T = TypeVar("T")
+POLLING_INTERVAL = 5  # seconds between two looks at an operation, where Azure does not say
+OPERATION_SECONDS = 1800.0  # after which an operation is given up
+
+
+class _Client(Protocol):
+    def __init__(self, credential: Any, subscription_id: str, **options: Any) -> None: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Azure:
+    """A cloud, a subscription and a resource group in it, and how they are reached. Made by `connect`."""
+
+    cloud: Cloud
+    credential: TokenCredential
+    subscription_id: str
+    resource_group: str
+    location: str
+    folder: Path
+    """Where our SSH key pair and the VMs' host keys are kept."""
+    proxy: str | None = None
+    authority_file: Path | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"Azure(cloud={self.cloud.name!r}, subscription_id={self.subscription_id!r}, "
+            f"resource_group={self.resource_group!r}, location={self.location!r})"
+        )
+
+    @property
+    def transport(self) -> dict[str, Any]:
+        """Keywords that every SDK client and credential takes: the proxy, and the CA to trust."""
+        return transport(self.proxy, self.authority_file)
+
+    def _client(self, kind: type[_Client], **options: Any) -> Any:
+        # Both are needed: some clients know the clouds by themselves, the authorization client knows only the public one.
+        return kind(
+            self.credential,
+            self.subscription_id,
+            base_url=self.cloud.resource_manager_url,
+            credential_scopes=[self.cloud.resource_manager_scope],
+            polling_interval=POLLING_INTERVAL,
+            **options,
+            **self.transport,
+        )
+
+    @cached_property
+    def compute(self) -> ComputeManagementClient:
+        from azure.mgmt.compute import ComputeManagementClient as Client
+
+        return self._client(Client)  # type: ignore[no-any-return]
+
+    @cached_property
+    def network(self) -> NetworkManagementClient:
+        from azure.mgmt.network import NetworkManagementClient as Client
+
+        return self._client(Client)  # type: ignore[no-any-return]
+
+    @cached_property
+    def identities(self) -> ManagedServiceIdentityClient:
+        from azure.mgmt.msi import ManagedServiceIdentityClient as Client
+
+        return self._client(Client)  # type: ignore[no-any-return]
+
+    @cached_property
+    def authorization(self) -> AuthorizationManagementClient:
+        from azure.mgmt.authorization import AuthorizationManagementClient as Client
+
+        return self._client(Client)  # type: ignore[no-any-return]
+
+    @cached_property
+    def registries(self) -> ContainerRegistryManagementClient:
+        from azure.mgmt.containerregistry import ContainerRegistryManagementClient as Client
+
+        return self._client(Client)  # type: ignore[no-any-return]
+
+    @cached_property
+    def resources(self) -> ResourceManagementClient:
+        from azure.mgmt.resource.resources import ResourceManagementClient as Client
+
+        return self._client(Client)  # type: ignore[no-any-return]
+
+    def registry_content(self, login_server: str) -> ContainerRegistryClient:
+        """A client for what is in a registry: repositories, tags, manifests."""
+        from azure.containerregistry import ContainerRegistryClient
+
+        return ContainerRegistryClient(
+            f"https://{login_server}", self.credential, audience=REGISTRY_AUDIENCE, **self.transport
+        )
+
+
+def transport(proxy: str | None, authority_file: Path | None) -> dict[str, Any]:
+    """The proxy and the CA as the Azure SDKs' keywords; what is not given is left to the environment."""
+    options: dict[str, Any] = {}
+    if proxy:
+        options["proxies"] = {"http": proxy, "https": proxy}
+    if authority_file:
+        options["connection_verify"] = str(authority_file)
+    return options
+
+
+def connect(
+    cloud: str,
+    *,
+    subscription_id: str,
+    resource_group: str,
+    location: str,
+    sandbox: bool = False,
+    proxy: str | None = None,
+    authority_file: str | None = None,
+) -> Azure:
+    """Connect to a cloud; nothing is asked of it yet.
+
+    The documented commands: ``az cloud set -n <cloud>`` and ``az login``.
+
+    Args:
+        cloud: as in ``az cloud set -n``: AzureChinaCloud, AzureCloud or AzureUSGovernment.
+        subscription_id: the subscription's GUID.
+        resource_group: the group that everything is made in.
+        location: the region, for instance chinanorth3.
+        sandbox: play the cloud on this machine; the sandbox is started where it is not running.
+        proxy: URL of an HTTP proxy, for https and for SSH; without it the environment's HTTPS_PROXY counts for https.
+        authority_file: PEM file of a CA to trust in place of the usual ones.
+
+    Outside the sandbox the credential is azure-identity's DefaultAzureCredential: environment variables, a managed
+    identity, ``az login``, and so on.
+
+    Raises:
+        SandboxError: the sandbox cannot be started.
+    """
+    found = CLOUDS[cloud]
+    common = {"subscription_id": subscription_id, "resource_group": resource_group, "location": location}
+    if sandbox:
+        return _connect_sandbox(found, common)
+    from azure.identity import DefaultAzureCredential
+
+    options = transport(proxy, Path(authority_file) if authority_file else None)
+    credential = DefaultAzureCredential(authority=found.authority, **options)
+    folder = platformdirs.user_state_path("azure-acr-runbook") / "ssh"
+    trusted = Path(authority_file) if authority_file else None
+    return Azure(found, credential, folder=folder, proxy=proxy, authority_file=trusted, **common)
+
+
+def _connect_sandbox(cloud: Cloud, common: dict[str, str]) -> Azure:
+    from azure.identity import ClientSecretCredential
+
+    from .sandbox import process
+
+    running = process.start(process.default_folder())
+    operator = running.operator(cloud.name)
+    credential = ClientSecretCredential(
+        operator["tenant_id"],
+        operator["client_id"],
+        operator["client_secret"],
+        authority=cloud.authority,
+        disable_instance_discovery=True,
+        **transport(running.proxy, running.authority_file),
+    )
+    return Azure(
+        cloud,
+        credential,
+        folder=running.folder / "ssh",
+        proxy=running.proxy,
+        authority_file=running.authority_file,
+        **common,
+    )
+
+
+def wait(poller: LROPoller[T], what: str, seconds: float = OPERATION_SECONDS) -> T:
+    """The result of a long-running operation.
+
+    Raises:
+        OperationTimeout: it did not end in time. (The SDK's own result(timeout) returns quietly then.)
+    """
+    result: T = poller.result(timeout=seconds)
+    if not poller.done():
+        message = f"{what} was not ready after {seconds:.0f} s: look at it in the portal, and run this step again."
+        raise OperationTimeout(message)
+    return result

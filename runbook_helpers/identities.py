@@ -1,0 +1,73 @@
+"""Managed identities: those that stand by themselves (user-assigned), and giving a VM one of either kind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .connection import Azure, wait
+from .resource_groups import create_resource_group
+from .virtual_machines import show_vm
+
+if TYPE_CHECKING:
+    from azure.mgmt.compute.models import VirtualMachine
+    from azure.mgmt.msi.models import Identity
+
+
+def show_identity(azure: Azure, identity_name: str) -> Identity:
+    """A user-assigned identity: id, principal_id, client_id.
+
+    The documented command: ``az identity show --resource-group myResourceGroup --name myACRId``
+
+    Raises:
+        azure.core.exceptions.ResourceNotFoundError: there is none of this name in the resource group.
+    """
+    return azure.identities.user_assigned_identities.get(azure.resource_group, identity_name)
+
+
+def create_identity(azure: Azure, identity_name: str) -> Identity:
+    """The user-assigned identity; made where it is missing.
+
+    The documented command: ``az identity create --resource-group myResourceGroup --name myACRId``
+    """
+    from azure.core.exceptions import ResourceNotFoundError
+    from azure.mgmt.msi.models import Identity
+
+    create_resource_group(azure)
+    try:
+        return show_identity(azure, identity_name)
+    except ResourceNotFoundError:
+        identity = Identity(location=azure.location)
+        return azure.identities.user_assigned_identities.create_or_update(
+            azure.resource_group, identity_name, identity
+        )
+
+
+def assign_identity(azure: Azure, vm_name: str, identity_id: str | None = None) -> VirtualMachine:
+    """The VM with the identity; those it has already are kept.
+
+    The documented commands: ``az vm identity assign --resource-group myResourceGroup --name myDockerVM
+    --identities $userID`` and, without ``--identities``, the same for the system-assigned identity.
+
+    Args:
+        identity_id: resource id of a user-assigned identity; None is the VM's own system-assigned identity.
+    """
+    from azure.mgmt.compute.models import UserAssignedIdentitiesValue, VirtualMachineIdentity, VirtualMachineUpdate
+
+    vm = show_vm(azure, vm_name)
+    current = (vm.identity.type if vm.identity else None) or ""  # the SDK's enum, or the string that Azure answered
+    kinds = {kind.strip() for kind in str(getattr(current, "value", current)).split(",")} - {"", "None"}
+    attached = list((vm.identity.user_assigned_identities or {}) if vm.identity else {})
+    kind = "SystemAssigned" if identity_id is None else "UserAssigned"
+    known = {other.lower() for other in attached}
+    if kind in kinds and (identity_id is None or identity_id.lower() in known):
+        return vm
+    if identity_id is not None:
+        attached.append(identity_id)
+    # A type that is left out is taken away, so the ones that are there are named again.
+    wanted = VirtualMachineIdentity(
+        type=", ".join(sorted({*kinds, kind})),
+        user_assigned_identities={each: UserAssignedIdentitiesValue() for each in attached} or None,
+    )
+    machines = azure.compute.virtual_machines
+    poller = machines.begin_update(azure.resource_group, vm_name, VirtualMachineUpdate(identity=wanted))
+    return wait(poller, f"The identity of the VM {vm_name}")

@@ -1,0 +1,70 @@
+"""SSH keys of our own: the pair we sign in to VMs with, and the host keys that VMs prove themselves with.
+
+They are kept in a folder of the runbook, never in the user's ~/.ssh.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from filelock import FileLock
+
+KEY_BITS = 3072
+
+
+def login_key(folder: Path) -> tuple[Path, str]:
+    """Path of our private key, and the public one as in authorized_keys; made where they are missing."""
+    path = folder / "id_rsa"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with FileLock(folder / "lock"):
+        if not path.exists():
+            # RSA, since Azure takes that in every cloud.
+            _write_private(path, rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS))
+    key = serialization.load_ssh_private_key(path.read_bytes(), password=None)
+    return path, _public_text(key)  # type: ignore[arg-type]
+
+
+def new_host_key() -> tuple[str, str]:
+    """A host key for a VM that is about to be made: private (OpenSSH PEM) and public."""
+    key = ed25519.Ed25519PrivateKey.generate()
+    return _private_text(key).decode(), _public_text(key)
+
+
+def pin_host_key(folder: Path, vm_id: str, public_key: str) -> None:
+    """Remember which host key a VM has; the VM is known by its resource id, since addresses go from one to another."""
+    (folder / "known_hosts").mkdir(parents=True, exist_ok=True, mode=0o700)
+    _known_host(folder, vm_id).write_text(f"{public_key} {vm_id}\n", encoding="utf-8")
+
+
+def pinned_host_key(folder: Path, vm_id: str) -> tuple[str, str] | None:
+    """Type and base64 of the host key a VM must have; None where we know none."""
+    try:
+        kind, key, _ = _known_host(folder, vm_id).read_text(encoding="utf-8").split(" ", 2)
+    except FileNotFoundError:
+        return None
+    return kind, key
+
+
+def _known_host(folder: Path, vm_id: str) -> Path:
+    return folder / "known_hosts" / hashlib.sha256(vm_id.lower().encode()).hexdigest()[:32]
+
+
+def _private_text(key: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+    )
+
+
+def _public_text(key: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey) -> str:
+    encoding, form = serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+    return key.public_key().public_bytes(encoding, form).decode()
+
+
+def _write_private(path: Path, key: rsa.RSAPrivateKey) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(_private_text(key))

@@ -1,0 +1,149 @@
+"""The rules for every parameter of the notebooks. All that is wrong is told at once, before anything is called."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .clouds import CLOUDS
+from .errors import ParameterError
+
+_REPOSITORY = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*"
+_TAG = r"\w[\w.-]{0,127}"
+_HOST = r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a parameter must be."""
+
+    kind: type
+    accepts: Callable[[Any], bool]
+    words: str
+    """The rule in words, to follow "must"."""
+
+
+def _pattern(pattern: str, words: str) -> Rule:
+    compiled = re.compile(pattern, re.ASCII)
+    return Rule(str, lambda value: compiled.fullmatch(value) is not None, words)
+
+
+def _is_ssh_source(value: str) -> bool:
+    try:
+        network = ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        return False
+    return network.version == 4 and network.prefixlen > 0
+
+
+def _is_image(value: str) -> bool:
+    return re.fullmatch(f"{_REPOSITORY}:{_TAG}", value, re.ASCII) is not None and len(value.partition(":")[0]) <= 255
+
+
+RULES: dict[str, Rule] = {
+    "cloud": Rule(str, CLOUDS.__contains__, f"be one of {', '.join(CLOUDS)}"),
+    "sandbox": Rule(bool, lambda value: True, "be true or false"),
+    "subscription_id": _pattern(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", "be a GUID, as `az account show` prints it"),
+    "resource_group": _pattern(
+        r"[\w.()-]{0,89}[\w()-]", "have 1 to 90 letters, digits, '_', '-', '.', '(' or ')' and not end with '.'"
+    ),
+    "location": _pattern(r"[a-z0-9]{2,40}", "be a region's name without blanks, for instance chinanorth3"),
+    "registry_name": _pattern(r"[A-Za-z0-9]{5,50}", "have 5 to 50 letters and digits and nothing else"),
+    "image": Rule(str, _is_image, "be repository:tag in lower case, for instance aci-helloworld:v1"),
+    "source_image": _pattern(
+        f"{_HOST}/{_REPOSITORY}:{_TAG}", "be registry/repository:tag, for instance mcr.microsoft.com/hello-world:latest"
+    ),
+    "vm_name": _pattern(
+        r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?",
+        "have 1 to 64 letters, digits, '-', '_' or '.', and begin and end with a letter or digit",
+    ),
+    "vm_size": _pattern(r"[A-Z][A-Za-z0-9_-]{2,63}", "be a VM size, for instance Standard_D2s_v5"),
+    "ssh_source": Rule(
+        str, _is_ssh_source, "be an IPv4 address or CIDR range, and not the whole internet: this machine's public address"
+    ),
+    "identity_name": _pattern(
+        r"[A-Za-z0-9][A-Za-z0-9_-]{2,127}",
+        "have 3 to 128 letters, digits, '-' or '_' and begin with a letter or digit",
+    ),
+}
+
+
+def problems(values: Mapping[str, object]) -> list[str]:
+    """What is wrong with these parameters: one sentence each, with the name and the rule."""
+    found = []
+    for name, value in values.items():
+        rule = RULES.get(name)
+        if rule is None:
+            near = difflib.get_close_matches(name, RULES, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"the parameters are {', '.join(RULES)}."
+            found.append(f"{name} is not a parameter: {hint}")
+        elif not isinstance(value, rule.kind) or not rule.accepts(value):
+            found.append(f"{name} must {rule.words}; it is {value!r:.120}.")
+    return found
+
+
+def check_parameters(namespace: Mapping[str, object]) -> None:
+    """Check a notebook's parameters; to be called with ``globals()`` before anything else.
+
+    Names are checked as well as values: papermill puts a mistyped name into the notebook and says nothing.
+
+    Raises:
+        ParameterError: every problem, one sentence each.
+    """
+    values = {name: namespace[name] for name in RULES if name in namespace}
+    values |= {name: namespace[name] for name in _injected_names(namespace) if name in namespace}
+    found = problems(values)
+    if found:
+        raise ParameterError(found)
+
+
+def _injected_names(namespace: Mapping[str, object]) -> list[str]:
+    """The names that papermill's injected cell assigns: of the cells run so far, the last that it marked as its own."""
+    for source in reversed(list(_cells(namespace))):
+        if source.startswith("# Parameters\n"):
+            return [
+                target.id
+                for statement in ast.parse(source).body
+                if isinstance(statement, ast.Assign)
+                for target in statement.targets
+                if isinstance(target, ast.Name)
+            ]
+    return []
+
+
+def _cells(namespace: Mapping[str, object]) -> list[str]:
+    """The source of the cells that IPython has run in this kernel."""
+    cells = namespace.get("In", [])
+    return [cell for cell in cells if isinstance(cell, str)] if isinstance(cells, list) else []
+
+
+def read_parameters(path: Path) -> dict[str, Any]:
+    """The parameters in a YAML file.
+
+    Raises:
+        ParameterError: the file cannot be read, or is not a flat list of names and values.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ParameterError([f"There is no parameter file {path}: those of this project are in parameters/."]) from error
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ParameterError([f"The parameter file {path} cannot be read: {reason}"]) from error
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        raise ParameterError([f"The parameter file {path} must hold lines of the form `name: value` and nothing else."])
+    return content
+
+
+def split_image(image: str) -> tuple[str, str]:
+    """Repository and tag of an image in a registry."""
+    repository, _, tag = image.partition(":")
+    return repository, tag or "latest"

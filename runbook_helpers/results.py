@@ -1,0 +1,31 @@
+"""What a notebook ends with: its result, for people to read and for programs to pick up."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+MIME_TYPE = "application/vnd.azure-acr-runbook.result+json"
+SCHEMA = 1
+
+
+def show_result(**values: Any) -> None:
+    """Display the result of a notebook: as JSON for `runbook run` and others, and as text.
+
+    Args:
+        values: what the notebook did. `pulls` is a list of {"identity", "image", "digest"}.
+    """
+    from IPython.display import display
+
+    bundle = {MIME_TYPE: {"schema": SCHEMA, **values}, "text/plain": json.dumps(values, indent=1)}
+    display(bundle, raw=True)  # type: ignore[no-untyped-call]
+
+
+def read_result(notebook: Any) -> dict[str, Any] | None:
+    """The result in an executed notebook; None where it did not get there."""
+    for cell in reversed(notebook.cells):
+        for output in cell.get("outputs", []):
+            if MIME_TYPE in output.get("data", {}):
+                result: dict[str, Any] = output["data"][MIME_TYPE]
+                return result
+    return None

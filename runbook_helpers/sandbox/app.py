@@ -1,0 +1,146 @@
+"""Which host name is answered by which module: the sandbox's route table."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Host, Route, Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from . import metadata
+from .graph import Graph
+from .login import Login
+from .management import Management
+from .management.container_registry import PUBLIC_REGISTRY
+from .management.container_registry import TYPE as REGISTRY
+from .metadata import Metadata
+from .played_cloud import PlayedCloud
+from .proxy import Caller
+from .registry import PublicRegistry, Registry
+from .state import State
+
+SETUP_HOST = "aka.ms"
+
+# What the short link of the document's "install the Azure CLI with apt" page leads to, for the simulated guest.
+_SETUP_SCRIPT = """\
+set -e
+apt-get update
+apt-get install -y ca-certificates curl apt-transport-https lsb-release gnupg
+mkdir -p /etc/apt/keyrings
+echo "deb [arch=amd64] https://packages.microsoft.com/repos/azure-cli/ jammy main" > /etc/apt/sources.list.d/azure-cli.list
+apt-get update
+apt-get install -y azure-cli
+"""
+
+
+async def _setup_script(request: Request) -> Response:
+    return PlainTextResponse(_SETUP_SCRIPT)
+
+
+class Sandbox:
+    """The ASGI application behind the door."""
+
+    def __init__(self, clouds: list[PlayedCloud], public_images: State) -> None:
+        self._clouds = clouds
+        routes: list[BaseRoute] = [
+            _host(metadata.HOST, Metadata(clouds).routes),
+            _host(PUBLIC_REGISTRY, PublicRegistry(public_images).routes),
+            _host(SETUP_HOST, [Route("/InstallAzureCLIDeb", _setup_script)]),
+        ]
+        for played in clouds:
+            routes += [_host(name, Login(played).routes) for name in played.cloud.authority_hosts]
+            routes.append(_host(played.cloud.resource_manager, Management(played).routes))
+            routes.append(_host(played.cloud.graph, Graph(played).routes))
+            routes.append(_host("{registry}" + played.cloud.registry_suffix, Registry(played).routes))
+        self._names = {metadata.HOST, PUBLIC_REGISTRY, SETUP_HOST} | {
+            name
+            for played in clouds
+            for name in (*played.cloud.authority_hosts, played.cloud.resource_manager, played.cloud.graph)
+        }
+        self._app: ASGIApp = _Traffic(Router(routes), clouds)
+
+    def plays(self, host: str) -> bool:
+        """Whether a name is one of ours now: the fixed ones, and the login servers of registries that exist."""
+        return host in self._names or any(
+            registry["properties"]["loginServer"] == host
+            for played in self._clouds
+            if host.endswith(played.cloud.registry_suffix)
+            for registry in played.state.resources(type=REGISTRY)
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+def certificate_names(clouds: list[PlayedCloud]) -> list[str]:
+    """The names that the sandbox's TLS certificate has to cover."""
+    names = {PUBLIC_REGISTRY, SETUP_HOST}
+    for played in clouds:
+        names |= {*played.cloud.authority_hosts, played.cloud.resource_manager, played.cloud.graph}
+        names.add("*" + played.cloud.registry_suffix)
+    return sorted(names)
+
+
+def _host(name: str, routes: list[BaseRoute] | list[Route]) -> Host:
+    host = Host(name, app=Router(routes, redirect_slashes=False))
+    host.host_regex = re.compile(host.host_regex.pattern, re.IGNORECASE)
+    return host
+
+
+class _Traffic:
+    """Keeps who asked what and what was answered; takes the absolute form of a proxied request's path."""
+
+    def __init__(self, app: ASGIApp, clouds: list[PlayedCloud]) -> None:
+        self._app = app
+        self._clouds = clouds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"].startswith("http://"):
+            path = "/" + scope["path"].removeprefix("http://").partition("/")[2]
+            scope = {**scope, "path": path, "raw_path": path.encode()}
+        status = 0
+        started = time.monotonic()
+
+        async def watch(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        finally:
+            request = Request(scope)
+            played = self._cloud(request)
+            played.state.log_traffic(
+                {
+                    "time": played.clock.timestamp(),
+                    "vm": _caller(request).vm_id,
+                    "method": request.method,
+                    "host": request.url.hostname,
+                    "path": request.url.path,
+                    "status": status,
+                    "milliseconds": round((time.monotonic() - started) * 1000, 1),
+                }
+            )
+
+    def _cloud(self, request: Request) -> PlayedCloud:
+        """Whose traffic it is: the cloud of the host, else of the VM that asks, else the first."""
+        host, vm_id = request.url.hostname or "", _caller(request).vm_id
+        for played in self._clouds:
+            cloud = played.cloud
+            if host in (*cloud.authority_hosts, cloud.resource_manager, cloud.graph):
+                return played
+            if host.endswith(cloud.registry_suffix):
+                return played
+            if vm_id and any(vm["properties"]["vmId"] == vm_id for vm in played.vms):
+                return played
+        return self._clouds[0]
+
+
+def _caller(request: Request) -> Caller:
+    caller: Caller = request.state.caller
+    return caller

@@ -1,0 +1,87 @@
+"""Microsoft Graph: the look-ups that ``az role assignment create --assignee`` makes, and nothing else.
+
+Hosts: microsoftgraph.chinacloudapi.cn, graph.microsoft.com, graph.microsoft.us.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from .played_cloud import PlayedCloud
+from .tokens import TokenError
+from .wire import bearer_token
+
+_FILTER = re.compile(r"servicePrincipalNames/any\(c:\s*c eq '([^']+)'\)")
+
+
+class Graph:
+    """The directory of one played cloud's tenant."""
+
+    def __init__(self, played: PlayedCloud) -> None:
+        self._played = played
+        self.routes = [
+            Route("/v1.0/servicePrincipals", self.list_service_principals),
+            Route("/v1.0/servicePrincipals/{id}", self.get_service_principal),
+            Route("/v1.0/directoryObjects/getByIds", self.get_by_ids, methods=["POST"]),
+        ]
+
+    def _refusal(self, request: Request) -> JSONResponse | None:
+        try:
+            self._played.verify_token(bearer_token(request) or "", (f"https://{self._played.cloud.graph}",))
+        except TokenError as error:
+            return _error(401, "InvalidAuthenticationToken", f"Access token is not accepted: {error}")
+        return None
+
+    async def list_service_principals(self, request: Request) -> JSONResponse:
+        if refusal := self._refusal(request):
+            return refusal
+        match = _FILTER.fullmatch(request.query_params.get("$filter", ""))
+        if not match:
+            message = "The sandbox emulates the filter servicePrincipalNames/any(c:c eq '…') only."
+            return _error(501, "NotImplementedInSandbox", message)
+        principal = self._played.principal_by_app_id(match[1])
+        context = f"https://{self._played.cloud.graph}/v1.0/$metadata#servicePrincipals"
+        return JSONResponse({"@odata.context": context, "value": [_shown(principal)] if principal else []})
+
+    async def get_service_principal(self, request: Request) -> JSONResponse:
+        if refusal := self._refusal(request):
+            return refusal
+        wanted = request.path_params["id"]
+        principal = self._played.principal(wanted)
+        if principal is None:
+            message = f"Resource '{wanted}' does not exist or one of its queried reference-property objects are not present."
+            return _error(404, "Request_ResourceNotFound", message)
+        return JSONResponse(_shown(principal))
+
+    async def get_by_ids(self, request: Request) -> JSONResponse:
+        if refusal := self._refusal(request):
+            return refusal
+        body = await request.json()
+        principals = [self._played.principal(str(object_id)) for object_id in body.get("ids", [])]
+        value = [{"@odata.type": "#microsoft.graph.servicePrincipal", **_shown(p)} for p in principals if p]
+        context = f"https://{self._played.cloud.graph}/v1.0/$metadata#directoryObjects"
+        return JSONResponse({"@odata.context": context, "value": value})
+
+
+def _shown(principal: dict[str, Any]) -> dict[str, Any]:
+    resource = [principal["resourceId"]] if principal["resourceId"] else []
+    return {
+        "id": principal["objectId"],
+        "appId": principal["appId"],
+        "displayName": principal["displayName"],
+        "servicePrincipalType": principal["kind"],
+        "servicePrincipalNames": [principal["appId"]],
+        "alternativeNames": ["isExplicit=True", *resource] if resource else [],
+        "accountEnabled": True,
+    }
+
+
+def _error(status: int, code: str, message: str) -> JSONResponse:
+    inner = {"request-id": str(uuid.uuid4())}
+    return JSONResponse({"error": {"code": code, "message": message, "innerError": inner}}, status_code=status)

@@ -1,0 +1,438 @@
+"""Microsoft.Compute: virtual machines, their identities and power, run-command."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import secrets
+from typing import Any
+
+from starlette.responses import JSONResponse, Response
+
+from ..guest import Machine
+from ..played_cloud import PlayedCloud
+from . import managed_identity, network
+from .arm import ArmError, Call, Json, Operation, answer, new_operation_id, not_found
+
+NAMESPACE = "Microsoft.Compute"
+TYPE = f"{NAMESPACE}/virtualMachines"
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9_])?")
+_RESERVED_USERS = {"administrator", "admin", "user", "user1", "test", "user2", "test1", "user3", "admin1", "1", "123",
+                   "a", "actuser", "adm", "admin2", "aspnet", "backup", "console", "david", "guest", "john", "owner",
+                   "root", "server", "sql", "support", "support_388945a0", "sys", "test2", "test3", "user4", "user5"}  # fmt: skip
+MAX_CUSTOM_DATA = 64 * 1024  # bytes, decoded
+
+
+def _invalid(message: str, target: str) -> ArmError:
+    return ArmError(400, "InvalidParameter", message, target=target)
+
+
+# The VM itself
+
+
+async def put(call: Call) -> Response:
+    existing = call.played.state.get(call.request.url.path)
+    vm = _updated(call, existing) if existing else _created(call)
+    identity = call.body.get("identity")
+    if identity is not None:
+        _apply_identity(call, vm, identity, merge=False)
+    call.played.state.put(vm)
+    if vm["powerState"] == "running":
+        await call.played.guests.boot(machine(call.played, vm))
+    status, state = (200, "Updating") if existing else (201, "Creating")
+    return _started(call, vm, status=status, state=state)
+
+
+def _created(call: Call) -> Json:
+    name, given = call.parameters["name"], call.body.get("properties", {})
+    if not _NAME.fullmatch(name):
+        message = (
+            f"The entity name '{name}' is invalid: a virtual machine's name has 1 to 64 letters, digits, '.', '_' and "
+            "'-', begins with a letter or digit and does not end with '.' or '-'."
+        )
+        raise _invalid(message, "vmName")
+    if not call.body.get("location"):
+        message = "The location property is required for this definition."
+        raise ArmError(400, "LocationRequired", message, gateway=True)
+    os_profile = _checked_os_profile(given.get("osProfile") or {})
+    interfaces = (given.get("networkProfile") or {}).get("networkInterfaces") or []
+    if not interfaces:
+        raise _invalid("Required parameter 'networkProfile' is missing (null).", "networkProfile")
+    for interface in interfaces:
+        found = call.played.state.get(interface["id"])
+        if found is None or found["type"] != network.INTERFACE:
+            raise ArmError(404, "NotFound", f"Resource {interface['id']} not found.")
+        call.require(f"{network.INTERFACE}/join/action", interface["id"])
+        _refuse_used_interface(call.played, found)
+    vm_id = call.played.stable_id(call.resource_id)
+    call.played.state.write("secret", vm_id, {"value": secrets.token_urlsafe(24)})
+    vm: Json = {
+        "name": name,
+        "id": call.resource_id,
+        "type": TYPE,
+        "location": call.body["location"],
+        "tags": call.body.get("tags") or {},
+        "properties": {
+            "hardwareProfile": {"vmSize": (given.get("hardwareProfile") or {}).get("vmSize", "Standard_A1")},
+            "provisioningState": "Succeeded",
+            "vmId": vm_id,
+            "storageProfile": _storage_profile(name, given.get("storageProfile") or {}),
+            "osProfile": os_profile,
+            "networkProfile": {"networkInterfaces": interfaces},
+            "timeCreated": call.played.clock.timestamp(),
+        },
+        "powerState": "running",
+        "customData": (given.get("osProfile") or {}).get("customData") or "",
+    }
+    return vm
+
+
+def _refuse_used_interface(played: PlayedCloud, interface: Json) -> None:
+    for vm in played.vms:
+        if any(nic["id"].lower() == interface["id"].lower() for nic in vm["properties"]["networkProfile"]["networkInterfaces"]):  # noqa: E501
+            message = f"Network Interface {interface['id']} is used by existing resource {vm['id']}."
+            raise ArmError(400, "NicInUse", message)
+
+
+def _checked_os_profile(given: Json) -> Json:
+    """The osProfile as it is answered: without customData and password."""
+    user = given.get("adminUsername", "")
+    if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,63}", user, re.IGNORECASE):
+        raise _invalid(f"The Admin Username '{user}' contains invalid characters or is missing.", "adminUsername")
+    if user.lower() in _RESERVED_USERS:
+        raise _invalid(f"The Admin Username specified is not allowed: '{user}'.", "adminUsername")
+    linux = given.get("linuxConfiguration") or {}
+    keys = (linux.get("ssh") or {}).get("publicKeys") or []
+    if not linux.get("disablePasswordAuthentication") or not keys:
+        message = "The sandbox's VMs authenticate with SSH public keys only: set linuxConfiguration.ssh.publicKeys."
+        raise _invalid(message, "linuxConfiguration")
+    for key in keys:
+        if not re.match(r"(ssh-rsa|ssh-ed25519) \S+", key.get("keyData", "")):
+            raise _invalid("The value of parameter linuxConfiguration.ssh.publicKeys.keyData is invalid.", "keyData")
+    try:
+        custom_data = base64.b64decode(given.get("customData") or "", validate=True)
+    except binascii.Error as error:
+        raise _invalid("Custom data in OSProfile must be in Base64 encoding.", "customData") from error
+    if len(custom_data) > MAX_CUSTOM_DATA:
+        raise _invalid("Custom data in OSProfile must be in Base64 encoding and with a maximum of 65535.", "customData")
+    return {
+        "computerName": given.get("computerName", ""),
+        "adminUsername": user,
+        "linuxConfiguration": {
+            "disablePasswordAuthentication": True,
+            "ssh": {"publicKeys": keys},
+            "provisionVMAgent": True,
+            "patchSettings": {"patchMode": "ImageDefault", "assessmentMode": "ImageDefault"},
+        },
+        "secrets": [],
+        "allowExtensionOperations": True,
+        "requireGuestProvisionSignal": True,
+    }
+
+
+def _storage_profile(name: str, given: Json) -> Json:
+    image = given.get("imageReference") or {}
+    if not image.get("publisher"):
+        raise _invalid("Required parameter 'imageReference' is missing (null).", "imageReference")
+    disk = given.get("osDisk") or {}
+    return {
+        "imageReference": {**image, "exactVersion": "22.04.202610150"},
+        "osDisk": {
+            "osType": "Linux",
+            "name": disk.get("name") or f"{name}_OsDisk_1",
+            "createOption": "FromImage",
+            "caching": disk.get("caching", "ReadWrite"),
+            "managedDisk": {"storageAccountType": "Premium_LRS", **(disk.get("managedDisk") or {})},
+            "deleteOption": disk.get("deleteOption", "Detach"),
+            "diskSizeGB": 30,
+        },
+        "dataDisks": [],
+    }
+
+
+def _updated(call: Call, vm: Json) -> Json:
+    """PUT on a VM that is there: tags and size may change, how it was first set up may not."""
+    given = call.body.get("properties", {})
+    os_profile = given.get("osProfile") or {}
+    for key in ("adminUsername", "computerName"):
+        if key in os_profile and os_profile[key] != vm["properties"]["osProfile"][key]:
+            message = f"Changing property 'osProfile.{key}' is not allowed."
+            raise ArmError(409, "PropertyChangeNotAllowed", message, target=f"osProfile.{key}")
+    if os_profile.get("customData") and os_profile["customData"] != vm["customData"]:
+        message = "Changing property 'osProfile.customData' is not allowed."
+        raise ArmError(409, "PropertyChangeNotAllowed", message, target="osProfile.customData")
+    vm["tags"] = call.body.get("tags", vm["tags"])
+    if given.get("hardwareProfile"):
+        vm["properties"]["hardwareProfile"] = {"vmSize": given["hardwareProfile"]["vmSize"]}
+    return vm
+
+
+async def patch(call: Call) -> Response:
+    vm = call.existing()
+    unknown = set(call.body) - {"identity", "tags"}
+    if unknown:
+        message = f"The sandbox does not emulate changing {', '.join(sorted(unknown))} of a VM with PATCH."
+        raise ArmError(501, "NotImplementedInSandbox", message)
+    if "identity" in call.body:
+        _apply_identity(call, vm, call.body["identity"] or {"type": "None"}, merge=True)
+    if "tags" in call.body:
+        vm["tags"] = call.body["tags"]
+    call.played.state.put(vm)
+    return _started(call, vm, status=200, state="Updating")
+
+
+async def get(call: Call) -> Response:
+    vm = call.existing()
+    shown = _shown(vm)
+    if "instanceview" in call.request.query_params.get("$expand", "").lower():
+        shown["properties"]["instanceView"] = _instance_view(call.played, vm)
+    return JSONResponse(shown)
+
+
+async def get_instance_view(call: Call) -> Response:
+    return JSONResponse(_instance_view(call.played, _vm(call)))
+
+
+async def list_in_group(call: Call) -> Response:
+    under = call.resource_id.partition("/providers/")[0] + "/"
+    return JSONResponse({"value": [_shown(vm) for vm in call.played.state.resources(under=under, type=TYPE)]})
+
+
+async def delete(call: Call) -> Response:
+    vm = call.played.state.get(call.request.url.path)
+    if vm is None:
+        return Response(status_code=204)
+    await remove(call.played, vm)
+    return _accepted(call, vm["location"])
+
+
+async def remove(played: PlayedCloud, vm: Json) -> None:
+    """Delete a VM, its system-assigned identity and its disk."""
+    vm_id = vm["properties"]["vmId"]
+    if "SystemAssigned" in vm.get("identity", {}).get("type", ""):
+        played.delete_principal(vm["id"])
+    played.state.delete(vm["id"])
+    played.state.erase("secret", vm_id)
+    await played.guests.delete(vm_id)
+
+
+def _shown(vm: Json) -> Json:
+    return {key: value for key, value in vm.items() if key not in ("customData", "powerState")}
+
+
+def _instance_view(played: PlayedCloud, vm: Json) -> Json:
+    now = played.clock.timestamp()
+    status: Json = {"level": "Info", "displayStatus": "Provisioning succeeded", "time": now}
+    running = vm["powerState"] == "running"
+    ready = {"code": "ProvisioningState/succeeded", "level": "Info", "displayStatus": "Ready",
+             "message": "Guest Agent is running", "time": now}  # fmt: skip
+    return {
+        "computerName": vm["properties"]["osProfile"]["computerName"],
+        "osName": "ubuntu",
+        "osVersion": "22.04",
+        "vmAgent": {"vmAgentVersion": "2.11.1.12", "statuses": [ready] if running else [], "extensionHandlers": []},
+        "disks": [
+            {
+                "name": vm["properties"]["storageProfile"]["osDisk"]["name"],
+                "statuses": [{"code": "ProvisioningState/succeeded", **status}],
+            }
+        ],
+        "hyperVGeneration": "V2",
+        "statuses": [
+            {"code": "ProvisioningState/succeeded", **status},
+            {"code": f"PowerState/{vm['powerState']}", "level": "Info", "displayStatus": f"VM {vm['powerState']}"},
+        ],
+    }
+
+
+def machine(played: PlayedCloud, vm: Json) -> Machine:
+    """What the guest is told about a VM."""
+    profile, vm_id = vm["properties"]["osProfile"], vm["properties"]["vmId"]
+    keys = profile["linuxConfiguration"]["ssh"]["publicKeys"]
+    secret = (played.state.read("secret", vm_id) or {"value": ""})["value"]
+    return Machine(
+        vm_id=vm_id,
+        resource_id=vm["id"],
+        computer_name=profile["computerName"] or vm["name"],
+        admin_username=profile["adminUsername"],
+        public_keys=tuple(key["keyData"] for key in keys),
+        custom_data=base64.b64decode(vm["customData"]).decode("utf-8", "replace"),
+        cloud_name=played.cloud.name,
+        proxy=played.door.url(vm_id, secret),
+        authority_file=str(played.door.authority_file),
+    )
+
+
+# Identity
+
+
+def _apply_identity(call: Call, vm: Json, wanted: Json, *, merge: bool) -> None:
+    """Give the VM the identities that a PUT (all of them) or a PATCH (a merge) asks for."""
+    kinds = {kind.strip().lower() for kind in str(wanted.get("type", "None")).split(",")}
+    if not kinds <= {"systemassigned", "userassigned", "none"}:
+        message = f"The identity type '{wanted.get('type')}' is not valid: use SystemAssigned, UserAssigned or None."
+        raise ArmError(400, "InvalidParameter", message, target="identity.type")
+    current = vm.get("identity", {})
+    given = wanted.get("userAssignedIdentities") or {}
+    if given and "userassigned" not in kinds:
+        message = f"identityIds should not be provided if the type is \"{wanted.get('type')}\""
+        raise ArmError(400, "InvalidParameter", message, target="resourceIdentity.identityIds")
+    attached = _attached(call, vm, current, given, merge=merge) if "userassigned" in kinds else {}
+    if "userassigned" in kinds and not attached:
+        message = "The identity type UserAssigned needs at least one id in userAssignedIdentities."
+        raise ArmError(400, "InvalidParameter", message, target="identity.userAssignedIdentities")
+    identity: Json = {}
+    had_system = "SystemAssigned" in current.get("type", "")
+    if "systemassigned" in kinds:
+        principal_id = current.get("principalId")
+        if not had_system:
+            created = call.played.create_principal(vm["id"], vm["name"], "ManagedIdentity", vm["id"])
+            principal_id = created["objectId"]
+        identity = {"principalId": principal_id, "tenantId": call.played.tenant_id}
+    elif had_system:
+        call.played.delete_principal(vm["id"])
+    names = [name for name in ("SystemAssigned", "UserAssigned") if name.lower() in kinds]
+    if names:
+        vm["identity"] = {"type": ", ".join(names), **identity}
+        if attached:
+            vm["identity"]["userAssignedIdentities"] = attached
+    else:
+        vm.pop("identity", None)
+
+
+def _attached(call: Call, vm: Json, current: Json, given: Json, *, merge: bool) -> Json:
+    """The user-assigned identities after the change; null detaches one."""
+    kept = {key.lower(): (key, value) for key, value in current.get("userAssignedIdentities", {}).items()}
+    result = dict(kept) if merge else {}
+    for identity_id, value in given.items():
+        if value is None:
+            result.pop(identity_id.lower(), None)
+            continue
+        found = call.played.state.get(identity_id)
+        if found is None or found["type"] != managed_identity.TYPE:
+            inner = f'{{"error":{{"code":"BadRequest","message":"Resource \'{identity_id}\' was not found."}}}}'
+            message = (
+                f"Identity operation for resource '{vm['id']}' failed with error 'Failed to perform resource identity "
+                f"operation. Status: 'BadRequest'. Response: '{inner}'.'."
+            )
+            raise ArmError(400, "FailedIdentityOperation", message, gateway=True)
+        if identity_id.lower() not in kept:
+            call.require(f"{managed_identity.TYPE}/assign/action", found["id"])
+        properties = found["properties"]
+        shown = {"principalId": properties["principalId"], "clientId": properties["clientId"]}
+        result[identity_id.lower()] = (kept.get(identity_id.lower(), (identity_id,))[0], shown)
+    return dict(result.values())
+
+
+# Power and run-command
+
+
+async def start(call: Call) -> Response:
+    return await _power(call, "running")
+
+
+async def deallocate(call: Call) -> Response:
+    return await _power(call, "deallocated")
+
+
+async def power_off(call: Call) -> Response:
+    return await _power(call, "stopped")
+
+
+async def restart(call: Call) -> Response:
+    await call.played.guests.stop(_vm(call)["properties"]["vmId"])
+    return await _power(call, "running")
+
+
+async def _power(call: Call, state: str) -> Response:
+    vm = _vm(call)
+    vm["powerState"] = state
+    call.played.state.put(vm)
+    if state == "running":
+        await call.played.guests.boot(machine(call.played, vm))
+    else:
+        await call.played.guests.stop(vm["properties"]["vmId"])
+    return _accepted(call, vm["location"])
+
+
+async def run_command(call: Call) -> Response:
+    vm = _vm(call)
+    command = call.body.get("commandId")
+    if command != "RunShellScript":
+        message = f"The entity {command} was not found in this location: the sandbox plays RunShellScript."
+        raise ArmError(404, "NotFound", message)
+    if vm["powerState"] != "running":
+        message = "Cannot modify extensions in the VM when the VM is not running."
+        raise ArmError(409, "OperationNotAllowed", message)
+    script = "\n".join(call.body.get("script") or [])
+    _, stdout, stderr = await call.played.guests.run_command(vm["properties"]["vmId"], script)
+    text = f"Enable succeeded: \n[stdout]\n{stdout[-4096:]}\n[stderr]\n{stderr[-4096:]}"
+    status = {"code": "ProvisioningState/succeeded", "level": "Info", "displayStatus": "Provisioning succeeded"}
+    return _accepted(call, vm["location"], result={"value": [{**status, "message": text}]})
+
+
+def _vm(call: Call) -> Json:
+    """The VM whose child or action is asked for."""
+    vm = call.played.state.get(call.resource_id.rpartition("/")[0])
+    if vm is None:
+        raise not_found(call.resource_id.rpartition("/")[0])
+    return vm
+
+
+# Long-running operations
+
+
+def _operation_path(call: Call, location: str) -> str:
+    locations = f"/subscriptions/{call.played.subscription_id}/providers/{NAMESPACE}/locations"
+    return f"{locations}/{location}/operations/{new_operation_id()}"
+
+
+def _started(call: Call, vm: Json, *, status: int, state: str) -> Response:
+    response = answer(_shown(vm), status=status, state=state)
+    response.headers["Azure-AsyncOperation"] = call.start_operation(_operation_path(call, vm["location"]))
+    response.headers["Azure-AsyncNotification"] = "Enabled"
+    if status == 201:
+        response.headers["Retry-After"] = "10"
+    return response
+
+
+def _accepted(call: Call, location: str, *, result: Json | None = None) -> Response:
+    url = call.start_operation(_operation_path(call, location), result=result)
+    headers = {
+        "Azure-AsyncOperation": url,
+        "Azure-AsyncNotification": "Enabled",
+        "Location": url.replace("?", "?monitor=true&"),
+        "Retry-After": "10",
+    }
+    return Response(status_code=202, headers=headers)
+
+
+async def get_operation(call: Call) -> Response:
+    document: dict[str, Any] | None = call.played.state.read("operation", call.request.url.path)
+    if document is None:
+        raise ArmError(404, "NotFound", "The operation was not found.")
+    result = document.pop("result")
+    if call.request.query_params.get("monitor"):
+        return JSONResponse(result) if result else Response(status_code=200)
+    if result:
+        document["properties"] = {"output": result}
+    return JSONResponse(document)
+
+
+_PATH = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{TYPE}"
+_OPERATIONS = f"/subscriptions/{{subscription}}/providers/{NAMESPACE}/locations/{{location}}/operations/{{id}}"
+OPERATIONS = [
+    Operation("GET", _PATH, f"{TYPE}/read", list_in_group),
+    Operation("PUT", f"{_PATH}/{{name}}", f"{TYPE}/write", put),
+    Operation("PATCH", f"{_PATH}/{{name}}", f"{TYPE}/write", patch),
+    Operation("GET", f"{_PATH}/{{name}}", f"{TYPE}/read", get),
+    Operation("DELETE", f"{_PATH}/{{name}}", f"{TYPE}/delete", delete),
+    Operation("GET", f"{_PATH}/{{name}}/instanceView", f"{TYPE}/instanceView/read", get_instance_view),
+    Operation("POST", f"{_PATH}/{{name}}/start", f"{TYPE}/start/action", start),
+    Operation("POST", f"{_PATH}/{{name}}/powerOff", f"{TYPE}/powerOff/action", power_off),
+    Operation("POST", f"{_PATH}/{{name}}/deallocate", f"{TYPE}/deallocate/action", deallocate),
+    Operation("POST", f"{_PATH}/{{name}}/restart", f"{TYPE}/restart/action", restart),
+    Operation("POST", f"{_PATH}/{{name}}/runCommand", f"{TYPE}/runCommand/action", run_command),
+    Operation("GET", _OPERATIONS, None, get_operation),
+]

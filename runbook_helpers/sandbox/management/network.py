@@ -1,0 +1,429 @@
+"""Microsoft.Network: what a VM's connection needs: virtual networks, subnets, security groups, addresses, interfaces."""
+
+from __future__ import annotations
+
+import ipaddress
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from starlette.responses import JSONResponse, Response
+
+from ..played_cloud import PlayedCloud
+from ..state import State
+from .arm import ArmError, Call, Json, Operation, answer, new_operation_id
+
+NAMESPACE = "Microsoft.Network"
+NETWORK = f"{NAMESPACE}/virtualNetworks"
+SUBNET = f"{NETWORK}/subnets"
+SECURITY_GROUP = f"{NAMESPACE}/networkSecurityGroups"
+RULE = f"{SECURITY_GROUP}/securityRules"
+ADDRESS = f"{NAMESPACE}/publicIPAddresses"
+INTERFACE = f"{NAMESPACE}/networkInterfaces"
+
+# The public addresses of VMs come from the ranges that are reserved for documentation, one range a cloud.
+ADDRESS_RANGES = {
+    "AzureChinaCloud": ipaddress.ip_network("203.0.113.0/24"),
+    "AzureCloud": ipaddress.ip_network("198.51.100.0/24"),
+    "AzureUSGovernment": ipaddress.ip_network("192.0.2.0/25"),
+}
+OPERATOR_ADDRESS = "192.0.2.200"
+"""The address that the operator's machine has towards the VMs of the sandbox."""
+
+
+def _child(parent: Json, collection: str, name: str, properties: Json) -> Json:
+    """A resource that is stored inside another one."""
+    kind = f"{parent['type']}/{collection}"
+    return {
+        "name": name,
+        "id": f"{parent['id']}/{collection}/{name}",
+        "etag": parent["etag"],
+        "type": kind,
+        "properties": {"provisioningState": "Succeeded", **properties},
+    }
+
+
+def _require_reference(call: Call, reference: Json | None, what: str) -> Json:
+    """The resource another one refers to by id; 400 where it does not exist."""
+    reference_id = (reference or {}).get("id", "")
+    found = call.played.state.get(reference_id) or find_subnet(call.played.state, reference_id)
+    if found is None:
+        message = (
+            f"Resource {reference_id} referenced by resource {call.resource_id} was not found. Please make sure that "
+            f"the referenced resource exists, and that both resources are in the same region. ({what})"
+        )
+        raise ArmError(400, "InvalidResourceReference", message)
+    return found
+
+
+def find_subnet(state: State, subnet_id: str) -> Json | None:
+    network = state.get(subnet_id.lower().partition("/subnets/")[0])
+    subnets = network["properties"].get("subnets", []) if network else []
+    return next((subnet for subnet in subnets if subnet["id"].lower() == subnet_id.lower()), None)
+
+
+def _fill_network(call: Call, resource: Json, given: Json) -> None:
+    space = given.get("addressSpace") or {"addressPrefixes": []}
+    resource["properties"] |= {"addressSpace": space, "virtualNetworkPeerings": [], "enableDdosProtection": False}
+    resource["properties"]["subnets"] = [
+        _child(resource, "subnets", subnet["name"], _subnet_properties(call, resource, subnet["name"], subnet))
+        for subnet in given.get("subnets", [])
+    ]
+
+
+def _subnet_properties(call: Call, network: Json, name: str, subnet: Json) -> Json:
+    given = subnet.get("properties", {})
+    prefix = given.get("addressPrefix") or next(iter(given.get("addressPrefixes", [])), "")
+    spaces = network["properties"]["addressSpace"].get("addressPrefixes", [])
+    try:
+        wanted = ipaddress.ip_network(prefix)
+        inside = any(_contains(ipaddress.ip_network(space), wanted) for space in spaces)
+    except ValueError:
+        inside = False
+    if not inside:
+        message = (
+            f"Subnet '{name}' is not valid because its IP address range '{prefix}' is outside the IP address range "
+            f"of virtual network '{network['name']}'."
+        )
+        raise ArmError(400, "NetcfgInvalidSubnet", message)
+    properties: Json = {
+        "addressPrefix": prefix,
+        "delegations": [],
+        "privateEndpointNetworkPolicies": "Disabled",
+        "privateLinkServiceNetworkPolicies": "Enabled",
+    }
+    if given.get("networkSecurityGroup"):
+        group = _require_reference(call, given["networkSecurityGroup"], "networkSecurityGroup")
+        properties["networkSecurityGroup"] = {"id": group["id"]}
+    return properties
+
+
+def _contains(space: Any, wanted: Any) -> bool:
+    return space.version == wanted.version and wanted.subnet_of(space)
+
+
+def _fill_security_group(call: Call, resource: Json, given: Json) -> None:
+    resource["properties"]["securityRules"] = [
+        _child(resource, "securityRules", rule["name"], _rule(rule["name"], rule.get("properties", {})))
+        for rule in given.get("securityRules", [])
+    ]
+    resource["properties"]["defaultSecurityRules"] = [
+        _child(resource, "defaultSecurityRules", name, _rule(name, properties))
+        for name, properties in (
+            ("AllowVnetInBound", _default(65000, "Allow", "Inbound", "VirtualNetwork", "VirtualNetwork")),
+            ("AllowAzureLoadBalancerInBound", _default(65001, "Allow", "Inbound", "AzureLoadBalancer", "*")),
+            ("DenyAllInBound", _default(65500, "Deny", "Inbound", "*", "*")),
+            ("AllowVnetOutBound", _default(65000, "Allow", "Outbound", "VirtualNetwork", "VirtualNetwork")),
+            ("AllowInternetOutBound", _default(65001, "Allow", "Outbound", "*", "Internet")),
+            ("DenyAllOutBound", _default(65500, "Deny", "Outbound", "*", "*")),
+        )
+    ]
+
+
+def _default(priority: int, access: str, direction: str, source: str, destination: str) -> Json:
+    return {
+        "priority": priority,
+        "access": access,
+        "direction": direction,
+        "sourceAddressPrefix": source,
+        "destinationAddressPrefix": destination,
+        "protocol": "*",
+        "sourcePortRange": "*",
+        "destinationPortRange": "*",
+    }
+
+
+def _rule(name: str, given: Json) -> Json:
+    for key in ("priority", "access", "direction", "protocol"):
+        if key not in given:
+            message = f"Required security rule parameters are missing for security rule with Id: {name}: {key}."
+            raise ArmError(400, "SecurityRuleInvalidParameter", message)
+    lists = ("sourcePortRanges", "destinationPortRanges", "sourceAddressPrefixes", "destinationAddressPrefixes")
+    return {**dict.fromkeys(lists, []), **{key: value for key, value in given.items() if value is not None}}
+
+
+def _fill_address(call: Call, resource: Json, given: Json) -> None:
+    state = call.played.state
+    allocated = {address["properties"].get("ipAddress") for address in state.resources(type=ADDRESS)}
+    before = state.get(resource["id"])
+    free = (str(host) for host in ADDRESS_RANGES[call.played.cloud.name].hosts() if str(host) not in allocated)
+    ip_address = before["properties"]["ipAddress"] if before else next(free, None)
+    if ip_address is None:
+        message = "The sandbox has no public IP address left: delete some of the VMs' addresses."
+        raise ArmError(400, "PublicIPCountLimitReached", message)
+    resource["properties"] |= {
+        "ipAddress": ip_address,
+        "publicIPAddressVersion": "IPv4",
+        "publicIPAllocationMethod": given.get("publicIPAllocationMethod", "Dynamic"),
+        "idleTimeoutInMinutes": 4,
+        "ipTags": [],
+        "ddosSettings": {"protectionMode": "VirtualNetworkInherited"},
+    }
+    resource["sku"] = {"name": "Basic", "tier": "Regional", **(call.body.get("sku") or {})}
+
+
+def _fill_interface(call: Call, resource: Json, given: Json) -> None:
+    configurations = []
+    for position, configuration in enumerate(given.get("ipConfigurations", [])):
+        wanted = configuration.get("properties", {})
+        subnet = _require_reference(call, wanted.get("subnet"), "subnet")
+        properties: Json = {
+            "privateIPAddress": _private_address(call, resource["id"], subnet),
+            "privateIPAllocationMethod": wanted.get("privateIPAllocationMethod", "Dynamic"),
+            "subnet": {"id": subnet["id"]},
+            "primary": position == 0,
+            "privateIPAddressVersion": "IPv4",
+        }
+        if wanted.get("publicIPAddress"):
+            address = _require_reference(call, wanted["publicIPAddress"], "publicIPAddress")
+            properties["publicIPAddress"] = {"id": address["id"]}
+        name = configuration.get("name", "ipconfig1")
+        configurations.append(_child(resource, "ipConfigurations", name, properties))
+    if not configurations:
+        message = f"Network interface {call.resource_id} must have one or more IP configurations."
+        raise ArmError(400, "NetworkInterfaceMustHaveOneIpConfiguration", message)
+    resource["properties"] |= {
+        "ipConfigurations": configurations,
+        "dnsSettings": {"dnsServers": [], "appliedDnsServers": []},
+        "enableAcceleratedNetworking": bool(given.get("enableAcceleratedNetworking")),
+        "enableIPForwarding": bool(given.get("enableIPForwarding")),
+        "vnetEncryptionSupported": False,
+        "hostedWorkloads": [],
+        "tapConfigurations": [],
+        "nicType": "Standard",
+    }
+    if given.get("networkSecurityGroup"):
+        group = _require_reference(call, given["networkSecurityGroup"], "networkSecurityGroup")
+        resource["properties"]["networkSecurityGroup"] = {"id": group["id"]}
+
+
+def _private_address(call: Call, interface_id: str, subnet: Json) -> str:
+    """The first address of the subnet that no other interface has; Azure keeps the first four for itself."""
+    taken = set()
+    for interface in call.played.state.resources(type=INTERFACE):
+        for configuration in interface["properties"]["ipConfigurations"]:
+            if interface["id"].lower() == interface_id.lower():
+                return str(configuration["properties"]["privateIPAddress"])
+            taken.add(configuration["properties"]["privateIPAddress"])
+    hosts = list(ipaddress.ip_network(subnet["properties"]["addressPrefix"]).hosts())[3:]
+    free = next((str(host) for host in hosts if str(host) not in taken), None)
+    if free is None:
+        message = f"Subnet {subnet['name']} does not have enough capacity for 1 IP addresses."
+        raise ArmError(400, "SubnetIsFull", message)
+    return free
+
+
+Fill = Callable[[Call, Json, Json], None]
+_KINDS: dict[str, tuple[Fill, int, int]] = {
+    # type: how its properties are filled, Retry-After of PUT and of DELETE in seconds (0: answered at once)
+    NETWORK: (_fill_network, 3, 10),
+    SECURITY_GROUP: (_fill_security_group, 1, 1),
+    ADDRESS: (_fill_address, 1, 10),
+    INTERFACE: (_fill_interface, 0, 4),
+}
+
+
+def _operation_url(call: Call, location: str, kind: str = "operations") -> str:
+    path = f"/subscriptions/{call.played.subscription_id}/providers/{NAMESPACE}/locations/{location}/{kind}"
+    return call.start_operation(f"{path}/{new_operation_id()}")
+
+
+async def _put(call: Call, kind: str) -> Response:
+    fill, retry_after, _ = _KINDS[kind]
+    existing = call.played.state.get(call.resource_id)
+    if not call.body.get("location"):
+        message = "The location property is required for this definition."
+        raise ArmError(400, "LocationRequired", message, gateway=True)
+    resource: Json = {
+        "name": call.parameters["name"],
+        "id": existing["id"] if existing else call.resource_id,
+        "etag": f'W/"{uuid.uuid4()}"',
+        "type": kind,
+        "location": call.body["location"],
+        "properties": {
+            "provisioningState": "Succeeded",
+            "resourceGuid": call.played.stable_id(call.resource_id),
+        },
+    }
+    if call.body.get("tags"):
+        resource["tags"] = call.body["tags"]
+    fill(call, resource, call.body.get("properties", {}))
+    call.played.state.put(resource)
+    status = 200 if existing else 201
+    if not retry_after:
+        return answer(resource, status=status)
+    headers = {
+        "Azure-AsyncOperation": _operation_url(call, resource["location"]),
+        "Azure-AsyncNotification": "Enabled",
+        "Retry-After": str(retry_after),
+    }
+    response = answer(resource, status=status, state="Updating")
+    response.headers.update(headers)
+    return response
+
+
+async def _get(call: Call) -> Response:
+    return JSONResponse(call.existing())
+
+
+async def _delete(call: Call, kind: str) -> Response:
+    resource = call.played.state.get(call.request.url.path)
+    if resource is None:
+        return Response(status_code=204)
+    _refuse_where_used(call.played, resource)
+    await remove(call.played, resource)
+    return Response(
+        status_code=202,
+        headers={
+            "Azure-AsyncOperation": _operation_url(call, resource["location"]),
+            "Azure-AsyncNotification": "Enabled",
+            "Location": _operation_url(call, resource["location"], "operationResults"),
+            "Retry-After": str(_KINDS[kind][2]),
+        },
+    )
+
+
+def _refuse_where_used(played: PlayedCloud, resource: Json) -> None:
+    """In Azure what is in use cannot be deleted."""
+    resource_id = resource["id"].lower()
+    if resource["type"] == INTERFACE:
+        for vm in played.vms:
+            if any(nic["id"].lower() == resource_id for nic in vm["properties"]["networkProfile"]["networkInterfaces"]):
+                message = (
+                    f"Network Interface {resource['id']} is used by existing resource {vm['id']}. In order to delete "
+                    "the network interface, it must be dissociated from the resource. To learn more, see "
+                    "aka.ms/deletenic."
+                )
+                raise ArmError(400, "NicInUse", message)
+    codes = {
+        NETWORK: ("InUseSubnetCannotBeDeleted", "Virtual network"),
+        SECURITY_GROUP: ("InUseNetworkSecurityGroupCannotBeDeleted", "Network security group"),
+        ADDRESS: ("PublicIPAddressCannotBeDeleted", "Public IP address"),
+    }
+    for interface in played.state.resources(type=INTERFACE):
+        code, what = codes.get(resource["type"], ("", ""))
+        if code and _refers(interface, resource_id):
+            message = f"{what} {resource['id']} can not be deleted since it is still in use by {interface['id']}."
+            raise ArmError(400, code, message)
+
+
+def _refers(interface: Json, resource_id: str) -> bool:
+    properties = interface["properties"]
+    references = [(properties.get("networkSecurityGroup") or {}).get("id", "")]
+    for configuration in properties["ipConfigurations"]:
+        for key in ("subnet", "publicIPAddress"):
+            references.append((configuration["properties"].get(key) or {}).get("id", ""))
+    return any(ref.lower() == resource_id or ref.lower().startswith(resource_id + "/") for ref in references)
+
+
+async def remove(played: PlayedCloud, resource: Json) -> None:
+    played.state.delete(resource["id"])
+
+
+async def _get_subnet(call: Call) -> Response:
+    subnet = find_subnet(call.played.state, call.request.url.path)
+    if subnet is None:
+        message = f"Resource {call.resource_id} not found."
+        raise ArmError(404, "NotFound", message)
+    return JSONResponse(subnet)
+
+
+async def _list_in_group(call: Call) -> Response:
+    under, _, kind = call.resource_id.partition("/providers/")
+    return JSONResponse({"value": call.played.state.resources(under=under + "/", type=kind)})
+
+
+async def _get_operation(call: Call) -> Response:
+    document = call.played.state.read("operation", call.request.url.path)
+    if document is None:
+        raise ArmError(404, "NotFound", "The operation was not found.")
+    return JSONResponse({"status": document["status"]})
+
+
+def ssh_target(played: PlayedCloud, ip_address: str) -> tuple[Json, Json] | None:
+    """The VM and its network interface behind a public address."""
+    address = next(
+        (a for a in played.state.resources(type=ADDRESS) if a["properties"]["ipAddress"] == ip_address), None
+    )
+    if address is None:
+        return None
+    for interface in played.state.resources(type=INTERFACE):
+        if _refers(interface, address["id"].lower()):
+            for vm in played.vms:
+                interfaces = vm["properties"]["networkProfile"]["networkInterfaces"]
+                if any(nic["id"].lower() == interface["id"].lower() for nic in interfaces):
+                    return vm, interface
+    return None
+
+
+def admits(state: State, interface: Json, source: str, port: int) -> bool:
+    """Whether the security groups of an interface and of its subnet let TCP from `source` in on `port`.
+
+    Without any security group a Basic address is open and a Standard one closed; ours have a group or are closed.
+    """
+    references = [interface["properties"].get("networkSecurityGroup")]
+    for configuration in interface["properties"]["ipConfigurations"]:
+        subnet = find_subnet(state, configuration["properties"]["subnet"]["id"])
+        references.append(subnet["properties"].get("networkSecurityGroup") if subnet else None)
+    groups = [group for group in (state.get(ref["id"]) for ref in references if ref) if group]
+    return bool(groups) and all(_group_admits(group, source, port) for group in groups)
+
+
+def _group_admits(group: Json, source: str, port: int) -> bool:
+    rules = group["properties"]["securityRules"] + group["properties"]["defaultSecurityRules"]
+    inbound = [rule["properties"] for rule in rules if rule["properties"]["direction"].lower() == "inbound"]
+    for rule in sorted(inbound, key=lambda rule: int(rule["priority"])):
+        if rule["protocol"].lower() in ("tcp", "*") and _source_in(rule, source) and _port_in(rule, port):
+            return bool(rule["access"].lower() == "allow")
+    return False
+
+
+def _source_in(rule: Json, source: str) -> bool:
+    prefixes = [rule.get("sourceAddressPrefix"), *rule.get("sourceAddressPrefixes", [])]
+    for prefix in filter(None, prefixes):
+        if prefix in ("*", "Internet"):
+            return True
+        try:
+            if ipaddress.ip_address(source) in ipaddress.ip_network(prefix, strict=False):
+                return True
+        except ValueError:  # a service tag; the operator's machine is in none but Internet
+            continue
+    return False
+
+
+def _port_in(rule: Json, port: int) -> bool:
+    ranges = [rule.get("destinationPortRange"), *rule.get("destinationPortRanges", [])]
+    for text in filter(None, ranges):
+        first, _, last = text.partition("-")
+        if text == "*" or int(first) <= port <= int(last or first):
+            return True
+    return False
+
+
+def _operations() -> list[Operation]:
+    group = "/subscriptions/{subscription}/resourceGroups/{group}/providers"
+    operations = []
+    for kind in _KINDS:
+
+        async def put(call: Call, kind: str = kind) -> Response:
+            return await _put(call, kind)
+
+        async def delete(call: Call, kind: str = kind) -> Response:
+            return await _delete(call, kind)
+
+        operations += [
+            Operation("GET", f"{group}/{kind}", f"{kind}/read", _list_in_group),
+            Operation("PUT", f"{group}/{kind}/{{name}}", f"{kind}/write", put),
+            Operation("GET", f"{group}/{kind}/{{name}}", f"{kind}/read", _get),
+            Operation("DELETE", f"{group}/{kind}/{{name}}", f"{kind}/delete", delete),
+        ]
+    locations = f"/subscriptions/{{subscription}}/providers/{NAMESPACE}/locations/{{location}}"
+    return [
+        *operations,
+        Operation("GET", f"{group}/{NETWORK}/{{network}}/subnets/{{name}}", f"{SUBNET}/read", _get_subnet),
+        Operation("GET", f"{locations}/operations/{{id}}", None, _get_operation),
+        Operation("GET", f"{locations}/operationResults/{{id}}", None, _get_operation),
+    ]
+
+
+OPERATIONS = _operations()

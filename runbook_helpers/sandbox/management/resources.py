@@ -1,0 +1,216 @@
+"""Microsoft.Resources: subscriptions, resource groups, the list of resources, and the cloud's endpoints."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.responses import JSONResponse, Response
+
+from ..access import ASSIGNMENT, covers, decide
+from ..played_cloud import PlayedCloud
+from . import compute, container_registry, managed_identity, network
+from .arm import GROUP, ArmError, Call, Json, Operation, group_id
+
+_NAME = re.compile(r"[\w.()-]{0,89}[\w()-]")
+
+# What deleting a resource takes with it; in this order when a whole group goes.
+REMOVERS: dict[str, Callable[[PlayedCloud, Json], Awaitable[None]]] = {
+    compute.TYPE: compute.remove,
+    network.INTERFACE: network.remove,
+    network.ADDRESS: network.remove,
+    network.NETWORK: network.remove,
+    network.SECURITY_GROUP: network.remove,
+    container_registry.TYPE: container_registry.remove,
+    managed_identity.TYPE: managed_identity.remove,
+}
+
+
+def _subscription(played: PlayedCloud) -> Json:
+    return {
+        "id": f"/subscriptions/{played.subscription_id}",
+        "authorizationSource": "RoleBased",
+        "managedByTenants": [],
+        "subscriptionId": played.subscription_id,
+        "tenantId": played.tenant_id,
+        "displayName": "Sandbox",
+        "state": "Enabled",
+        "subscriptionPolicies": {
+            "locationPlacementId": "Public_2014-09-01",
+            "quotaId": "PayAsYouGo_2014-09-01",
+            "spendingLimit": "Off",
+        },
+    }
+
+
+def _sees_subscription(call: Call) -> bool:
+    """Any role anywhere in a subscription makes it visible."""
+    return any(
+        assignment["properties"]["principalId"] == call.claims["oid"]
+        for assignment in call.played.state.resources(type=ASSIGNMENT)
+    )
+
+
+async def list_subscriptions(call: Call) -> Response:
+    value = [_subscription(call.played)] if _sees_subscription(call) else []
+    return JSONResponse({"value": value, "count": {"type": "Total", "value": len(value)}})
+
+
+async def get_subscription(call: Call) -> Response:
+    if not _sees_subscription(call):
+        message = f"The subscription '{call.parameters['subscription']}' could not be found."
+        raise ArmError(404, "SubscriptionNotFound", message, gateway=True)
+    return JSONResponse(_subscription(call.played))
+
+
+async def list_tenants(call: Call) -> Response:
+    tenant = {"id": f"/tenants/{call.played.tenant_id}", "tenantId": call.played.tenant_id, "displayName": "Sandbox"}
+    return JSONResponse({"value": [tenant]})
+
+
+async def put_group(call: Call) -> Response:
+    name, location = call.parameters["name"], call.body.get("location")
+    if not _NAME.fullmatch(name):
+        message = (
+            f"The provided resource group name '{name}' has these invalid characters or this length: it must have "
+            "1 to 90 letters, digits, '.', '_', '-', '(' and ')' and not end with a period."
+        )
+        raise ArmError(400, "InvalidResourceGroupName", message, gateway=True)
+    if not location:
+        message = "The location property is required for this definition."
+        raise ArmError(400, "LocationRequired", message, gateway=True)
+    existing = call.played.state.get(group_id(call.played, name))
+    if existing and _plain(existing["location"]) != _plain(location):
+        message = (
+            f"Invalid resource group location '{location}'. The Resource group already exists in location "
+            f"'{existing['location']}'."
+        )
+        raise ArmError(409, "InvalidResourceGroupLocation", message, gateway=True)
+    resource = existing or {
+        "id": group_id(call.played, name),
+        "name": name,
+        "type": GROUP,
+        "location": _plain(location),
+        "tags": {},
+        "properties": {"provisioningState": "Succeeded"},
+    }
+    resource["tags"] = call.body.get("tags", resource["tags"])
+    call.played.state.put(resource)
+    return JSONResponse(resource, status_code=200 if existing else 201)
+
+
+def _plain(location: str) -> str:
+    return location.replace(" ", "").lower()
+
+
+def _group(call: Call) -> Json | None:
+    return call.played.state.get(group_id(call.played, call.parameters["name"]))
+
+
+async def get_group(call: Call) -> Response:
+    group = _group(call)
+    if group is None:
+        message = f"Resource group '{call.parameters['name']}' could not be found."
+        raise ArmError(404, "ResourceGroupNotFound", message, gateway=True)
+    return JSONResponse(group)
+
+
+async def head_group(call: Call) -> Response:
+    return Response(status_code=204 if _group(call) else 404)
+
+
+async def list_groups(call: Call) -> Response:
+    groups = call.played.state.resources(type=GROUP)
+    return JSONResponse({"value": [group for group in groups if _may_read(call, group, f"{GROUP}/read")]})
+
+
+def _may_read(call: Call, resource: Json, action: str) -> bool:
+    return bool(decide(call.played.state, call.claims["oid"], action, resource["id"]))
+
+
+async def delete_group(call: Call) -> Response:
+    group = _group(call)
+    if group is None:
+        message = f"Resource group '{call.parameters['name']}' could not be found."
+        raise ArmError(404, "ResourceGroupNotFound", message, gateway=True)
+    state = call.played.state
+    inside = [resource for resource in state.resources(under=group["id"] + "/") if resource["type"] in REMOVERS]
+    order = list(REMOVERS)
+    for resource in sorted(inside, key=lambda resource: order.index(resource["type"])):
+        await REMOVERS[resource["type"]](call.played, resource)
+    for assignment in state.resources(type=ASSIGNMENT):
+        if covers(group["id"], assignment["properties"]["scope"]):
+            state.delete(assignment["id"])
+    state.delete(group["id"])
+    job = base64.urlsafe_b64encode(f"RESOURCEGROUPDELETIONJOB-{group['name']}-{group['location']}".encode())
+    path = f"/subscriptions/{call.played.subscription_id}/operationresults/{job.decode().rstrip('=')}"
+    return Response(status_code=202, headers={"Location": call.start_operation(path), "Retry-After": "15"})
+
+
+async def get_operation_result(call: Call) -> Response:
+    document = call.played.state.read("operation", call.request.url.path)
+    if document is None:
+        raise ArmError(404, "NotFound", "The operation was not found.", gateway=True)
+    return Response(status_code=200)
+
+
+async def list_resources(call: Call) -> Response:
+    """All resources the caller may read; of the filters only the one by type is emulated."""
+    wanted = call.request.query_params.get("$filter", "")
+    match = re.fullmatch(r"\s*resourceType eq '([^']+)'\s*", wanted, re.IGNORECASE)
+    if wanted and not match:
+        message = f"The sandbox does not emulate the filter {wanted!r}: only resourceType eq '<type>'."
+        raise ArmError(501, "NotImplementedInSandbox", message)
+    value: list[dict[str, Any]] = [
+        {key: resource[key] for key in ("id", "name", "type", "location", "tags", "sku", "identity") if key in resource}
+        for resource in call.played.state.resources(
+            under=f"/subscriptions/{call.played.subscription_id}/resourceGroups/", type=match[1] if match else ""
+        )
+        if resource["type"] in REMOVERS and _may_read(call, resource, f"{resource['type']}/read")
+    ]
+    group = call.parameters.get("group")
+    if group is not None:
+        value = [resource for resource in value if covers(group_id(call.played, group), resource["id"])]
+    return JSONResponse({"value": value})
+
+
+async def endpoints(call: Call) -> Response:
+    """What a client reads to learn about an unknown cloud; a list of clouds in the older versions."""
+    cloud = call.played.cloud
+    document = {
+        "name": cloud.name,
+        "portal": "https://portal.azure.cn" if cloud.name == "AzureChinaCloud" else "https://portal.azure.com",
+        "resourceManager": f"{cloud.resource_manager_url}/",
+        "authentication": {
+            "loginEndpoint": f"{cloud.authority}/",
+            "audiences": [cloud.audiences[1], cloud.audiences[0]],
+            "tenant": "common",
+            "identityProvider": "AAD",
+        },
+        "graph": f"https://{cloud.graph}/",
+        "graphAudience": f"https://{cloud.graph}/",
+        "microsoftGraphResourceId": f"https://{cloud.graph}/",
+        "suffixes": {"acrLoginServer": cloud.registry_suffix.lstrip(".")},
+    }
+    version = call.request.query_params.get("api-version", "")
+    return JSONResponse([document] if version in ("2019-05-01", "2020-06-01") else document)
+
+
+_SUBSCRIPTION = "/subscriptions/{subscription}"
+_GROUPS = f"{_SUBSCRIPTION}/resourcegroups"
+OPERATIONS = [
+    Operation("GET", "/metadata/endpoints", None, endpoints),
+    Operation("GET", "/subscriptions", None, list_subscriptions),
+    Operation("GET", "/tenants", None, list_tenants),
+    Operation("GET", _SUBSCRIPTION, None, get_subscription),
+    Operation("GET", _GROUPS, None, list_groups),
+    Operation("PUT", f"{_GROUPS}/{{name}}", f"{GROUP}/write", put_group),
+    Operation("GET", f"{_GROUPS}/{{name}}", f"{GROUP}/read", get_group),
+    Operation("HEAD", f"{_GROUPS}/{{name}}", f"{GROUP}/read", head_group),
+    Operation("DELETE", f"{_GROUPS}/{{name}}", f"{GROUP}/delete", delete_group),
+    Operation("GET", f"{_SUBSCRIPTION}/resources", None, list_resources),
+    Operation("GET", f"{_GROUPS}/{{group}}/resources", None, list_resources),
+    Operation("GET", f"{_SUBSCRIPTION}/operationresults/{{job}}", None, get_operation_result),
+]

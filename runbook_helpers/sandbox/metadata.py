@@ -1,0 +1,237 @@
+"""The instance metadata service, 169.254.169.254: identity tokens and facts about the VM that asks.
+
+Only a VM gets an answer, and only about itself: the VM is known by the door its request came through.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from .login import audiences
+from .management import network
+from .played_cloud import PlayedCloud
+from .proxy import Caller
+
+HOST = "169.254.169.254"
+LIFETIME = 24 * 3600 + 300  # seconds a managed identity's token is valid
+NEWEST_VERSIONS = ["2025-04-07", "2024-07-17", "2024-03-15"]
+_SELECTORS = ("client_id", "object_id", "msi_res_id", "mi_res_id")
+
+
+class MetadataError(Exception):
+    """A refusal of the token endpoint."""
+
+    def __init__(self, error: str, description: str, status: int = 400) -> None:
+        super().__init__(description)
+        self.error, self.status = error, status
+
+    def response(self) -> JSONResponse:
+        return JSONResponse({"error": self.error, "error_description": str(self)}, status_code=self.status)
+
+
+class Metadata:
+    """The metadata services of all VMs of all played clouds."""
+
+    def __init__(self, clouds: list[PlayedCloud]) -> None:
+        self._clouds = clouds
+        self.routes = [
+            Route("/metadata/identity/oauth2/token", self.token),
+            Route("/metadata/instance", self.instance),
+            Route("/metadata/instance/{path:path}", self.instance),
+            Route("/metadata/versions", self.versions),
+        ]
+
+    def _vm(self, request: Request) -> tuple[PlayedCloud, dict[str, Any]] | None:
+        caller: Caller = request.state.caller
+        for played in self._clouds if caller.vm_id else []:
+            for vm in played.vms:
+                if vm["properties"]["vmId"] == caller.vm_id:
+                    return played, vm
+        return None
+
+    async def token(self, request: Request) -> Response:
+        found = self._vm(request)
+        if found is None:
+            message = "The metadata service answers to a VM only: this request did not come from one."
+            return PlainTextResponse(message, status_code=404)
+        try:
+            return self._token(request, *found)
+        except MetadataError as error:
+            return error.response()
+
+    def _token(self, request: Request, played: PlayedCloud, vm: dict[str, Any]) -> Response:
+        if request.headers.get("metadata", "").lower() != "true":
+            raise MetadataError("invalid_request", "Required metadata header not specified")
+        if "x-forwarded-for" in request.headers:
+            raise MetadataError("invalid_request", "The X-Forwarded-For header is not allowed")
+        pairs = parse_qsl(str(request.url.query), keep_blank_values=True)
+        query = dict(pairs)
+        if len(query) != len(pairs):
+            raise MetadataError("invalid_request", "Duplicate query parameters are not allowed")
+        if not query.get("api-version"):
+            return _missing_version()
+        resource = query.get("resource", "")
+        if not resource:
+            raise MetadataError("invalid_request", "Required audience parameter not specified")
+        principal, mirid = _choose(played, vm, {key: query[key] for key in _SELECTORS if query.get(key)})
+        if resource.removesuffix("/") not in audiences(played):
+            message = (
+                f"AADSTS500011: The resource principal named {resource} was not found in the tenant named "
+                f"{played.tenant_id}. This can happen if the application has not been installed by the administrator "
+                "of the tenant or consented to by any user in the tenant."
+            )
+            raise MetadataError("invalid_resource", message)
+        now = int(played.clock.now())
+        extra = {"appidacr": "2", "xms_mirid": mirid.replace("/resourceGroups/", "/resourcegroups/")}
+        if mirid.lower() != vm["id"].lower():
+            extra["xms_az_rid"] = vm["id"].replace("/resourceGroups/", "/resourcegroups/")
+        return JSONResponse(
+            {
+                "access_token": played.issue_token(principal, resource, LIFETIME, extra),
+                "client_id": principal["appId"],
+                "expires_in": str(LIFETIME),
+                "expires_on": str(now + LIFETIME),
+                "ext_expires_in": "86399",
+                "not_before": str(now),
+                "resource": resource,
+                "token_type": "Bearer",
+            }
+        )
+
+    async def instance(self, request: Request) -> Response:
+        found = self._vm(request)
+        if found is None:
+            message = "The metadata service answers to a VM only: this request did not come from one."
+            return PlainTextResponse(message, status_code=404)
+        if request.headers.get("metadata", "").lower() != "true" or "x-forwarded-for" in request.headers:
+            return JSONResponse({"error": "Bad request. Required metadata header not specified"}, status_code=400)
+        if not request.query_params.get("api-version"):
+            return _missing_version()
+        value: Any = _document(*found)
+        for part in filter(None, request.path_params.get("path", "").split("/")):
+            try:
+                value = value[int(part)] if isinstance(value, list) else value[part]
+            except (KeyError, IndexError, ValueError, TypeError):
+                return JSONResponse({"error": "Not found"}, status_code=404)
+        if isinstance(value, str):
+            if request.query_params.get("format") != "text":
+                message = "Bad request. Format is not valid for this path: a leaf needs format=text."
+                return JSONResponse({"error": message}, status_code=400)
+            return PlainTextResponse(value)
+        return JSONResponse(value)
+
+    async def versions(self, request: Request) -> Response:
+        return JSONResponse({"apiVersions": sorted(NEWEST_VERSIONS)})
+
+
+def _missing_version() -> JSONResponse:
+    message = (
+        "Bad request. api-version is invalid or was not specified in the request. For more information refer to "
+        "aka.ms/azureimds"
+    )
+    return JSONResponse({"error": message, "newest-versions": NEWEST_VERSIONS}, status_code=400)
+
+
+def _choose(played: PlayedCloud, vm: dict[str, Any], selectors: dict[str, str]) -> tuple[dict[str, Any], str]:
+    """The service principal a token is for, and the resource id of the identity.
+
+    Without a selector: the system-assigned identity, else the only user-assigned one.
+    """
+    identity = vm.get("identity", {})
+    attached = [resource for resource in map(played.state.get, identity.get("userAssignedIdentities", {})) if resource]
+    if len(selectors) > 1:
+        raise MetadataError("invalid_request", f"Only one of {', '.join(_SELECTORS[:3])} may be specified")
+    if selectors:
+        (name, wanted), *_ = selectors.items()
+        for resource in attached:
+            values = {
+                "client_id": resource["properties"]["clientId"],
+                "object_id": resource["properties"]["principalId"],
+            }
+            if values.get(name, resource["id"]).lower() == wanted.lower():
+                return _principal(played, resource["properties"]["principalId"]), resource["id"]
+        system = played.principal(identity.get("principalId", ""))
+        if system and name != "msi_res_id" and wanted.lower() in (system["appId"], system["objectId"]):
+            return system, vm["id"]
+        raise MetadataError("invalid_request", "Identity not found")
+    if "SystemAssigned" in identity.get("type", ""):
+        return _principal(played, identity["principalId"]), vm["id"]
+    if len(attached) == 1:
+        return _principal(played, attached[0]["properties"]["principalId"]), attached[0]["id"]
+    if attached:
+        message = (
+            "Multiple user assigned identities exist, please specify the clientId / resourceId of the identity in the "
+            "token request"
+        )
+        raise MetadataError("invalid_request", message)
+    raise MetadataError("invalid_request", "Identity not found")
+
+
+def _principal(played: PlayedCloud, object_id: str) -> dict[str, Any]:
+    principal = played.principal(object_id)
+    if principal is None:
+        raise MetadataError("invalid_request", "Identity not found")
+    return principal
+
+
+def _document(played: PlayedCloud, vm: dict[str, Any]) -> dict[str, Any]:
+    """The instance document; every value is a string, an absent one is empty."""
+    properties = vm["properties"]
+    profile, image = properties["osProfile"], properties["storageProfile"]["imageReference"]
+    parts = vm["id"].split("/")
+    interface = played.state.get(properties["networkProfile"]["networkInterfaces"][0]["id"]) or {}
+    private = [c["properties"] for c in interface.get("properties", {}).get("ipConfigurations", [])]
+    return {
+        "compute": {
+            "azEnvironment": played.cloud.metadata_name,
+            "customData": "",
+            "location": vm["location"],
+            "name": vm["name"],
+            "offer": image.get("offer", ""),
+            "osProfile": {
+                "adminUsername": profile["adminUsername"],
+                "computerName": profile["computerName"],
+                "disablePasswordAuthentication": "true",
+            },
+            "osType": "Linux",
+            "provider": "Microsoft.Compute",
+            "publicKeys": profile["linuxConfiguration"]["ssh"]["publicKeys"],
+            "publisher": image["publisher"],
+            "resourceGroupName": parts[4],
+            "resourceId": vm["id"],
+            "sku": image.get("sku", ""),
+            "subscriptionId": parts[2],
+            "tags": ";".join(f"{key}:{value}" for key, value in vm["tags"].items()),
+            "tagsList": [{"name": key, "value": value} for key, value in vm["tags"].items()],
+            "userData": "",
+            "version": image["exactVersion"],
+            "vmId": properties["vmId"],
+            "vmScaleSetName": "",
+            "vmSize": properties["hardwareProfile"]["vmSize"],
+            "zone": "",
+        },
+        "network": {
+            "interface": [
+                {
+                    "ipv4": {
+                        "ipAddress": [{"privateIpAddress": c["privateIPAddress"], "publicIpAddress": ""}],
+                        "subnet": [_subnet(played, c["subnet"]["id"])],
+                    },
+                    "ipv6": {"ipAddress": []},
+                    "macAddress": "000D3A" + properties["vmId"].replace("-", "")[:6].upper(),
+                }
+                for c in private
+            ]
+        },
+    }
+
+
+def _subnet(played: PlayedCloud, subnet_id: str) -> dict[str, str]:
+    subnet = network.find_subnet(played.state, subnet_id)
+    address, _, prefix = subnet["properties"]["addressPrefix"].partition("/") if subnet else ("", "", "")
+    return {"address": address, "prefix": prefix}

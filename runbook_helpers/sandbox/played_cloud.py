@@ -1,0 +1,149 @@
+"""One national cloud as the sandbox plays it: what its login, Resource Manager, metadata and registries share."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..clouds import Cloud
+from .access import ASSIGNMENT
+from .clock import Clock
+from .guest import Guests
+from .state import State
+from .tokens import Signer
+
+SUBSCRIPTION_ID = "00000000-0000-0000-0000-000000000000"
+_OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
+
+
+@dataclass(frozen=True)
+class DoorAddress:
+    """Where the sandbox's proxy listens, and the CA certificate its host names are proved with."""
+
+    port: int
+    authority_file: Path
+
+    def url(self, user: str, password: str) -> str:
+        """The proxy with a VM's credentials in it."""
+        return f"http://{user}:{password}@127.0.0.1:{self.port}"
+
+
+@dataclass
+class PlayedCloud:
+    """A cloud with one tenant and one subscription in it."""
+
+    cloud: Cloud
+    state: State
+    clock: Clock
+    signer: Signer
+    public_images: State
+    """The content of mcr.microsoft.com."""
+    guests: Guests
+    door: DoorAddress
+    tenant_id: str = field(init=False)
+    subscription_id: str = SUBSCRIPTION_ID
+
+    def __post_init__(self) -> None:
+        self.tenant_id = self.stable_id("tenant")
+
+    @property
+    def issuer(self) -> str:
+        """The ``iss`` claim of this tenant's tokens."""
+        return f"https://{self.cloud.token_issuer}/{self.tenant_id}/"
+
+    def stable_id(self, name: str) -> str:
+        """A GUID that is the same for the same name in the same generation of it, in every sandbox."""
+        generation = self.state.generation(name)
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.cloud.name}/{name.lower()}/{generation}"))
+
+    # Principals: {"objectId", "appId", "displayName", "kind": "ManagedIdentity" | "Application", "resourceId"}
+
+    def create_principal(self, key: str, display_name: str, kind: str, resource_id: str | None = None) -> dict[str, Any]:
+        """A service principal; `key` names what it belongs to."""
+        principal = {
+            "objectId": self.stable_id(f"{key}/principal"),
+            "appId": self.stable_id(f"{key}/client"),
+            "displayName": display_name,
+            "kind": kind,
+            "resourceId": resource_id,
+            "created": self.clock.now(),
+        }
+        self.state.write("principal", principal["objectId"], principal)
+        return principal
+
+    def delete_principal(self, key: str) -> None:
+        """Remove what `create_principal(key, …)` made; its role assignments stay behind, as in Azure."""
+        self.state.erase("principal", self.stable_id(f"{key}/principal"))
+        self.state.next_generation(f"{key}/principal")
+        self.state.next_generation(f"{key}/client")
+
+    def principal(self, object_id: str) -> dict[str, Any] | None:
+        return self.state.read("principal", object_id)
+
+    def principal_by_app_id(self, app_id: str) -> dict[str, Any] | None:
+        return next((p for p in self.state.documents("principal") if p["appId"] == app_id.lower()), None)
+
+    def ensure_operator(self) -> dict[str, Any]:
+        """The application the operator signs in as: Owner of the subscription."""
+        object_id = self.stable_id("operator/principal")
+        existing = self.principal(object_id)
+        if existing:
+            return existing
+        operator = self.create_principal("operator", "sandbox-operator", "Application")
+        scope = f"/subscriptions/{self.subscription_id}"
+        name = self.stable_id("operator/assignment")
+        self.state.put(
+            {
+                "id": f"{scope}/providers/{ASSIGNMENT}/{name}",
+                "name": name,
+                "type": ASSIGNMENT,
+                "properties": {
+                    "roleDefinitionId": f"{scope}/providers/Microsoft.Authorization/roleDefinitions/{_OWNER}",
+                    "principalId": operator["objectId"],
+                    "principalType": "ServicePrincipal",
+                    "scope": scope,
+                    "condition": None,
+                    "conditionVersion": None,
+                    "createdOn": self.clock.timestamp(),
+                    "updatedOn": self.clock.timestamp(),
+                    "createdBy": operator["objectId"],
+                    "updatedBy": operator["objectId"],
+                    "delegatedManagedIdentityResourceId": None,
+                    "description": None,
+                },
+            }
+        )
+        return operator
+
+    def issue_token(self, principal: dict[str, Any], audience: str, lifetime: int, extra: dict[str, Any]) -> str:
+        """An access token of Entra ID, version 1.0, for an application."""
+        now = int(self.clock.now())
+        return self.signer.sign(
+            {
+                "aud": audience,
+                "iss": self.issuer,
+                "iat": now,
+                "nbf": now,
+                "exp": now + lifetime,
+                "appid": principal["appId"],
+                "idp": self.issuer,
+                "idtyp": "app",
+                "oid": principal["objectId"],
+                "sub": principal["objectId"],
+                "tid": self.tenant_id,
+                "uti": uuid.uuid4().hex,
+                "ver": "1.0",
+                **extra,
+            }
+        )
+
+    def verify_token(self, token: str, audiences: tuple[str, ...]) -> dict[str, Any]:
+        """The claims of a token of this tenant for one of the audiences (with or without a trailing slash)."""
+        accepted = {form for audience in audiences for form in (audience, audience + "/")}
+        return self.signer.verify(token, now=self.clock.now(), issuer=self.issuer, audiences=accepted)
+
+    @property
+    def vms(self) -> list[dict[str, Any]]:
+        return self.state.resources(type="Microsoft.Compute/virtualMachines")

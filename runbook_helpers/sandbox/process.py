@@ -1,0 +1,166 @@
+"""Start, find and stop the sandbox's process. One process a folder: whoever holds the folder's lock is it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+from filelock import FileLock, Timeout
+
+from ..errors import SandboxError
+
+START_SECONDS = 30.0  # how long a sandbox may take to open its door
+STOP_SECONDS = 10.0
+_started: list[subprocess.Popen[bytes]] = []  # kept, so that Python does not warn about children it forgets
+
+
+@dataclass(frozen=True)
+class Running:
+    """A sandbox that runs."""
+
+    folder: Path
+    port: int
+    pid: int
+
+    @property
+    def proxy(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def authority_file(self) -> Path:
+        """The CA certificate to trust."""
+        return self.folder / "ca.pem"
+
+    def operator(self, cloud_name: str) -> dict[str, str]:
+        """How the operator signs in to a cloud: tenant_id, client_id, client_secret, subscription_id."""
+        found: dict[str, str] = json.loads((self.folder / "operator.json").read_text())[cloud_name]
+        return found
+
+
+def default_folder() -> Path:
+    """RUNBOOK_SANDBOX, else a folder in the user's state directory."""
+    chosen = os.environ.get("RUNBOOK_SANDBOX")
+    return Path(chosen).absolute() if chosen else platformdirs.user_state_path("azure-acr-runbook") / "sandbox"
+
+
+def find(folder: Path) -> Running | None:
+    """The sandbox that runs in a folder, if any."""
+    lock = folder / "lock"
+    if not lock.exists():
+        return None
+    try:
+        FileLock(lock).acquire(timeout=0).lock.release()
+    except Timeout:
+        try:
+            address: dict[str, Any] = json.loads((folder / "address.json").read_text())
+        except FileNotFoundError:  # it is just starting or just ending
+            return None
+        return Running(folder, address["port"], address["pid"])
+    return None
+
+
+def start(folder: Path, port: int = 0) -> Running:
+    """The sandbox of a folder, started when it is not running.
+
+    `port` 0 takes a free one. Raises SandboxError where it cannot be started.
+    """
+    _check_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with FileLock(folder / "start.lock", timeout=2 * START_SECONDS):
+        running = find(folder)
+        if running:
+            if port not in (0, running.port):
+                message = f"The sandbox in {folder} runs on port {running.port} already: stop it first, or leave --port out."
+                raise SandboxError(message)
+            return running
+        (folder / "address.json").unlink(missing_ok=True)  # of a process that was killed
+        child = _spawn(folder, port)
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            running = find(folder)
+            if running:
+                return running
+            if child.poll() is not None:
+                break
+            time.sleep(0.01)
+        child.kill()
+        reason = (folder / "start.log").read_text(errors="replace").strip().splitlines()
+        message = f"The sandbox in {folder} did not start: {reason[-1] if reason else 'no answer'}"
+        raise SandboxError(f"{message} (more in {folder / 'log'}; `runbook sandbox reset` begins anew).")
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise SandboxError(f"{folder} is not a folder: set RUNBOOK_SANDBOX to a new or empty one.")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "start.lock").exists():
+        message = f"{folder} holds files that are not a sandbox's: set RUNBOOK_SANDBOX to a new or empty folder."
+        raise SandboxError(message)
+
+
+def _spawn(folder: Path, port: int) -> subprocess.Popen[bytes]:
+    # Detached, so that it outlives the kernel or command that started it; others find it by its folder.
+    detached: dict[str, Any] = (
+        {"creationflags": 0x00000008 | 0x00000200}  # DETACHED_PROCESS, CREATE_NEW_PROCESS_GROUP
+        if sys.platform == "win32"
+        else {"start_new_session": True}
+    )
+    with (folder / "start.log").open("wb") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", f"{__package__}", str(folder), str(port)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=Path(__file__).parents[2],
+            **detached,
+        )
+    _started.append(child)
+    return child
+
+
+def stop(folder: Path) -> bool:
+    """End the sandbox of a folder; what it knows stays. False where none runs."""
+    running = find(folder)
+    if running is None:
+        return False
+    os.kill(running.pid, 15)
+    deadline = time.monotonic() + STOP_SECONDS
+    while find(folder) is not None:
+        if time.monotonic() > deadline:
+            raise SandboxError(f"The sandbox in {folder} (pid {running.pid}) did not end within {STOP_SECONDS:.0f} s.")
+        time.sleep(0.02)
+    for child in _started:
+        if child.pid == running.pid:
+            child.wait()
+    return True
+
+
+def reset(folder: Path) -> None:
+    """End the sandbox of a folder and forget all that it knows."""
+    _check_folder(folder)
+    stop(folder)
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def vm_proxy(running: Running, cloud_name: str, vm_name: str) -> str:
+    """The door with the credentials of a VM: what uses it is that VM, for the metadata service."""
+    from .state import Blobs, State
+
+    state = State(running.folder / f"{cloud_name}.sqlite", Blobs(running.folder / "blobs"))
+    try:
+        for vm in state.resources(type="Microsoft.Compute/virtualMachines"):
+            if vm["name"].lower() == vm_name.lower():
+                vm_id = vm["properties"]["vmId"]
+                secret = state.read("secret", vm_id) or {"value": ""}
+                return f"http://{vm_id}:{secret['value']}@127.0.0.1:{running.port}"
+    finally:
+        state.close()
+    raise SandboxError(f"The sandbox has no VM named {vm_name} in {cloud_name}: run notebook 02, or `az vm create`.")

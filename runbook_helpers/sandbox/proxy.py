@@ -1,0 +1,235 @@
+"""The sandbox's one door: an HTTP proxy on loopback that plays the real host names.
+
+CONNECT to a played host on port 443 ends in this process: a TLS server whose certificate covers that name. CONNECT to
+a VM's public address on port 22 ends in that VM's SSH server. A plain request (the metadata service speaks http) is
+answered as it is. Every other destination is refused, so that nothing that uses this proxy can reach the internet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import logging
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from uvicorn import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+logger = logging.getLogger(__name__)
+MAX_HEAD = 16 * 1024  # bytes of a request's head
+HEAD_TIMEOUT = 30.0  # seconds a client has to send it
+QUICKACK = getattr(socket, "TCP_QUICKACK", None)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who stands before the door: the operator's machine, or the VM that owns the proxy credentials."""
+
+    vm_id: str | None = None
+
+
+class Refused(Exception):
+    """A destination or a caller the door does not let through."""
+
+    def __init__(self, status: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass
+class Door:
+    """What the proxy asks the rest of the sandbox."""
+
+    config: Config
+    tls: ssl.SSLContext
+    plays: Callable[[str], bool]
+    """Whether a host name is one of ours, now."""
+    caller: Callable[[str, str], Caller | None]
+    """The VM of a proxy user name and password."""
+    connect_ssh: Callable[[str, Caller], Awaitable[socket.socket]]
+    """One end of a connection to the SSH server at an address; raises Refused."""
+
+    def __post_init__(self) -> None:
+        self.config.load()
+        self.server_state = ServerState()
+        self.ssh_connections = 0
+        self.last_used = 0.0  # the loop's time
+
+    async def listen(self, listener: socket.socket) -> asyncio.Server:
+        """Open the door on a loopback socket."""
+        loop = asyncio.get_running_loop()
+        self.last_used = loop.time()
+        return await loop.create_server(lambda: _FirstRequest(self), sock=listener)
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody is connected by SSH or waits for an answer."""
+        return self.ssh_connections > 0 or bool(self.server_state.tasks)
+
+    def http(self, caller: Caller) -> H11Protocol:
+        protocol = _Http(self.config, self.server_state, {"caller": caller})
+        protocol.door = self
+        return protocol
+
+    def identify(self, headers: dict[str, str]) -> Caller:
+        """The caller of a request's proxy credentials; without any it is the operator's machine."""
+        scheme, _, encoded = headers.get("proxy-authorization", "").partition(" ")
+        if not scheme:
+            return Caller()
+        user = password = ""
+        if scheme.lower() == "basic":
+            with contextlib.suppress(ValueError):
+                user, _, password = base64.b64decode(encoded, validate=True).decode("latin-1").partition(":")
+        caller = self.caller(user, password)
+        if caller is None:
+            raise Refused("407 Proxy Authentication Required", "the sandbox knows no VM with these proxy credentials")
+        return caller
+
+
+class _Http(H11Protocol):
+    """uvicorn's HTTP protocol; acknowledges at once what a client sends in two parts."""
+
+    door: Door
+
+    def data_received(self, data: bytes) -> None:
+        self.door.last_used = self.loop.time()
+        # urllib3 leaves Nagle's algorithm on behind a proxy: a body waits for the acknowledgement of the head, and the
+        # kernel would delay that by 40 ms. The option is not kept by the kernel, so it is set anew each time.
+        if QUICKACK is not None:
+            peer = self.transport.get_extra_info("socket")
+            if peer is not None:
+                with contextlib.suppress(OSError):
+                    peer.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
+        super().data_received(data)
+
+
+class _FirstRequest(asyncio.Protocol):
+    """Reads a connection's first request head and hands the connection to what serves it."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._loop = asyncio.get_running_loop()
+        self._received = b""
+        self._task: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        # asyncio does this only for sockets that were made with an explicit protocol number.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._timer = self._loop.call_later(HEAD_TIMEOUT, transport.close)
+        self._door.last_used = self._loop.time()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._timer.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        if self._task is not None:
+            return
+        if b"\r\n\r\n" not in self._received:
+            if len(self._received) > MAX_HEAD:
+                self._refuse(Refused("431 Request Header Fields Too Large", "the request head is too long"))
+            return
+        self._timer.cancel()
+        head = self._received.partition(b"\r\n\r\n")[0]
+        request_line, *lines = head.decode("latin-1").split("\r\n")
+        headers = {name.strip().lower(): value.strip() for name, _, value in (x.partition(":") for x in lines)}
+        try:
+            caller = self._door.identify(headers)
+            if request_line.startswith("CONNECT "):
+                self._transport.pause_reading()
+                self._task = self._loop.create_task(self._connect(request_line, caller))
+            else:
+                self._hand_over(self._door.http(caller), self._transport, self._received)
+        except Refused as refused:
+            self._refuse(refused)
+
+    def _refuse(self, refused: Refused) -> None:
+        body = f"{refused}\n".encode()
+        authenticate = 'Proxy-Authenticate: Basic realm="sandbox"\r\n' if refused.status.startswith("407") else ""
+        head = (
+            f"HTTP/1.1 {refused.status}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
+            f"{authenticate}Connection: close\r\n\r\n"
+        )
+        self._transport.write(head.encode() + body)
+        self._transport.close()
+
+    @staticmethod
+    def _hand_over(protocol: asyncio.Protocol, transport: asyncio.Transport, received: bytes = b"") -> None:
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        if received:
+            protocol.data_received(received)
+
+    async def _connect(self, request_line: str, caller: Caller) -> None:
+        try:
+            host, _, port = request_line.split(" ")[1].rpartition(":")
+            host = host.lower()
+            if port == "22":
+                ssh = await self._door.connect_ssh(host, caller)
+                self._established()
+                self._door.ssh_connections += 1
+                try:
+                    await _splice(self._transport, ssh, self._loop)
+                finally:
+                    self._door.ssh_connections -= 1
+                    self._door.last_used = self._loop.time()
+            elif port in ("443", "80") and self._door.plays(host):
+                self._established()
+                await self._serve(host, port, caller)
+            else:
+                message = f"the sandbox does not play {host[:100]}:{port[:10]}; it reaches nothing outside itself"
+                raise Refused("502 Bad Gateway", message)
+        except Refused as refused:
+            self._refuse(refused)
+        except (OSError, ssl.SSLError) as error:
+            logger.info("%s: %s", request_line, error)
+            self._transport.close()
+        except Exception:
+            logger.exception("%s", request_line)
+            self._transport.close()
+
+    def _established(self) -> None:
+        self._received = b""  # nothing follows a CONNECT before its answer
+        self._transport.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+
+    async def _serve(self, host: str, port: str, caller: Caller) -> None:
+        http = self._door.http(caller)
+        if port == "80":
+            self._hand_over(http, self._transport)
+            self._transport.resume_reading()
+            return
+        # start_tls resumes reading and makes `http` the protocol, but leaves connection_made to us.
+        tls = await self._loop.start_tls(
+            self._transport, http, self._door.tls, server_side=True, ssl_handshake_timeout=HEAD_TIMEOUT
+        )
+        assert tls is not None
+        http.connection_made(tls)
+
+
+async def _splice(transport: asyncio.Transport, other: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
+    """Carry bytes both ways between the client and another socket until either side closes."""
+    reader, writer = await asyncio.open_connection(sock=other)
+    incoming = asyncio.StreamReader(loop=loop)
+    protocol = asyncio.StreamReaderProtocol(incoming, loop=loop)
+    transport.set_protocol(protocol)
+    protocol.connection_made(transport)
+    transport.resume_reading()
+    outgoing = asyncio.StreamWriter(transport, protocol, incoming, loop)
+    await asyncio.gather(_copy(incoming, writer), _copy(reader, outgoing), return_exceptions=True)
+
+
+async def _copy(source: asyncio.StreamReader, target: Any) -> None:
+    try:
+        while data := await source.read(65536):
+            target.write(data)
+            await target.drain()
+    finally:
+        target.close()

@@ -1,0 +1,198 @@
+"""The sandbox's process: opens the folder, plays the clouds, opens the door, and ends by itself when idle.
+
+The folder holds everything: ``<cloud>.sqlite`` and ``blobs/`` (state.py), ``ca.pem``, ``ca-key.pem``, ``signing-key.pem``,
+``operator.json`` (how the operator signs in), ``address.json`` (where the door is, while the process runs), ``lock`` and
+``log``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import trustme
+from uvicorn import Config
+
+from ..clouds import CLOUDS
+from .app import Sandbox, certificate_names
+from .clock import Clock
+from .guest.simulated import SimulatedGuests
+from .images import publish
+from .management import compute, network
+from .played_cloud import DoorAddress, PlayedCloud
+from .proxy import Caller, Door, Refused
+from .state import Blobs, State
+from .tokens import Signer, new_key
+
+logger = logging.getLogger(__name__)
+IDLE_SECONDS = 30 * 60
+
+
+def private_file(path: Path, text: str) -> None:
+    """Write a file that nobody else may read, in one step."""
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(temporary, path)
+
+
+def _authority(folder: Path) -> trustme.CA:
+    """The CA of this sandbox; made once, so that what trusts it goes on trusting it."""
+    certificate, key = folder / "ca.pem", folder / "ca-key.pem"
+    if certificate.exists() and key.exists():
+        return trustme.CA.from_pem(certificate.read_bytes(), key.read_bytes())
+    authority = trustme.CA(organization_name="Azure sandbox of this runbook")
+    private_file(key, authority.private_key_pem.bytes().decode())
+    private_file(certificate, authority.cert_pem.bytes().decode())
+    return authority
+
+
+def _signing_key(folder: Path) -> str:
+    path = folder / "signing-key.pem"
+    if not path.exists():
+        private_file(path, new_key())
+    return path.read_text()
+
+
+def _write_operator(folder: Path, clouds: list[PlayedCloud]) -> None:
+    """Give the operator of each cloud a client secret, and write down how to sign in."""
+    operator = {}
+    for played in clouds:
+        principal = played.ensure_operator()
+        secret = played.state.read("secret", principal["objectId"])
+        if secret is None:
+            secret = {"value": secrets.token_urlsafe(32)}
+            played.state.write("secret", principal["objectId"], secret)
+        operator[played.cloud.name] = {
+            "tenant_id": played.tenant_id,
+            "client_id": principal["appId"],
+            "client_secret": secret["value"],
+            "subscription_id": played.subscription_id,
+        }
+    path = folder / "operator.json"
+    if not path.exists():
+        private_file(path, json.dumps(operator, indent=1))
+
+
+class Server:
+    """One running sandbox."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self._folder = folder
+        self._listener = socket.create_server(("127.0.0.1", port))
+        authority = _authority(folder)
+        address = DoorAddress(self._listener.getsockname()[1], folder / "ca.pem")
+        blobs = Blobs(folder / "blobs")
+        self._public = State(folder / "mcr.microsoft.com.sqlite", blobs)
+        publish(self._public)
+        signer, clock = Signer(_signing_key(folder)), Clock()
+        self.clouds = []
+        for cloud in CLOUDS.values():
+            state = State(folder / f"{cloud.name}.sqlite", blobs)
+            guests = SimulatedGuests(state)
+            self.clouds.append(PlayedCloud(cloud, state, clock, signer, self._public, guests, address))
+        _write_operator(folder, self.clouds)
+        self.app = Sandbox(self.clouds, self._public)
+        certificate = authority.issue_cert(*certificate_names(self.clouds))
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        certificate.configure_cert(tls)
+        config = Config(self.app, access_log=False, log_config=None, lifespan="off", timeout_keep_alive=600)
+        self.door = Door(config, tls, self.app.plays, self._caller, self._connect_ssh)
+        self.address = address
+
+    def _caller(self, user: str, password: str) -> Caller | None:
+        """The VM whose proxy credentials these are."""
+        for played in self.clouds:
+            secret = played.state.read("secret", user)
+            is_vm = any(vm["properties"]["vmId"] == user for vm in played.vms)
+            if secret and is_vm and secrets.compare_digest(secret["value"].encode(), password.encode()):
+                return Caller(user)
+        return None
+
+    async def _connect_ssh(self, host: str, caller: Caller) -> socket.socket:
+        """A connection to the SSH server of the VM that has the public address, if its security groups admit it."""
+        for played in self.clouds:
+            target = network.ssh_target(played, host)
+            if target is None:
+                continue
+            vm, interface = target
+            source = network.OPERATOR_ADDRESS if caller.vm_id is None else _public_address(self.clouds, caller.vm_id)
+            if not network.admits(played.state, interface, source, 22):
+                message = f"no answer from {host}: the network security group does not admit SSH from {source}"
+                raise Refused("403 Forbidden", message)
+            if vm["powerState"] != "running":
+                raise Refused("504 Gateway Timeout", f"no answer from {host}: the VM is {vm['powerState']}")
+            ours, theirs = socket.socketpair()
+            ours.setblocking(False)
+            theirs.setblocking(False)
+            await played.guests.serve_ssh(vm["properties"]["vmId"], theirs)
+            return ours
+        raise Refused("504 Gateway Timeout", f"no answer from {host}: no VM of the sandbox has this address")
+
+    async def run(self, idle_seconds: float) -> None:
+        """Serve until told to stop, or until nobody has asked anything for a while."""
+        for played in self.clouds:
+            for vm in played.vms:
+                if vm["powerState"] == "running":
+                    await played.guests.boot(compute.machine(played, vm))
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for name in ("SIGTERM", "SIGINT"):
+            with contextlib.suppress(NotImplementedError):  # Windows has no signal handlers in the loop
+                loop.add_signal_handler(getattr(signal, name), stop.set)
+        server = await self.door.listen(self._listener)
+        private_file(self._folder / "address.json", json.dumps({"port": self.address.port, "pid": os.getpid()}))
+        logger.info("listening on 127.0.0.1:%d", self.address.port)
+        try:
+            await self._wait(stop, idle_seconds)
+        finally:
+            (self._folder / "address.json").unlink(missing_ok=True)
+            server.close()
+            for played in self.clouds:
+                await played.guests.close()
+                played.state.close()
+            self._public.close()
+
+    async def _wait(self, stop: asyncio.Event, idle_seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        while not stop.is_set():
+            idle = loop.time() - self.door.last_used
+            if idle >= idle_seconds and not self.door.busy:
+                logger.info("idle for %.0f s", idle)
+                return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), min(60.0, max(0.1, idle_seconds - idle)))
+
+
+def _public_address(clouds: list[PlayedCloud], vm_id: str) -> str:
+    for played in clouds:
+        for address in played.state.resources(type=network.ADDRESS):
+            target = network.ssh_target(played, address["properties"]["ipAddress"])
+            if target and target[0]["properties"]["vmId"] == vm_id:
+                return str(address["properties"]["ipAddress"])
+    return "0.0.0.0"
+
+
+@contextlib.contextmanager
+def logging_to(path: Path) -> Iterator[None]:
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    logging.getLogger("asyncssh").setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()

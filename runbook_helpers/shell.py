@@ -1,0 +1,250 @@
+"""Commands on a VM, over SSH. The only module that knows paramiko."""
+
+from __future__ import annotations
+
+import base64
+import shlex
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from urllib.parse import urlsplit
+
+import paramiko
+
+from .connection import Azure
+from .errors import AccessDenied, CommandFailed, ConnectionFailed, ConnectionLost
+from .keys import login_key, pinned_host_key
+from .virtual_machines import public_address_of, show_vm
+
+CONNECT_SECONDS = 300.0  # how long a new VM may take until its SSH server answers
+COMMAND_SECONDS = 1800.0
+WEAK = {
+    "ciphers": ["aes128-cbc", "aes192-cbc", "aes256-cbc", "3des-cbc"],
+    "macs": ["hmac-md5", "hmac-md5-96", "hmac-sha1", "hmac-sha1-96"],
+    "kex": ["diffie-hellman-group1-sha1", "diffie-hellman-group14-sha1", "diffie-hellman-group-exchange-sha1"],
+}
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A command that ended."""
+
+    command: str
+    exit_status: int
+    stdout: str
+    stderr: str
+
+
+class Shell:
+    """An SSH connection to a VM; made by `ssh`, closed by ``with``."""
+
+    def __init__(self, client: paramiko.SSHClient, vm_name: str) -> None:
+        self._client = client
+        self.vm_name = vm_name
+
+    def __enter__(self) -> Shell:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._client.close()
+
+    def run(self, *arguments: str, check: bool = True, timeout: float = COMMAND_SECONDS) -> Completed:
+        """Run one program and wait for its end. The arguments reach it as they are: they are quoted here.
+
+        Args:
+            check: raise where the exit status is not 0.
+            timeout: seconds without any output after which the connection is given up.
+
+        Raises:
+            CommandFailed: another exit status than 0; carries the whole result.
+            ConnectionLost: the connection ended before the command did.
+        """
+        command = shlex.join(arguments)
+        completed = self._execute(command, timeout)
+        if check and completed.exit_status != 0:
+            raise CommandFailed(completed)
+        return completed
+
+    def retry(
+        self,
+        *arguments: str,
+        within: float,
+        hopeless: Callable[[Completed], str | None] = lambda completed: None,
+        interval: float = 5.0,
+    ) -> Completed:
+        """Run a program until it ends with exit status 0.
+
+        Args:
+            within: seconds after which the last failure is raised.
+            hopeless: told each failure; the reason it gives, if any, ends the waiting at once.
+            interval: seconds between two tries.
+
+        Raises:
+            AccessDenied: `hopeless` gave a reason.
+            CommandFailed: time is up.
+        """
+        deadline = time.monotonic() + within
+        while True:
+            completed = self.run(*arguments, check=False)
+            if completed.exit_status == 0:
+                return completed
+            reason = hopeless(completed)
+            if reason:
+                raise AccessDenied(reason) from CommandFailed(completed)
+            if time.monotonic() + interval > deadline:
+                raise CommandFailed(completed)
+            time.sleep(interval)
+
+    def _execute(self, command: str, timeout: float) -> Completed:
+        transport = self._client.get_transport()
+        try:
+            assert transport is not None
+            channel = transport.open_session(timeout=60)
+            channel.settimeout(timeout)
+            channel.exec_command(command)
+            channel.shutdown_write()
+            stdout, stderr = _drain(channel)
+            exit_status = channel.recv_exit_status()
+        except (paramiko.SSHException, OSError, AssertionError) as error:
+            raise self._lost(command, str(error) or type(error).__name__) from error
+        if exit_status == -1:  # paramiko says so for a lost connection and for the end by a signal alike
+            raise self._lost(command, "no exit status came")
+        return Completed(command, exit_status, stdout.decode("utf-8", "replace"), stderr.decode("utf-8", "replace"))
+
+    def _lost(self, command: str, reason: str) -> ConnectionLost:
+        message = (
+            f"The SSH connection to {self.vm_name} ended before `{command}` did ({reason}): whether it finished is not "
+            "known; run this step again."
+        )
+        return ConnectionLost(message)
+
+
+def _drain(channel: paramiko.Channel) -> tuple[bytes, bytes]:
+    """All of both streams. One after the other would stall a command that fills the second one's window."""
+    errors: list[bytes] = []
+    problems: list[Exception] = []
+
+    def read_errors() -> None:
+        try:
+            while chunk := channel.recv_stderr(65536):
+                errors.append(chunk)
+        except OSError as problem:
+            problems.append(problem)
+
+    reader = threading.Thread(target=read_errors, daemon=True)
+    reader.start()
+    output = []
+    while chunk := channel.recv(65536):
+        output.append(chunk)
+    reader.join()
+    if problems:
+        raise problems[0]
+    return b"".join(output), b"".join(errors)
+
+
+def ssh(azure: Azure, vm_name: str, *, within: float = CONNECT_SECONDS) -> Shell:
+    """An SSH connection to a VM; waits while the VM still boots.
+
+    The documented command: ``ssh azureuser@publicIpAddress``
+
+    Args:
+        within: seconds that the VM may take to answer.
+
+    Raises:
+        ConnectionFailed: no answer, an unknown or changed host key, or our key is not accepted.
+    """
+    vm = show_vm(azure, vm_name)
+    address = public_address_of(azure, vm)
+    assert vm.os_profile and vm.os_profile.admin_username and vm.id
+    client = _client_that_knows(azure, vm_name, str(vm.id), address)
+    private_key = paramiko.RSAKey.from_private_key_file(str(login_key(azure.folder)[0]))
+    deadline = time.monotonic() + within
+    while True:
+        try:
+            client.connect(
+                address,
+                username=vm.os_profile.admin_username,
+                pkey=private_key,
+                sock=_open_socket(azure.proxy, address, 22),
+                look_for_keys=False,
+                allow_agent=False,
+                disabled_algorithms=WEAK,
+                timeout=30,
+                banner_timeout=30,
+                auth_timeout=30,
+            )
+            return Shell(client, vm_name)
+        except paramiko.BadHostKeyException as error:
+            message = (
+                f"The VM {vm_name} at {address} proved itself with another host key than the one it was made with: "
+                "somebody may be in between; nothing was sent. If you made the VM anew by other means, delete it and "
+                "run notebook 02 again."
+            )
+            raise ConnectionFailed(message) from error
+        except paramiko.AuthenticationException as error:
+            message = (
+                f"The VM {vm_name} at {address} does not accept our key for {vm.os_profile.admin_username}: it was made "
+                f"with another key than the one in {azure.folder}."
+            )
+            raise ConnectionFailed(message) from error
+        except (OSError, paramiko.SSHException) as error:
+            if time.monotonic() + 2 > deadline:
+                message = f"No SSH connection to the VM {vm_name} at {address} within {within:.0f} s: {error}"
+                raise ConnectionFailed(f"{message}. Is it running, and does ssh_source admit this machine?") from error
+            time.sleep(2)
+
+
+def _client_that_knows(azure: Azure, vm_name: str, vm_id: str, address: str) -> paramiko.SSHClient:
+    pinned = pinned_host_key(azure.folder, vm_id)
+    if pinned is None:
+        message = (
+            f"The host key of the VM {vm_name} is not known on this machine, so the VM cannot be told from an impostor: "
+            f"run where it was made (its key is kept in {azure.folder}), or let this runbook make another VM."
+        )
+        raise ConnectionFailed(message)
+    kind, key = pinned
+    client = paramiko.SSHClient()
+    client.set_missing_host_key_policy(paramiko.RejectPolicy())
+    client.get_host_keys().add(address, kind, paramiko.PKey.from_type_string(kind, base64.b64decode(key)))
+    return client
+
+
+def _open_socket(proxy: str | None, host: str, port: int) -> socket.socket:
+    """A TCP connection, through the proxy where there is one.
+
+    paramiko would leave Nagle's algorithm on, which costs 40 ms an exchange, so the socket is made here.
+    """
+    if not proxy:
+        connection = socket.create_connection((host, port), timeout=30)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+    parts = urlsplit(proxy)
+    connection = socket.create_connection((parts.hostname or "", parts.port or 80), timeout=30)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    head = f"CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n"
+    if parts.username:
+        credentials = base64.b64encode(f"{parts.username}:{parts.password or ''}".encode()).decode()
+        head += f"Proxy-Authorization: Basic {credentials}\r\n"
+    connection.sendall(f"{head}\r\n".encode())
+    answer = b""
+    # One byte at a time: what follows the head is the SSH server's greeting, which belongs to paramiko.
+    while not answer.endswith(b"\r\n\r\n") and len(answer) < 16384:
+        byte = connection.recv(1)
+        if not byte:
+            break
+        answer += byte
+    status = answer.split(b"\r\n", 1)[0].decode("latin-1")
+    if " 200 " not in f"{status} ":
+        length = next((line for line in answer.lower().split(b"\r\n") if line.startswith(b"content-length:")), b":0")
+        reason = connection.recv(min(int(length.partition(b":")[2]), 2000)).decode("utf-8", "replace").strip()
+        connection.close()
+        if " 403 " in status:
+            raise ConnectionFailed(f"The proxy refuses {host}:{port}: {reason or status}")
+        raise OSError(f"the proxy answered {status}: {reason}")
+    return connection

@@ -1,0 +1,209 @@
+"""Virtual machines, and the network that one needs to be reached."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+
+from .connection import Azure, wait
+from .errors import NotFound
+from .keys import login_key, new_host_key, pin_host_key
+from .resource_groups import create_resource_group
+
+if TYPE_CHECKING:
+    from azure.mgmt.compute.models import VirtualMachine
+
+IMAGES = {
+    # The aliases of `az vm create --image`: publisher, offer, sku.
+    "Ubuntu2204": ("Canonical", "0001-com-ubuntu-server-jammy", "22_04-lts-gen2"),
+    "Ubuntu2404": ("Canonical", "ubuntu-24_04-lts", "server"),
+}
+
+
+def show_vm(azure: Azure, vm_name: str) -> VirtualMachine:
+    """A VM.
+
+    The documented command: ``az vm show --resource-group myResourceGroup --name myDockerVM``
+
+    Raises:
+        azure.core.exceptions.ResourceNotFoundError: there is none of this name in the resource group.
+    """
+    return azure.compute.virtual_machines.get(azure.resource_group, vm_name)
+
+
+def create_vm(
+    azure: Azure,
+    vm_name: str,
+    *,
+    size: str = "Standard_D2s_v5",
+    ssh_source: str,
+    image: str = "Ubuntu2204",
+    admin_username: str = "azureuser",
+) -> VirtualMachine:
+    """The VM; made where it is missing, with its own network, a public address, and our SSH key.
+
+    The documented command: ``az vm create --resource-group myResourceGroup --name myDockerVM --image Ubuntu2204
+    --admin-username azureuser --generate-ssh-keys``
+
+    Args:
+        size: as in ``az vm create --size``.
+        ssh_source: the IPv4 address or CIDR range that may reach the VM by SSH; nobody else may.
+        image: Ubuntu2204 or Ubuntu2404.
+        admin_username: the Linux user that we sign in as.
+
+    The VM's host key is made here and handed over in its cloud-init data, so that its first connection can be checked.
+    """
+    from azure.core.exceptions import ResourceNotFoundError
+
+    create_resource_group(azure)
+    try:
+        return show_vm(azure, vm_name)
+    except ResourceNotFoundError:
+        interface_id = _create_interface(azure, vm_name, ssh_source)
+        private, public = new_host_key()
+        vm = _vm(azure, vm_name, interface_id, size, image, admin_username, _cloud_config(private, public))
+        pin_host_key(azure.folder, _vm_id(azure, vm_name), public)
+        machines = azure.compute.virtual_machines
+        return wait(machines.begin_create_or_update(azure.resource_group, vm_name, vm), f"The VM {vm_name}")
+
+
+def _vm_id(azure: Azure, vm_name: str) -> str:
+    group = f"/subscriptions/{azure.subscription_id}/resourceGroups/{azure.resource_group}"
+    return f"{group}/providers/Microsoft.Compute/virtualMachines/{vm_name}"
+
+
+def _cloud_config(private_key: str, public_key: str) -> str:
+    indented = "".join(f"    {line}\n" for line in private_key.splitlines())
+    return (
+        "#cloud-config\nssh_deletekeys: true\nssh_keys:\n"
+        f"  ed25519_private: |\n{indented}  ed25519_public: {public_key}\n"
+    )
+
+
+def _vm(
+    azure: Azure, name: str, interface_id: str, size: str, image: str, admin_username: str, cloud_config: str
+) -> VirtualMachine:
+    from azure.mgmt.compute import models
+
+    publisher, offer, sku = IMAGES[image]
+    key = models.SshPublicKey(
+        path=f"/home/{admin_username}/.ssh/authorized_keys", key_data=login_key(azure.folder)[1]
+    )
+    linux = models.LinuxConfiguration(
+        disable_password_authentication=True, ssh=models.SshConfiguration(public_keys=[key])
+    )
+    # Disk and interface go when the VM goes, so that nothing is left that costs money.
+    disk = models.OSDisk(
+        create_option="FromImage",
+        delete_option="Delete",
+        managed_disk=models.ManagedDiskParameters(storage_account_type="Premium_LRS"),
+    )
+    return models.VirtualMachine(
+        location=azure.location,
+        hardware_profile=models.HardwareProfile(vm_size=size),
+        storage_profile=models.StorageProfile(
+            image_reference=models.ImageReference(publisher=publisher, offer=offer, sku=sku, version="latest"),
+            os_disk=disk,
+        ),
+        os_profile=models.OSProfile(
+            computer_name=name.replace("_", "-").replace(".", "-"),
+            admin_username=admin_username,
+            custom_data=base64.b64encode(cloud_config.encode()).decode(),
+            linux_configuration=linux,
+        ),
+        network_profile=models.NetworkProfile(
+            network_interfaces=[models.NetworkInterfaceReference(id=interface_id, primary=True, delete_option="Delete")]
+        ),
+    )
+
+
+def _create_interface(azure: Azure, vm_name: str, ssh_source: str) -> str:
+    """The network interface of a VM to be, with all it needs; the names are those that `az vm create` gives."""
+    from azure.core.exceptions import ResourceNotFoundError
+    from azure.mgmt.network import models
+
+    network, group, location = azure.network, azure.resource_group, azure.location
+    try:
+        return str(network.network_interfaces.get(group, f"{vm_name}VMNic").id)
+    except ResourceNotFoundError:
+        pass
+    rule = models.SecurityRule(
+        name="allow-ssh-from-operator",
+        priority=1000,
+        access="Allow",
+        direction="Inbound",
+        protocol="Tcp",
+        source_address_prefix=ssh_source,
+        source_port_range="*",
+        destination_address_prefix="*",
+        destination_port_range="22",
+    )
+    security_group = wait(
+        network.network_security_groups.begin_create_or_update(
+            group, f"{vm_name}NSG", models.NetworkSecurityGroup(location=location, security_rules=[rule])
+        ),
+        f"The network security group {vm_name}NSG",
+    )
+    address = wait(
+        network.public_ip_addresses.begin_create_or_update(
+            group,
+            f"{vm_name}PublicIP",
+            models.PublicIPAddress(
+                location=location,
+                sku=models.PublicIPAddressSku(name="Standard"),
+                public_ip_allocation_method="Static",
+            ),
+        ),
+        f"The public IP address {vm_name}PublicIP",
+    )
+    virtual_network = wait(
+        network.virtual_networks.begin_create_or_update(
+            group,
+            f"{vm_name}VNET",
+            models.VirtualNetwork(
+                location=location,
+                address_space=models.AddressSpace(address_prefixes=["10.0.0.0/16"]),
+                subnets=[models.Subnet(name=f"{vm_name}Subnet", address_prefix="10.0.0.0/24")],
+            ),
+        ),
+        f"The virtual network {vm_name}VNET",
+    )
+    assert virtual_network.subnets
+    configuration = models.NetworkInterfaceIPConfiguration(
+        name=f"ipconfig{vm_name}", subnet=virtual_network.subnets[0], public_ip_address=address
+    )
+    interface = models.NetworkInterface(
+        location=location, ip_configurations=[configuration], network_security_group=security_group
+    )
+    poller = network.network_interfaces.begin_create_or_update(group, f"{vm_name}VMNic", interface)
+    return str(wait(poller, f"The network interface {vm_name}VMNic").id)
+
+
+def public_ip_address(azure: Azure, vm_name: str) -> str:
+    """The address that a VM is reached at.
+
+    The documented step: note the publicIpAddress that ``az vm create`` shows.
+
+    Raises:
+        NotFound: the VM has no public address.
+    """
+    return public_address_of(azure, show_vm(azure, vm_name))
+
+
+def public_address_of(azure: Azure, vm: VirtualMachine) -> str:
+    """The public address of a VM that has been looked up already."""
+    interfaces = vm.network_profile.network_interfaces if vm.network_profile else None
+    for interface in interfaces or []:
+        group, name = _group_and_name(str(interface.id))
+        for configuration in azure.network.network_interfaces.get(group, name).ip_configurations or []:
+            if configuration.public_ip_address:
+                group, name = _group_and_name(str(configuration.public_ip_address.id))
+                address = azure.network.public_ip_addresses.get(group, name).ip_address
+                if address:
+                    return address
+    raise NotFound(f"The VM {vm.name} has no public IP address: give its network interface one, or use another VM.")
+
+
+def _group_and_name(resource_id: str) -> tuple[str, str]:
+    parts = resource_id.split("/")
+    return parts[4], parts[-1]

@@ -1,0 +1,168 @@
+"""What the document does on the VM: Docker, Azure CLI, signing in, pulling. Each step is the document's command list."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from .connection import Azure
+from .errors import AccessDenied
+from .registries import show_registry
+from .roles import role_assignments
+from .shell import Completed, Shell, ssh
+from .virtual_machines import show_vm
+
+if TYPE_CHECKING:
+    from azure.mgmt.compute.models import VirtualMachine
+
+HELLO_IMAGE = "mcr.microsoft.com/hello-world"
+INSTALL_SCRIPT = "https://aka.ms/InstallAzureCLIDeb"
+ROLE_SECONDS = 600.0  # how long Azure may take until a role assignment has an effect
+RESOURCE_ID_SINCE = (2, 69)  # the azure-cli that brought `az login --identity --resource-id`
+
+
+def install_docker(azure: Azure, vm_name: str) -> Completed:
+    """Docker on the VM, installed where it is missing, and what ``docker run … hello-world`` says.
+
+    The documented commands: ``sudo apt update``, ``sudo apt install docker.io -y``,
+    ``sudo docker run -it mcr.microsoft.com/hello-world``
+
+    The admin user joins the group docker, so that az and docker are run by the same user; and ``-it`` is left out,
+    since it needs a terminal.
+    """
+    with ssh(azure, vm_name) as shell:
+        if shell.run("which", "docker", check=False).exit_status != 0:
+            shell.run("cloud-init", "status", "--wait", check=False)  # it may hold apt's lock after the first boot
+            _apt(shell, "update")
+            _apt(shell, "install", "docker.io", "-y")
+        shell.run("sudo", "usermod", "-aG", "docker", _user(shell))
+        return shell.run("sudo", "docker", "run", "--rm", HELLO_IMAGE)
+
+
+def _apt(shell: Shell, *arguments: str) -> None:
+    # Another apt (unattended upgrades) may hold the lock: wait for it.
+    shell.run("sudo", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-o", "DPkg::Lock::Timeout=300", *arguments)
+
+
+def _user(shell: Shell) -> str:
+    return shell.run("whoami").stdout.strip()
+
+
+def install_azure_cli(azure: Azure, vm_name: str) -> str:
+    """The version of Azure CLI on the VM; installed where it is missing.
+
+    The documented step: install the Azure CLI with apt (``curl -sL https://aka.ms/InstallAzureCLIDeb | sudo bash``).
+    """
+    with ssh(azure, vm_name) as shell:
+        if shell.run("which", "az", check=False).exit_status != 0:
+            shell.run("bash", "-c", f"curl -sL {INSTALL_SCRIPT} | sudo bash")
+        return _azure_cli_version(shell)
+
+
+def _azure_cli_version(shell: Shell) -> str:
+    return str(json.loads(shell.run("az", "version", "--output", "json").stdout)["azure-cli"])
+
+
+def az_login(azure: Azure, vm_name: str, identity_id: str | None = None, *, within: float = ROLE_SECONDS) -> Completed:
+    """Sign Azure CLI on the VM in with one of the VM's identities; who was signed in before is forgotten.
+
+    The documented commands: ``az cloud set -n AzureChinaCloud``, ``az login --identity --username <userID>``, and
+    without ``--username`` the same for the system-assigned identity.
+
+    Waits while the identity's first role assignment is not visible yet.
+
+    Args:
+        identity_id: resource id of a user-assigned identity; None names none, which is the system-assigned identity
+            where the VM has one.
+        within: seconds to wait.
+
+    Raises:
+        AccessDenied: the VM does not have the identity, or the identity has no role assignment at all.
+    """
+    principal_id = _principal_id(show_vm(azure, vm_name), identity_id)
+
+    def hopeless(completed: Completed) -> str | None:
+        if _has_any_role(azure, principal_id):
+            return None
+        return (
+            f"`{completed.command}` failed because the identity with principal id {principal_id} has no role assignment "
+            f"in the subscription {azure.subscription_id}: grant it AcrPull on the registry with assign_role."
+        )
+
+    with ssh(azure, vm_name) as shell:
+        shell.run("az", "logout", check=False)
+        shell.run("az", "cloud", "set", "-n", azure.cloud.name)
+        flags: list[str] = []
+        if identity_id is not None:
+            version = tuple(int(part) for part in _azure_cli_version(shell).split(".")[:2])
+            # --username, as documented, is an error since azure-cli 2.73.
+            flags = ["--resource-id" if version >= RESOURCE_ID_SINCE else "--username", identity_id]
+        return shell.retry("az", "login", "--identity", *flags, within=within, hopeless=hopeless)
+
+
+def _principal_id(vm: VirtualMachine, identity_id: str | None) -> str:
+    """The principal id of one of a VM's identities."""
+    attached = (vm.identity.user_assigned_identities or {}) if vm.identity else {}
+    if identity_id is None:
+        if vm.identity and vm.identity.principal_id:
+            return str(vm.identity.principal_id)
+        if len(attached) == 1:  # what `az login --identity` then uses
+            return str(next(iter(attached.values())).principal_id)
+    for attached_id, identity in attached.items():
+        if attached_id.lower() == (identity_id or "").lower():
+            return str(identity.principal_id)
+    wanted = identity_id or "a system-assigned identity"
+    raise AccessDenied(f"The VM {vm.name} does not have {wanted}: give it to the VM with assign_identity.")
+
+
+def _has_any_role(azure: Azure, principal_id: str) -> bool:
+    found = azure.authorization.role_assignments.list_for_subscription(filter=f"principalId eq '{principal_id}'")
+    return any(True for _ in found)
+
+
+def acr_login(azure: Azure, vm_name: str, registry_name: str, *, within: float = ROLE_SECONDS) -> Completed:
+    """Sign Docker on the VM in to the registry, with the identity that Azure CLI is signed in with.
+
+    The documented command: ``az acr login --name myContainerRegistry``
+
+    What Docker knew of the registry before is forgotten first. Waits while a role assignment has no effect yet.
+
+    Args:
+        within: seconds to wait.
+
+    Raises:
+        AccessDenied: no identity of the VM has a role assignment on the registry.
+    """
+    registry, vm = show_registry(azure, registry_name), show_vm(azure, vm_name)
+    attached = (vm.identity.user_assigned_identities or {}) if vm.identity else {}
+    system = [str(vm.identity.principal_id)] if vm.identity and vm.identity.principal_id else []
+    principals = system + [str(identity.principal_id) for identity in attached.values()]
+
+    def hopeless(completed: Completed) -> str | None:
+        if any(role_assignments(azure, assignee=principal, scope=str(registry.id)) for principal in principals):
+            return None
+        return (
+            f"`{completed.command}` failed because no identity of the VM {vm_name} has a role assignment on the registry "
+            f"{registry_name}: grant it AcrPull there with assign_role."
+        )
+
+    with ssh(azure, vm_name) as shell:
+        shell.run("docker", "logout", str(registry.login_server))
+        return shell.retry("az", "acr", "login", "--name", registry_name, within=within, hopeless=hopeless)
+
+
+def docker_pull(azure: Azure, vm_name: str, reference: str) -> str:
+    """Pull an image to the VM; returns its digest.
+
+    The documented command: ``docker pull mycontainerregistry.azurecr.cn/aci-helloworld:v1``
+
+    Args:
+        reference: registry/repository:tag.
+
+    Raises:
+        CommandFailed: docker refuses, in its own words.
+    """
+    with ssh(azure, vm_name) as shell:
+        shell.run("docker", "pull", reference)
+        shown = shell.run("docker", "image", "inspect", "--format", "{{index .RepoDigests 0}}", reference)
+        return shown.stdout.strip().partition("@")[2]
