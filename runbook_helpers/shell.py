@@ -111,7 +111,7 @@ class Shell:
             channel.shutdown_write()
             stdout, stderr = _drain(channel)
             exit_status = channel.recv_exit_status()
-        except (paramiko.SSHException, OSError, AssertionError) as error:
+        except (paramiko.SSHException, OSError, EOFError, AssertionError) as error:
             raise self._lost(command, str(error) or type(error).__name__) from error
         if exit_status == -1:  # paramiko says so for a lost connection and for the end by a signal alike
             raise self._lost(command, "no exit status came")
@@ -193,7 +193,7 @@ def ssh(azure: Azure, vm_name: str, *, within: float = CONNECT_SECONDS) -> Shell
                 f"with another key than the one in {azure.folder}."
             )
             raise ConnectionFailed(message) from error
-        except (OSError, paramiko.SSHException) as error:
+        except (OSError, EOFError, paramiko.SSHException) as error:
             if time.monotonic() + 2 > deadline:
                 message = f"No SSH connection to the VM {vm_name} at {address} within {within:.0f} s: {error}"
                 raise ConnectionFailed(f"{message}. Is it running, and does ssh_source admit this machine?") from error

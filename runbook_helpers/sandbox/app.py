@@ -14,7 +14,7 @@ from . import metadata
 from .graph import Graph
 from .login import Login
 from .management import Management
-from .management.container_registry import PUBLIC_REGISTRY
+from .images import PUBLIC_REGISTRY
 from .management.container_registry import TYPE as REGISTRY
 from .metadata import Metadata
 from .played_cloud import PlayedCloud

@@ -59,6 +59,7 @@ class Door:
         self.config.load()
         self.server_state = ServerState()
         self.ssh_connections = 0
+        self.tasks: set[asyncio.Task[None]] = set()  # the loop itself keeps only weak references
         self.last_used = 0.0  # the loop's time
 
     async def listen(self, listener: socket.socket) -> asyncio.Server:
@@ -96,9 +97,18 @@ class _Http(H11Protocol):
     """uvicorn's HTTP protocol; acknowledges at once what a client sends in two parts."""
 
     door: Door
+    early = b""  # what came in before connection_made: a TLS client may send with the end of its handshake
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if self.early:
+            super().data_received(self.early)
 
     def data_received(self, data: bytes) -> None:
         self.door.last_used = self.loop.time()
+        if self.transport is None:
+            self.early += data
+            return
         # urllib3 leaves Nagle's algorithm on behind a proxy: a body waits for the acknowledgement of the head, and the
         # kernel would delay that by 40 ms. The option is not kept by the kernel, so it is set anew each time.
         if QUICKACK is not None:
@@ -146,6 +156,8 @@ class _FirstRequest(asyncio.Protocol):
             if request_line.startswith("CONNECT "):
                 self._transport.pause_reading()
                 self._task = self._loop.create_task(self._connect(request_line, caller))
+                self._door.tasks.add(self._task)
+                self._task.add_done_callback(self._door.tasks.discard)
             else:
                 self._hand_over(self._door.http(caller), self._transport, self._received)
         except Refused as refused:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from starlette.responses import JSONResponse, Response
 
-from ..images import ImageNotFound, copy_image
+from ..images import PUBLIC_REGISTRY, ImageNotFound, copy_image
 from ..played_cloud import PlayedCloud
 from .arm import ArmError, Call, Json, Operation, answer, new_operation_id, not_found
 
@@ -16,7 +16,6 @@ TYPE = f"{NAMESPACE}/registries"
 _NAME = re.compile(r"[A-Za-z0-9]{5,50}")
 _SKUS = {"basic": "Basic", "standard": "Standard", "premium": "Premium"}
 _MODES = ("LegacyRegistryPermissions", "AbacRepositoryPermissions")
-PUBLIC_REGISTRY = "mcr.microsoft.com"
 
 
 def _login_server(played: PlayedCloud, name: str) -> str:

@@ -1,0 +1,270 @@
+"""Who may do what in a registry: the OAuth 2.0 endpoints of a registry, and the check of the tokens they issue.
+
+An Entra token is exchanged for a refresh token of the registry, and that for an access token that holds what the
+principal's roles grant at that moment. Source: Azure/acr, docs/AAD-OAuth.md.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ..clouds import REGISTRY_AUDIENCE
+from .access import may_list_catalog, may_sign_in, repository_actions
+from .played_cloud import PlayedCloud
+from .tokens import TokenError
+from .wire import bearer_token, read_form
+
+ISSUER = "Azure Container Registry"
+REFRESH_SECONDS = 11700
+ACCESS_SECONDS = 4500
+TOKEN_USER = "00000000-0000-0000-0000-000000000000"
+UNAUTHORIZED = "authentication required, visit https://aka.ms/acr/authorization for more information."
+TYPE = "Microsoft.ContainerRegistry/registries"
+
+
+class RegistryError(Exception):
+    """An error answer in the form of the distribution specification."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        detail: Any = None,
+        headers: dict[str, str] | None = None,
+        **members: Any,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.headers = status, headers or {}
+        self.error = {"code": code, "message": message, **({"detail": detail} if detail is not None else {}), **members}
+
+    def response(self) -> JSONResponse:
+        return JSONResponse({"errors": [self.error]}, status_code=self.status, headers=self.headers)
+
+
+@dataclass(frozen=True)
+class Need:
+    """A permission that a request needs: repository:aci-helloworld:pull, registry:catalog:*."""
+
+    kind: str
+    name: str
+    actions: tuple[str, ...]
+
+    @property
+    def scope(self) -> str:
+        return f"{self.kind}:{self.name}:{','.join(self.actions)}"
+
+
+class RegistryAccess:
+    """The token endpoints and the token check of all registries of one played cloud."""
+
+    def __init__(self, played: PlayedCloud) -> None:
+        self._played = played
+        self.routes = [
+            Route("/oauth2/exchange", self.exchange, methods=["POST"]),
+            Route("/oauth2/token", self.token, methods=["GET", "POST"]),
+        ]
+
+    def find(self, request: Request) -> dict[str, Any]:
+        """The registry whose login server is the request's host."""
+        server = (request.url.hostname or "").lower()
+        for registry in self._played.state.resources(type=TYPE):
+            if registry["properties"]["loginServer"] == server:
+                if registry["properties"]["publicNetworkAccess"] == "Disabled":
+                    client = "192.0.2.200"
+                    message = (
+                        f"client with IP '{client}' is not allowed access. Refer https://aka.ms/acr/firewall to grant "
+                        "access."
+                    )
+                    raise RegistryError(403, "DENIED", message)
+                return registry
+        raise RegistryError(404, "NAME_UNKNOWN", f"There is no registry {server}.")
+
+    # Tokens
+
+    async def exchange(self, request: Request) -> Response:
+        try:
+            registry = self.find(request)
+            form = {name: values[0] for name, values in (await read_form(request)).items()}
+            return JSONResponse({"refresh_token": self._exchange(registry, form)})
+        except RegistryError as error:
+            return error.response()
+
+    def _exchange(self, registry: dict[str, Any], form: dict[str, str]) -> str:
+        server = registry["properties"]["loginServer"]
+        if form.get("grant_type") != "access_token" or form.get("service", "").lower() != server:
+            message = f"The exchange needs grant_type=access_token and service={server}."
+            raise RegistryError(400, "BAD_REQUEST", message)
+        if form.get("tenant", self._played.tenant_id).lower() != self._played.tenant_id:
+            raise self._refused()
+        accepted = [REGISTRY_AUDIENCE]
+        if registry["properties"]["policies"]["azureADAuthenticationAsArmPolicy"]["status"] == "enabled":
+            accepted += self._played.cloud.audiences
+        try:
+            claims = self._played.verify_token(form.get("access_token", ""), tuple(accepted))
+        except TokenError as error:
+            raise self._refused() from error
+        principal = self._played.principal(claims["oid"])
+        if principal is None or not may_sign_in(self._played.state, claims["oid"], registry):
+            raise self._refused()
+        return self._refresh_token(server, claims["oid"], claims["appid"])
+
+    def _refused(self) -> RegistryError:
+        return RegistryError(401, "UNAUTHORIZED", f"{UNAUTHORIZED} CorrelationId: {uuid.uuid4()}")
+
+    def _refresh_token(self, server: str, object_id: str, app_id: str) -> str:
+        return self._issue(
+            server,
+            REFRESH_SECONDS,
+            sub=object_id,
+            grant_type="refresh_token",
+            appid=app_id,
+            tenant=self._played.tenant_id,
+            roles=[],
+        )
+
+    def _issue(self, server: str, lifetime: int, **claims: Any) -> str:
+        now = int(self._played.clock.now())
+        times = {"nbf": now, "exp": now + lifetime, "iat": now}
+        identity = {"jti": str(uuid.uuid4()), "iss": ISSUER, "aud": server, "version": "1.0"}
+        return self._played.signer.sign({**identity, **times, **claims})
+
+    def _verify(self, token: str, server: str, grant_type: str) -> dict[str, Any]:
+        now = self._played.clock.now()
+        claims = self._played.signer.verify(token, now=now, issuer=ISSUER, audiences={server})
+        if claims.get("grant_type") != grant_type:
+            raise TokenError(TokenError.INVALID, f"not a token of grant type {grant_type}")
+        return claims
+
+    async def token(self, request: Request) -> Response:
+        try:
+            registry = self.find(request)
+            if request.method == "POST":
+                form = await read_form(request)
+            else:
+                form = {name: request.query_params.getlist(name) for name in request.query_params}
+            return JSONResponse(self._token(registry, request, form))
+        except RegistryError as error:
+            return error.response()
+
+    def _token(self, registry: dict[str, Any], request: Request, form: dict[str, list[str]]) -> dict[str, str]:
+        server = registry["properties"]["loginServer"]
+        if form.get("service", [server])[0].lower() != server:
+            raise RegistryError(400, "BAD_REQUEST", f"The service of this registry is {server}.")
+        refresh_token = self._presented(request, form)
+        object_id = None
+        if refresh_token:
+            try:
+                object_id = self._verify(refresh_token, server, "refresh_token")["sub"]
+            except TokenError as error:
+                raise self._refused() from error
+        elif not registry["properties"]["anonymousPullEnabled"]:
+            raise self._refused()
+        wanted = [scope for text in form.get("scope", []) for scope in text.split(" ") if scope]
+        access = [granted for scope in wanted if (granted := self._granted(registry, object_id, scope))]
+        answer = {
+            "access_token": self._issue(
+                server,
+                ACCESS_SECONDS,
+                sub=object_id or "anonymous",
+                access=access,
+                roles=[],
+                grant_type="access_token",
+            )
+        }
+        if refresh_token and form.get("offline_token", [""])[0] == "true":
+            answer["refresh_token"] = refresh_token
+        return answer
+
+    def _presented(self, request: Request, form: dict[str, list[str]]) -> str | None:
+        """The refresh token that a client presents in one of the three ways there are; None where it has none."""
+        grant = form.get("grant_type", [""])[0]
+        if grant == "refresh_token":
+            return form.get("refresh_token", [""])[0] or None
+        user, password = form.get("username", [""])[0], form.get("password", [""])[0]
+        scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "basic":
+            try:
+                user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+            except (binascii.Error, UnicodeDecodeError) as error:
+                raise self._refused() from error
+        if not user and not password:
+            return None
+        if user != TOKEN_USER:  # the admin user, which the sandbox does not have
+            raise self._refused()
+        return password
+
+    def _granted(self, registry: dict[str, Any], object_id: str | None, scope: str) -> dict[str, Any] | None:
+        """What the roles grant of a scope that is asked for; None where that is nothing."""
+        kind, _, rest = scope.partition(":")
+        name, _, actions = rest.rpartition(":")
+        state = self._played.state
+        if kind == "registry" and name == "catalog" and object_id and may_list_catalog(state, object_id, registry):
+            return {"type": kind, "name": name, "actions": ["*"]}
+        if kind != "repository":
+            return None
+        if object_id:
+            held = repository_actions(state, object_id, registry, name)
+        else:
+            held = {"pull", "metadata_read"}  # anonymous; only reached where the registry allows it
+        wanted = held if actions == "*" else held & set(actions.split(","))
+        return {"type": kind, "name": name, "actions": sorted(wanted)} if wanted else None
+
+    # The check
+
+    def require(self, request: Request, *needs: Need) -> dict[str, Any]:
+        """The registry that is asked, where the request's access token holds all these permissions; 401 otherwise."""
+        registry = self.find(request)
+        server = registry["properties"]["loginServer"]
+        token = bearer_token(request)
+        if token is None:
+            basic = request.headers.get("authorization", "").partition(" ")[2]
+            token = self._token_of_basic(registry, basic, needs) if basic else None
+        if token is None:
+            raise self._challenge(server, needs, "")
+        try:
+            claims = self._verify(token, server, "access_token")
+        except TokenError as error:
+            raise self._challenge(server, needs, "invalid_token") from error
+        for need in needs:
+            held = {a for g in claims["access"] if (g["type"], g["name"]) == (need.kind, need.name) for a in g["actions"]}
+            if not set(need.actions) <= held:
+                raise self._challenge(server, needs, "insufficient_scope")
+        return registry
+
+    def _token_of_basic(self, registry: dict[str, Any], encoded: str, needs: tuple[Need, ...]) -> str | None:
+        """A client may also present its refresh token as a password with each request."""
+        server = registry["properties"]["loginServer"]
+        try:
+            user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+            claims = self._verify(password, server, "refresh_token")
+        except (binascii.Error, UnicodeDecodeError, TokenError):
+            return None
+        if user != TOKEN_USER:
+            return None
+        access = [granted for need in needs if (granted := self._granted(registry, claims["sub"], need.scope))]
+        return self._issue(server, ACCESS_SECONDS, sub=claims["sub"], access=access, grant_type="access_token")
+
+    @staticmethod
+    def _challenge(server: str, needs: tuple[Need, ...], error: str) -> RegistryError:
+        header = f'Bearer realm="https://{server}/oauth2/token",service="{server}"'
+        if needs:
+            header += f',scope="{" ".join(need.scope for need in needs)}"'
+        if error:
+            header += f',error="{error}"'
+        detail = [{"Type": n.kind, "Name": n.name, "Action": action} for n in needs for action in n.actions]
+        headers = {"Www-Authenticate": header}
+        if detail:
+            return RegistryError(401, "UNAUTHORIZED", UNAUTHORIZED, detail=detail, headers=headers)
+        refusal = RegistryError(401, "UNAUTHORIZED", UNAUTHORIZED, headers=headers)
+        refusal.error["detail"] = None
+        return refusal
