@@ -41,7 +41,11 @@ def main(traceback: bool) -> None:
 
 @main.command()
 @click.option(
-    "-f", "file", type=click.Path(path_type=Path), default=None, help="Parameter file.  [default: parameters/sandbox.yaml]"
+    "-f",
+    "file",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Parameter file.  [default: parameters/sandbox.yaml]",
 )
 @click.option("-p", "overrides", type=(str, str), multiple=True, metavar="NAME VALUE", help="Set one parameter.")
 @click.option("--only", default="", metavar="NUMBERS", help="Run these notebooks only, for instance 01,04.")

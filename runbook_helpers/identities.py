@@ -37,9 +37,7 @@ def create_identity(azure: Azure, identity_name: str) -> Identity:
         return show_identity(azure, identity_name)
     except ResourceNotFoundError:
         identity = Identity(location=azure.location)
-        return azure.identities.user_assigned_identities.create_or_update(
-            azure.resource_group, identity_name, identity
-        )
+        return azure.identities.user_assigned_identities.create_or_update(azure.resource_group, identity_name, identity)
 
 
 def assign_identity(azure: Azure, vm_name: str, identity_id: str | None = None) -> VirtualMachine:

@@ -51,7 +51,9 @@ def _is_image(value: str) -> bool:
 RULES: dict[str, Rule] = {
     "cloud": Rule(str, CLOUDS.__contains__, f"be one of {', '.join(CLOUDS)}"),
     "sandbox": Rule(bool, lambda value: True, "be true or false"),
-    "subscription_id": _pattern(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", "be a GUID, as `az account show` prints it"),
+    "subscription_id": _pattern(
+        r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", "be a GUID, as `az account show` prints it"
+    ),
     "resource_group": _pattern(
         r"[\w.()-]{0,89}[\w()-]", "have 1 to 90 letters, digits, '_', '-', '.', '(' or ')' and not end with '.'"
     ),
@@ -67,7 +69,9 @@ RULES: dict[str, Rule] = {
     ),
     "vm_size": _pattern(r"[A-Z][A-Za-z0-9_-]{2,63}", "be a VM size, for instance Standard_D2s_v5"),
     "ssh_source": Rule(
-        str, _is_ssh_source, "be an IPv4 address or CIDR range, and not the whole internet: this machine's public address"
+        str,
+        _is_ssh_source,
+        "be an IPv4 address or CIDR range, and not the whole internet: this machine's public address",
     ),
     "identity_name": _pattern(
         r"[A-Za-z0-9][A-Za-z0-9_-]{2,127}",
@@ -134,7 +138,9 @@ def read_parameters(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ParameterError([f"There is no parameter file {path}: those of this project are in parameters/."]) from error
+        raise ParameterError(
+            [f"There is no parameter file {path}: those of this project are in parameters/."]
+        ) from error
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise ParameterError([f"The parameter file {path} cannot be read: {reason}"]) from error

@@ -86,9 +86,7 @@ def _vm(
     from azure.mgmt.compute import models
 
     publisher, offer, sku = IMAGES[image]
-    key = models.SshPublicKey(
-        path=f"/home/{admin_username}/.ssh/authorized_keys", key_data=login_key(azure.folder)[1]
-    )
+    key = models.SshPublicKey(path=f"/home/{admin_username}/.ssh/authorized_keys", key_data=login_key(azure.folder)[1])
     linux = models.LinuxConfiguration(
         disable_password_authentication=True, ssh=models.SshConfiguration(public_keys=[key])
     )

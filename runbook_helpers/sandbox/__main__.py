@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
+import sqlite3
 import sys
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 
-def main() -> int:
+def main() -> None:
     folder = Path(sys.argv[1])
     port = int(sys.argv[2]) if len(sys.argv) > 2 else 0
     os.umask(0o077)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        lock = FileLock(folder / "lock").acquire(timeout=0)
+        lock = FileLock(folder / "lock").acquire(timeout=2)  # somebody may just be looking whether it is free
     except Timeout:
-        print(f"a sandbox is running already in {folder}", file=sys.stderr)
-        return 1
+        sys.exit(f"a sandbox is running already in {folder}")
     with lock:
         from .server import IDLE_SECONDS, Server, logging_to
 
@@ -29,11 +28,10 @@ def main() -> int:
             try:
                 server = Server(folder, port)
             except OSError as error:
-                logging.getLogger(__name__).error("cannot start: %s", error)
-                print(f"cannot listen on 127.0.0.1:{port}: {error.strerror}", file=sys.stderr)
-                return 1
+                sys.exit(f"port {port} of 127.0.0.1 cannot be used: {error.strerror}; choose another, or none")
+            except (sqlite3.DatabaseError, ValueError) as error:
+                sys.exit(f"what is in {folder} cannot be read: {error}")
             asyncio.run(server.run(idle))
-    return 0
 
 
-sys.exit(main())
+main()

@@ -86,8 +86,7 @@ BUILT_IN_ROLES = {
         Role(
             "2a1e307c-b015-4ebd-883e-5b7698a07328",
             "Container Registry Repository Writer",
-            "Allows for read and write access to Azure Container Registry repositories, but excluding catalog "
-            "listing.",
+            "Allows for read and write access to Azure Container Registry repositories, but excluding catalog listing.",
             data_actions=_READ + _WRITE,
         ),
         Role(
@@ -219,9 +218,7 @@ def repository_actions(state: State, principal_id: str, registry: dict[str, Any]
     abac = _is_abac(registry)
     table = _ABAC_ACTIONS if abac else _LEGACY_ACTIONS
     return {
-        name
-        for name, action in table.items()
-        if decide(state, principal_id, action, registry["id"], data_action=abac)
+        name for name, action in table.items() if decide(state, principal_id, action, registry["id"], data_action=abac)
     }
 
 

@@ -12,9 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import metadata
 from .graph import Graph
+from .images import PUBLIC_REGISTRY
 from .login import Login
 from .management import Management
-from .images import PUBLIC_REGISTRY
 from .management.container_registry import TYPE as REGISTRY
 from .metadata import Metadata
 from .played_cloud import PlayedCloud

@@ -55,7 +55,9 @@ class Graph:
         wanted = request.path_params["id"]
         principal = self._played.principal(wanted)
         if principal is None:
-            message = f"Resource '{wanted}' does not exist or one of its queried reference-property objects are not present."
+            message = (
+                f"Resource '{wanted}' does not exist or one of its queried reference-property objects are not present."
+            )
             return _error(404, "Request_ResourceNotFound", message)
         return JSONResponse(_shown(principal))
 

@@ -60,7 +60,9 @@ class PlayedCloud:
 
     # Principals: {"objectId", "appId", "displayName", "kind": "ManagedIdentity" | "Application", "resourceId"}
 
-    def create_principal(self, key: str, display_name: str, kind: str, resource_id: str | None = None) -> dict[str, Any]:
+    def create_principal(
+        self, key: str, display_name: str, kind: str, resource_id: str | None = None
+    ) -> dict[str, Any]:
         """A service principal; `key` names what it belongs to."""
         principal = {
             "objectId": self.stable_id(f"{key}/principal"),

@@ -78,7 +78,9 @@ def start(folder: Path, port: int = 0) -> Running:
         running = find(folder)
         if running:
             if port not in (0, running.port):
-                message = f"The sandbox in {folder} runs on port {running.port} already: stop it first, or leave --port out."
+                message = (
+                    f"The sandbox in {folder} runs on port {running.port} already: stop it first, or leave --port out."
+                )
                 raise SandboxError(message)
             return running
         (folder / "address.json").unlink(missing_ok=True)  # of a process that was killed

@@ -114,7 +114,11 @@ class Registry:
         wanted = request.query_params.get("artifactType")
         found = [m for m in self._state.manifests(server, name) if m["subject"] == digest]
         descriptors = [
-            {key: m[key] for key in ("mediaType", "digest", "size", "artifactType", "annotations") if m[key] is not None}
+            {
+                key: m[key]
+                for key in ("mediaType", "digest", "size", "artifactType", "annotations")
+                if m[key] is not None
+            }
             for m in found
             if wanted in (None, m["artifactType"])
         ]

@@ -212,10 +212,8 @@ class RegistryAccess:
             return {"type": kind, "name": name, "actions": ["*"]}
         if kind != "repository":
             return None
-        if object_id:
-            held = repository_actions(state, object_id, registry, name)
-        else:
-            held = {"pull", "metadata_read"}  # anonymous; only reached where the registry allows it
+        anonymous = {"pull", "metadata_read"}  # only reached where the registry allows it
+        held = repository_actions(state, object_id, registry, name) if object_id else anonymous
         wanted = held if actions == "*" else held & set(actions.split(","))
         return {"type": kind, "name": name, "actions": sorted(wanted)} if wanted else None
 
@@ -236,7 +234,9 @@ class RegistryAccess:
         except TokenError as error:
             raise self._challenge(server, needs, "invalid_token") from error
         for need in needs:
-            held = {a for g in claims["access"] if (g["type"], g["name"]) == (need.kind, need.name) for a in g["actions"]}
+            held = {
+                a for g in claims["access"] if (g["type"], g["name"]) == (need.kind, need.name) for a in g["actions"]
+            }
             if not set(need.actions) <= held:
                 raise self._challenge(server, needs, "insufficient_scope")
         return registry

@@ -191,9 +191,7 @@ class State:
 
     def repositories(self, registry: str) -> list[str]:
         """The names of the repositories that hold a manifest, in order."""
-        rows = self._query(
-            "SELECT DISTINCT repository FROM manifest WHERE registry = ? ORDER BY repository", registry
-        )
+        rows = self._query("SELECT DISTINCT repository FROM manifest WHERE registry = ? ORDER BY repository", registry)
         return [row[0] for row in rows]
 
     def delete_repository(self, registry: str, repository: str) -> None:

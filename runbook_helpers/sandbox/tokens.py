@@ -44,9 +44,7 @@ class Signer:
         assert isinstance(private, rsa.RSAPrivateKey)
         self._private = private
         self._public = private.public_key()
-        der = self._public.public_bytes(
-            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
+        der = self._public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
         self.key_id = base64.urlsafe_b64encode(hashlib.sha256(der).digest()).rstrip(b"=").decode()[:27]
 
     def key_set(self) -> dict[str, Any]:

@@ -161,7 +161,9 @@ def _dpkg(process: Process, arguments: list[str]) -> int:
                 raise Failure(f"dpkg-query: package '{name}' is not installed and no information is available")
             raise Failure(f"dpkg-query: no packages found matching {name}")
         if flags.keys() & {"-s", "--status"}:
-            process.print(f"Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {packages[name]}")
+            process.print(
+                f"Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {packages[name]}"
+            )
         elif flags.keys() & {"-l", "--list"}:
             process.print(f"ii  {name:<24} {packages[name]:<32} amd64")
         else:

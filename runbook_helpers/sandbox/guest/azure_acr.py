@@ -82,7 +82,9 @@ def _check_docker(process: Process, name: str) -> None:
 
 
 def _docker_login(process: Process, server: str, username: str, password: str) -> None:
-    status, output, errors = _run_docker(process, ["login", "--username", username, "--password-stdin", server], password)
+    status, output, errors = _run_docker(
+        process, ["login", "--username", username, "--password-stdin", server], password
+    )
     process.stdout(output)
     for line in errors.strip().splitlines():
         process.warn(f"WARNING: {line}")

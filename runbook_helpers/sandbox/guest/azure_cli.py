@@ -350,5 +350,5 @@ def _account_list(az: Az, arguments: list[str]) -> object:
     az.options(arguments, "", [])
     found = [account for account in az.accounts if account["environmentName"] == az.cloud.name]
     if not found:
-        az.warn("Please run \"az login\" to access your accounts.")
+        az.warn('Please run "az login" to access your accounts.')
     return found

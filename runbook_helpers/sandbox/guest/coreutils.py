@@ -151,9 +151,7 @@ def _ls(process: Process, arguments: list[str]) -> int:
 
 
 def _long(node: dict[str, Any]) -> str:
-    letters = "".join(
-        letter if node["mode"] >> (8 - number) & 1 else "-" for number, letter in enumerate("rwxrwxrwx")
-    )
+    letters = "".join(letter if node["mode"] >> (8 - number) & 1 else "-" for number, letter in enumerate("rwxrwxrwx"))
     size = len(node.get("content", "").encode("utf-8", "surrogateescape")) if "content" in node else 4096
     moment = time.strftime("%b %e %H:%M", time.gmtime(node["time"]))
     return f"{'-' if 'content' in node else 'd'}{letters} 1 {node['owner']} {node['group']} {size:>6} {moment}"
@@ -370,7 +368,7 @@ def _env(process: Process, arguments: list[str]) -> int:
 
 @program("date")
 def _date(process: Process, arguments: list[str]) -> int:
-    pairs, operands = process.options(arguments, "u", ["utc"])
+    _, operands = process.options(arguments, "u", ["utc"])
     form = operands[0] if operands else "+%a %b %e %H:%M:%S UTC %Y"
     if not form.startswith("+"):
         raise Refused("date", "setting of the time")

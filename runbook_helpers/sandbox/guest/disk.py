@@ -101,7 +101,16 @@ class Disk:
             },
         )
         with disk.changing():
-            for path in ("/", "/etc/apt/sources.list.d", "/etc/apt/keyrings", "/etc/ssh", "/home", "/opt", "/root", "/var/log"):
+            for path in (
+                "/",
+                "/etc/apt/sources.list.d",
+                "/etc/apt/keyrings",
+                "/etc/ssh",
+                "/home",
+                "/opt",
+                "/root",
+                "/var/log",
+            ):
                 disk.make_directory(path, ROOT, parents=True)
             disk.make_directory("/tmp", ROOT, mode=0o1777)  # noqa: S108 - a folder of the simulated disk
             disk.set_mode("/root", 0o700)

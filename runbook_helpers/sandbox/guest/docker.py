@@ -42,7 +42,7 @@ def _docker(process: Process, arguments: list[str]) -> int:
         return 0
     two, one = " ".join(arguments[:2]), " ".join(arguments[:1])
     found = _COMMANDS.get(two) or _COMMANDS.get(one)
-    if found is None or one in ("image", "container", "system") and two not in _COMMANDS:
+    if found is None or (one in ("image", "container", "system") and two not in _COMMANDS):
         raise Refused("docker", f"command {two or 'line without a command'}")
     return found(process, arguments[2 if two in _COMMANDS else 1 :])
 
@@ -197,7 +197,9 @@ def _reference(text: str) -> Reference:
 def _pull(process: Process, reference: Reference) -> Image:
     try:
         with Network(process.disk.machine) as network:
-            return pull_image(process, Registry(network, reference.host, credentials(process, reference.host)), reference)
+            return pull_image(
+                process, Registry(network, reference.host, credentials(process, reference.host)), reference
+            )
     except DistributionError as error:
         raise Failure(f"Error response from daemon: {error}") from error
 
@@ -236,7 +238,9 @@ def _push(process: Process, arguments: list[str]) -> int:
         raise Failure(f"An image does not exist locally with the tag: {reference.name}")
     try:
         with Network(process.disk.machine) as network:
-            push_image(process, Registry(network, reference.host, credentials(process, reference.host)), reference, image)
+            push_image(
+                process, Registry(network, reference.host, credentials(process, reference.host)), reference, image
+            )
     except DistributionError as error:
         raise Failure(str(error)) from error
     return 0
@@ -283,7 +287,7 @@ def _rows(images: list[Image], wanted: Reference | None, any_tag: bool) -> list[
                 "CreatedSince": age(time.time() - _created(image)),
                 "Size": _size(image),
             }
-            if wanted and (row["Repository"] != wanted.name or not any_tag and tag != wanted.tag):
+            if wanted and (row["Repository"] != wanted.name or (not any_tag and tag != wanted.tag)):
                 continue
             rows.append(row)
     return rows
@@ -459,13 +463,17 @@ def _version(process: Process, arguments: list[str]) -> int:
     part = {"Version": VERSION, "ApiVersion": API, "Os": "linux", "Arch": "amd64"}
     form = pairs[-1][1] if pairs else None
     if form is None:
-        process.print(f"Client:\n Version:           {VERSION}\n API version:       {API}\n OS/Arch:           linux/amd64")
+        process.print(
+            f"Client:\n Version:           {VERSION}\n API version:       {API}\n OS/Arch:           linux/amd64"
+        )
     _daemon(process, "Get version")
     if form is not None:
         value = {"Client": part, "Server": part}
         process.print(json.dumps(value) if form == "json" else render(form, value))
     else:
-        process.print(f"\nServer:\n Engine:\n  Version:          {VERSION}\n  API version:      {API}\n  OS/Arch:          linux/amd64")
+        process.print(
+            f"\nServer:\n Engine:\n  Version:          {VERSION}\n  API version:      {API}\n  OS/Arch:          linux/amd64"
+        )
     return 0
 
 
@@ -474,6 +482,10 @@ def _info(process: Process, arguments: list[str]) -> int:
     process.options(arguments)
     process.print(f"Client:\n Version:    {VERSION}\n Context:    default\n\nServer:")
     _daemon(process, "Get info")
-    process.print(f" Containers: {len(process.disk['containers'])}\n  Running: 0\n Images: {len(process.disk['images'])}")
-    process.print(f" Server Version: {VERSION}\n Operating System: Ubuntu 22.04.5 LTS\n Name: {process.disk.machine.computer_name}")
+    process.print(
+        f" Containers: {len(process.disk['containers'])}\n  Running: 0\n Images: {len(process.disk['images'])}"
+    )
+    process.print(
+        f" Server Version: {VERSION}\n Operating System: Ubuntu 22.04.5 LTS\n Name: {process.disk.machine.computer_name}"
+    )
     return 0

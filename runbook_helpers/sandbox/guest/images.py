@@ -59,7 +59,9 @@ def pull_image(process: Process, registry: Registry, reference: Reference) -> Im
     image_id = manifest.content["config"]["digest"]
     pinned = f"{reference.name}@{top.digest}"
     known = disk["images"].get(image_id)
-    fresh = known is None or (pinned not in known["digests"]) or bool(reference.tag and str(reference) not in known["tags"])
+    fresh = (
+        known is None or (pinned not in known["digests"]) or bool(reference.tag and str(reference) not in known["tags"])
+    )
     if known is None:
         config = json.loads(registry.blob(reference.repository, image_id, None))
         _pull_layers(process, registry, reference, manifest)

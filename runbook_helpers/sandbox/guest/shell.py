@@ -12,9 +12,45 @@ from .syntax import Command, Incomplete, Pipeline, Redirection, SyntaxRefused, W
 
 BUILTINS = ("cd", "command", "exit", "export", "set", "source", ".", ":", "type", "unset")
 _NOT_PLAYED = frozenset(
-    """alias bg bind break builtin continue declare dirs disown eval exec fc fg getopts hash help history jobs let local
-    logout mapfile popd pushd read readonly return shift shopt suspend times trap typeset ulimit umask unalias
-    wait""".split()
+    [
+        "alias",
+        "bg",
+        "bind",
+        "break",
+        "builtin",
+        "continue",
+        "declare",
+        "dirs",
+        "disown",
+        "eval",
+        "exec",
+        "fc",
+        "fg",
+        "getopts",
+        "hash",
+        "help",
+        "history",
+        "jobs",
+        "let",
+        "local",
+        "logout",
+        "mapfile",
+        "popd",
+        "pushd",
+        "read",
+        "readonly",
+        "return",
+        "shift",
+        "shopt",
+        "suspend",
+        "times",
+        "trap",
+        "typeset",
+        "ulimit",
+        "umask",
+        "unalias",
+        "wait",
+    ]
 )
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -164,7 +200,9 @@ class Shell:
             return f"{name}: the simulated guest has no {name}"
         if "/" in name:
             node = process.disk.stat(process.path(name), process.user)
-            reason = "No such file or directory" if node is None else "the simulated guest runs no files; use: bash FILE"
+            reason = (
+                "No such file or directory" if node is None else "the simulated guest runs no files; use: bash FILE"
+            )
             return f"{self._name}: {name}: {reason}"
         return f"sh: 1: {name}: not found" if self._name == "sh" else f"{self._name}: {name}: command not found"
 

@@ -13,7 +13,30 @@ _OPERATOR = re.compile(r"&&|\|\||;;|\|&|&>>|&>|(?:\d*)(?:<<<|<<|>>|>&|<&|<>|>\||
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
 _BRACES = re.compile(r"\{[^{}]*(?:,|\.\.)[^{}]*\}")
-_KEYWORDS = frozenset("if then else elif fi for while until do done case esac function select { } ! time [[ coproc".split())
+_KEYWORDS = frozenset(
+    [
+        "if",
+        "then",
+        "else",
+        "elif",
+        "fi",
+        "for",
+        "while",
+        "until",
+        "do",
+        "done",
+        "case",
+        "esac",
+        "function",
+        "select",
+        "{",
+        "}",
+        "!",
+        "time",
+        "[[",
+        "coproc",
+    ]
+)
 _REDIRECTION = re.compile(r"\d*(?:<<<|<<|>>|>&|<&|<>|>\||>|<)|&>>?")
 
 

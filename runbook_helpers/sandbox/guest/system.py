@@ -133,4 +133,11 @@ def _service(process: Process, verb: str, name: str, *, now: bool) -> int:
 
 def root_environment() -> dict[str, str]:
     """What a program of the system itself finds around it."""
-    return {"HOME": ROOT.home, "USER": ROOT.name, "LOGNAME": ROOT.name, "PATH": PATH, "LANG": "C.UTF-8", "SHELL": "/bin/bash"}
+    return {
+        "HOME": ROOT.home,
+        "USER": ROOT.name,
+        "LOGNAME": ROOT.name,
+        "PATH": PATH,
+        "LANG": "C.UTF-8",
+        "SHELL": "/bin/bash",
+    }

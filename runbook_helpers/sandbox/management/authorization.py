@@ -177,8 +177,6 @@ async def list_assignments(call: Call) -> Response:
     return JSONResponse({"value": value})
 
 
-
-
 def _operations() -> list[Operation]:
     operations = []
     # A scope is a subscription, a group in it, or a resource; the path in front may be any of these.

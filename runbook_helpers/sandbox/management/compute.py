@@ -90,7 +90,10 @@ def _created(call: Call) -> Json:
 
 def _refuse_used_interface(played: PlayedCloud, interface: Json) -> None:
     for vm in played.vms:
-        if any(nic["id"].lower() == interface["id"].lower() for nic in vm["properties"]["networkProfile"]["networkInterfaces"]):  # noqa: E501
+        if any(
+            nic["id"].lower() == interface["id"].lower()
+            for nic in vm["properties"]["networkProfile"]["networkInterfaces"]
+        ):
             message = f"Network Interface {interface['id']} is used by existing resource {vm['id']}."
             raise ArmError(400, "NicInUse", message)
 
@@ -276,7 +279,7 @@ def _apply_identity(call: Call, vm: Json, wanted: Json, *, merge: bool) -> None:
     current = vm.get("identity", {})
     given = wanted.get("userAssignedIdentities") or {}
     if given and "userassigned" not in kinds:
-        message = f"identityIds should not be provided if the type is \"{wanted.get('type')}\""
+        message = f'identityIds should not be provided if the type is "{wanted.get("type")}"'
         raise ArmError(400, "InvalidParameter", message, target="resourceIdentity.identityIds")
     attached = _attached(call, vm, current, given, merge=merge) if "userassigned" in kinds else {}
     if "userassigned" in kinds and not attached:

@@ -190,7 +190,9 @@ async def import_image(call: Call) -> Response:
     wanted = [_split(target) for target in targets] or [(repository, separator, reference)]
     for name, _, tag in wanted:
         if call.body.get("mode", "NoForce") != "Force" and played.state.tag(server, name, tag):
-            message = f"Tag {name}:{tag} already exists in target registry. Please provide the force option to override."
+            message = (
+                f"Tag {name}:{tag} already exists in target registry. Please provide the force option to override."
+            )
             raise ArmError(409, "Conflict", message)
     try:
         for name, _, tag in wanted:

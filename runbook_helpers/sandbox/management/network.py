@@ -139,7 +139,8 @@ def _rule(name: str, given: Json) -> Json:
             message = f"Required security rule parameters are missing for security rule with Id: {name}: {key}."
             raise ArmError(400, "SecurityRuleInvalidParameter", message)
     lists = ("sourcePortRanges", "destinationPortRanges", "sourceAddressPrefixes", "destinationAddressPrefixes")
-    return {**dict.fromkeys(lists, []), **{key: value for key, value in given.items() if value is not None}}
+    rule: Json = {key: [] for key in lists}
+    return rule | {key: value for key, value in given.items() if value is not None}
 
 
 def _fill_address(call: Call, resource: Json, given: Json) -> None:
