@@ -21,7 +21,8 @@ def show_identity(azure: Azure, identity_name: str) -> Identity:
     Raises:
         azure.core.exceptions.ResourceNotFoundError: there is none of this name in the resource group.
     """
-    return azure.identities.user_assigned_identities.get(azure.resource_group, identity_name)
+    identity: Identity = azure.identities.user_assigned_identities.get(azure.resource_group, identity_name)
+    return identity
 
 
 def create_identity(azure: Azure, identity_name: str) -> Identity:
@@ -37,7 +38,9 @@ def create_identity(azure: Azure, identity_name: str) -> Identity:
         return show_identity(azure, identity_name)
     except ResourceNotFoundError:
         identity = Identity(location=azure.location)
-        return azure.identities.user_assigned_identities.create_or_update(azure.resource_group, identity_name, identity)
+        identities = azure.identities.user_assigned_identities
+        created: Identity = identities.create_or_update(azure.resource_group, identity_name, identity)
+        return created
 
 
 def assign_identity(azure: Azure, vm_name: str, identity_id: str | None = None) -> VirtualMachine:

@@ -86,4 +86,5 @@ def show_image(azure: Azure, registry_name: str, image: str) -> ArtifactTagPrope
     registry = show_registry(azure, registry_name)
     assert registry.login_server, registry_name
     with azure.registry_content(registry.login_server) as content:
-        return content.get_tag_properties(repository, tag)
+        properties: ArtifactTagProperties = content.get_tag_properties(repository, tag)
+        return properties

@@ -9,7 +9,7 @@ from .connection import Azure
 from .errors import NotFound
 
 if TYPE_CHECKING:
-    from azure.mgmt.authorization.models import RoleAssignment
+    from azure.mgmt.authorization.v2022_04_01.models import RoleAssignment
 
 
 def assign_role(azure: Azure, role: str, *, assignee: str, scope: str) -> RoleAssignment:
@@ -25,7 +25,7 @@ def assign_role(azure: Azure, role: str, *, assignee: str, scope: str) -> RoleAs
     Raises:
         NotFound: there is no role of this name.
     """
-    from azure.mgmt.authorization.models import RoleAssignmentCreateParameters
+    from azure.mgmt.authorization.v2022_04_01.models import RoleAssignmentCreateParameters
 
     definitions = azure.authorization.role_definitions.list(scope, filter=f"roleName eq '{role}'")
     definition = next(iter(definitions), None)
@@ -41,7 +41,8 @@ def assign_role(azure: Azure, role: str, *, assignee: str, scope: str) -> RoleAs
     parameters = RoleAssignmentCreateParameters(
         role_definition_id=definition.id, principal_id=assignee, principal_type="ServicePrincipal"
     )
-    return azure.authorization.role_assignments.create(scope, str(name), parameters)
+    created: RoleAssignment = azure.authorization.role_assignments.create(scope, str(name), parameters)
+    return created
 
 
 def role_assignments(azure: Azure, *, assignee: str, scope: str) -> list[RoleAssignment]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .connection import Azure, wait
 from .errors import NotFound
@@ -83,8 +83,9 @@ def _cloud_config(private_key: str, public_key: str) -> str:
 def _vm(
     azure: Azure, name: str, interface_id: str, size: str, image: str, admin_username: str, cloud_config: str
 ) -> VirtualMachine:
-    from azure.mgmt.compute import models
+    from azure.mgmt.compute import models as compute_models
 
+    models: Any = compute_models  # their annotations leave out the keywords that all versions take
     publisher, offer, sku = IMAGES[image]
     key = models.SshPublicKey(path=f"/home/{admin_username}/.ssh/authorized_keys", key_data=login_key(azure.folder)[1])
     linux = models.LinuxConfiguration(
@@ -96,7 +97,7 @@ def _vm(
         delete_option="Delete",
         managed_disk=models.ManagedDiskParameters(storage_account_type="Premium_LRS"),
     )
-    return models.VirtualMachine(
+    vm: VirtualMachine = models.VirtualMachine(
         location=azure.location,
         hardware_profile=models.HardwareProfile(vm_size=size),
         storage_profile=models.StorageProfile(
@@ -113,13 +114,15 @@ def _vm(
             network_interfaces=[models.NetworkInterfaceReference(id=interface_id, primary=True, delete_option="Delete")]
         ),
     )
+    return vm
 
 
 def _create_interface(azure: Azure, vm_name: str, ssh_source: str) -> str:
     """The network interface of a VM to be, with all it needs; the names are those that `az vm create` gives."""
     from azure.core.exceptions import ResourceNotFoundError
-    from azure.mgmt.network import models
+    from azure.mgmt.network import models as network_models
 
+    models: Any = network_models  # their annotations leave out the keywords that all versions take
     network, group, location = azure.network, azure.resource_group, azure.location
     try:
         return str(network.network_interfaces.get(group, f"{vm_name}VMNic").id)
@@ -198,7 +201,7 @@ def public_address_of(azure: Azure, vm: VirtualMachine) -> str:
                 group, name = _group_and_name(str(configuration.public_ip_address.id))
                 address = azure.network.public_ip_addresses.get(group, name).ip_address
                 if address:
-                    return address
+                    return str(address)
     raise NotFound(f"The VM {vm.name} has no public IP address: give its network interface one, or use another VM.")
 
 

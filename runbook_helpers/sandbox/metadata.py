@@ -149,11 +149,11 @@ def _choose(played: PlayedCloud, vm: dict[str, Any], selectors: dict[str, str]) 
     if selectors:
         (name, wanted), *_ = selectors.items()
         for resource in attached:
-            values = {
+            values: dict[str, str] = {
                 "client_id": resource["properties"]["clientId"],
                 "object_id": resource["properties"]["principalId"],
             }
-            if values.get(name, resource["id"]).lower() == wanted.lower():
+            if values.get(name, str(resource["id"])).lower() == wanted.lower():
                 return _principal(played, resource["properties"]["principalId"]), resource["id"]
         system = played.principal(identity.get("principalId", ""))
         if system and name != "msi_res_id" and wanted.lower() in (system["appId"], system["objectId"]):

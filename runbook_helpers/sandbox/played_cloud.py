@@ -64,7 +64,7 @@ class PlayedCloud:
         self, key: str, display_name: str, kind: str, resource_id: str | None = None
     ) -> dict[str, Any]:
         """A service principal; `key` names what it belongs to."""
-        principal = {
+        principal: dict[str, Any] = {
             "objectId": self.stable_id(f"{key}/principal"),
             "appId": self.stable_id(f"{key}/client"),
             "displayName": display_name,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -38,13 +38,13 @@ class Registry:
 
     def __init__(self, played: PlayedCloud) -> None:
         self._access = RegistryAccess(played)
-        self._setup(played.state, played.clock)
-        self.routes = [*self._access.routes, *self.routes]
+        self._setup(played.state, played.clock, self._access.routes)
 
-    def _setup(self, state: State, clock: Clock) -> None:
+    def _setup(self, state: State, clock: Clock, routes: Sequence[BaseRoute] = ()) -> None:
         self._state, self._clock = state, clock
         # A repository's name may have slashes; the path parameter takes as much as it can, so the last form wins.
         self.routes: list[BaseRoute] = [
+            *routes,
             self._route("/v2/", self.ping, ["GET"]),
             self._route("/v2/_catalog", self.catalog, ["GET"]),
             self._route("/v2/{name:path}/tags/list", self.tag_names, ["GET"], "pull"),

@@ -58,7 +58,8 @@ def _login(az: Az, arguments: list[str]) -> object:
         token = _refresh_token(az, name, server)
     except _LoginFailed as failed:
         _warn_of(az, name, registry, failed)
-        return _ask_for_password(az, server)
+        _ask_for_password(az, server)
+        return None
     if expose:
         return {"accessToken": token, "loginServer": server, "refreshToken": token, "username": EMPTY_GUID}
     _docker_login(az.process, server, EMPTY_GUID, token)

@@ -112,7 +112,7 @@ class Disk:
                 "/var/log",
             ):
                 disk.make_directory(path, ROOT, parents=True)
-            disk.make_directory("/tmp", ROOT, mode=0o1777)  # noqa: S108 - a folder of the simulated disk
+            disk.make_directory("/tmp", ROOT, mode=0o1777)
             disk.set_mode("/root", 0o700)
             disk.make_directory(f"/home/{admin}", ROOT, mode=0o750)
             disk.make_directory(f"/home/{admin}/.ssh", ROOT, mode=0o700)

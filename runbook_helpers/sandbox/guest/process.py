@@ -129,7 +129,7 @@ class Process:
         """Options as getopt writes them, and the operands; options may stand behind operands where `anywhere`."""
         try:
             parse = getopt.gnu_getopt if anywhere else getopt.getopt
-            return parse(arguments, short, long)
+            return parse(list(arguments), short, list(long))
         except getopt.GetoptError as error:
             if "requires argument" in error.msg:
                 raise Failure(f"{self.name}: {error.msg}", 2) from error

@@ -272,8 +272,10 @@ class Shell:
                 output = self._open(target, process, written, append=redirection.operator.endswith(">>"))
             if redirection.operator.startswith("&"):
                 process = replace(process, stdout=output, stderr=output)
-            elif redirection.descriptor in (1, 2):
-                process = replace(process, **{"stdout" if redirection.descriptor == 1 else "stderr": output})
+            elif redirection.descriptor == 1:
+                process = replace(process, stdout=output)
+            elif redirection.descriptor == 2:
+                process = replace(process, stderr=output)
             else:
                 raise Refused(self._name, f"redirection of descriptor {redirection.descriptor}")
         return process

@@ -287,7 +287,8 @@ def _server_class() -> Any:
 async def _session(ssh: asyncssh.SSHServerProcess[str], disk: Disk, user: User) -> None:
     """One channel: a command, or a login shell."""
     loop = asyncio.get_running_loop()
-    control = Control(echo=lambda visible: _call(loop, ssh.channel.set_echo, visible))
+    channel: Any = ssh.channel  # its annotations know nothing of the line editor
+    control = Control(echo=lambda visible: _call(loop, channel.set_echo, visible))
     stdin = Input(control=control)
 
     def output(stream: asyncssh.SSHWriter[str]) -> Callable[[str], None]:

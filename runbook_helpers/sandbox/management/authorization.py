@@ -60,7 +60,7 @@ async def put_assignment(call: Call) -> Response:
     principal_type = _principal_type(call, principal_id, given.get("principalType"))
     existing = _conflict(call, name, scope, principal_id, role_id)
     now = call.played.clock.timestamp()
-    assignment = {
+    assignment: Json = {
         "properties": {
             "roleDefinitionId": f"/subscriptions/{call.played.subscription_id}/providers/{DEFINITION}/{role_id}",
             "principalId": principal_id,

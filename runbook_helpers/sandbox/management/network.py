@@ -99,7 +99,7 @@ def _subnet_properties(call: Call, network: Json, name: str, subnet: Json) -> Js
 
 
 def _contains(space: Any, wanted: Any) -> bool:
-    return space.version == wanted.version and wanted.subnet_of(space)
+    return bool(space.version == wanted.version and wanted.subnet_of(space))
 
 
 def _fill_security_group(call: Call, resource: Json, given: Json) -> None:
