@@ -20,6 +20,7 @@ from .results import read_result
 PROJECT = Path(__file__).parents[1]
 NOTEBOOKS = PROJECT / "notebooks"
 CLEAN_UP = "06"
+KERNEL_ARGUMENTS = ["--IPKernelApp.log_level=ERROR"]  # it warns at each start that it listens on loopback
 
 
 @dataclass
@@ -147,7 +148,13 @@ def _execute(path: Path, target: Path, parameters: Mapping[str, Any], report: Re
     bar: Any = {"desc": path.stem, "leave": False} if sys.stderr.isatty() else False
     try:
         notebook = papermill.execute_notebook(
-            path, target, dict(parameters), progress_bar=bar, cwd=NOTEBOOKS, start_timeout=120
+            path,
+            target,
+            dict(parameters),
+            progress_bar=bar,
+            cwd=NOTEBOOKS,
+            start_timeout=120,
+            extra_arguments=KERNEL_ARGUMENTS,
         )
     except papermill.PapermillExecutionError as error:
         return f"{error.ename}: {error.evalue}"
@@ -176,7 +183,12 @@ def refresh() -> list[Path]:
         try:
             for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")):
                 notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
-                client = NotebookClient(notebook, record_timing=False, resources={"metadata": {"path": str(NOTEBOOKS)}})
+                client = NotebookClient(
+                    notebook,
+                    record_timing=False,
+                    resources={"metadata": {"path": str(NOTEBOOKS)}},
+                    extra_arguments=KERNEL_ARGUMENTS,
+                )
                 client.execute()
                 path.write_text(normalised(notebook), encoding="utf-8", newline="\n")
                 done.append(path)
