@@ -59,7 +59,7 @@ class Az:
         if operands:
             raise Failure(f"ERROR: unrecognized arguments: {' '.join(operands)}", 2)
         by_letter = {name[0]: f"--{name.rstrip('=')}" for name in reversed(long)}
-        return {(by_letter[name[1]] if len(name) == 2 else name): value for name, value in pairs}
+        return {(by_letter.get(name[1], name) if len(name) == 2 else name): value for name, value in pairs}
 
     # The profile: ~/.azure/azureProfile.json and the chosen cloud in ~/.azure/config
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import posixpath
 import threading
 import time
@@ -156,11 +157,13 @@ class Disk:
             self.state.erase(KIND, self.machine.vm_id)
 
     def __getitem__(self, name: str) -> Any:
+        """A part of the document; a copy, since another session may change the original meanwhile."""
         with self._lock:
-            return self._document[name]
+            return copy.deepcopy(self._document[name])
 
     def has_package(self, name: str) -> bool:
-        return name in self["packages"]
+        with self._lock:
+            return name in self._document["packages"]
 
     def user(self, name: str) -> User | None:
         """A user with the groups of now."""

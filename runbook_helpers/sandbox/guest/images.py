@@ -43,10 +43,11 @@ def remove_image(disk: Disk, image: Image, name: str) -> list[str]:
             reference = str(Reference.parse(name))
         except DistributionError:
             reference = ""
+        image = document["images"].get(image["id"], image)
         if reference in image["tags"] and len(image["tags"]) > 1:
             image["tags"].remove(reference)
             return [f"Untagged: {reference}"]
-        del document["images"][image["id"]]
+        document["images"].pop(image["id"], None)
         return [f"Untagged: {x}" for x in image["tags"] + image["digests"]] + [f"Deleted: {image['id']}"]
 
 
@@ -127,9 +128,10 @@ def push_image(process: Process, registry: Registry, reference: Reference, image
     registry.push_manifest(reference, image["media_type"], body)
     digest = registry.manifest(reference).digest
     process.print(f"{reference.tag}: digest: {digest} size: {len(body)}")
-    with process.disk.changing():
-        if f"{reference.name}@{digest}" not in image["digests"]:
-            image["digests"].append(f"{reference.name}@{digest}")
+    with process.disk.changing() as document:
+        digests = document["images"].get(image["id"], image)["digests"]
+        if f"{reference.name}@{digest}" not in digests:
+            digests.append(f"{reference.name}@{digest}")
 
 
 def short(digest: str) -> str:

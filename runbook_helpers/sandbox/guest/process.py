@@ -158,6 +158,9 @@ class Process:
             if str(failure):
                 self.warn(failure)
             return failure.status
+        except DiskError as error:
+            self.warn(f"{process.name}: {error}")
+            return 1
 
 
 @dataclass(frozen=True)
@@ -242,7 +245,6 @@ NOT_PLAYED = frozenset(
         "newgrp",
         "nice",
         "node",
-        "nohup",
         "nohup",
         "npm",
         "nslookup",

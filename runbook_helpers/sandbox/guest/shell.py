@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from .disk import DiskError
 from .process import Failure, Input, Interrupted, Output, Process, Refused, UnknownProgram, find, program
-from .syntax import Command, Incomplete, Pipeline, Redirection, SyntaxRefused, Word, parse
+from .syntax import Command, Incomplete, Part, Pipeline, Redirection, SyntaxRefused, Word, parse
 
 BUILTINS = ("cd", "command", "exit", "export", "set", "source", ".", ":", "type", "unset")
 _NOT_PLAYED = frozenset(
@@ -164,7 +164,13 @@ class Shell:
         written: list[tuple[str, list[str]]] = []
         self.status, before = 0, self.status
         try:
-            words = [field for word in command.words for field in self._fields(word, before)]
+            # As in bash, what follows `export NAME=` stays one word.
+            declares = command.words[:1] == [[Part("text", "export", False)]]
+            words = [
+                field
+                for word in command.words
+                for field in ([self._text(word, before)] if declares else self._fields(word, before))
+            ]
             assigned = {name: self._text(word, before) for name, word in command.assignments}
             process = self._redirect(command.redirections, process, written, before)
             if not words:
@@ -172,7 +178,7 @@ class Shell:
                 return self.status  # of the last $( … )
             return self._execute(words, assigned, process)
         except Failure as failure:
-            self._complain(str(failure))
+            self._process.warn(failure)
             return failure.status
         finally:
             for path, text in written:
@@ -292,7 +298,7 @@ class Shell:
         try:
             process.disk.write(shell.path(target), "", process.user, append=append)
         except DiskError as error:
-            raise Failure(f"{target}: {error}") from error
+            raise Failure(f"{self._name}: {target}: {error}") from error
         collected: list[str] = []
         written.append((shell.path(target), collected))
         return collected.append
@@ -305,6 +311,8 @@ class Shell:
             return self._cd(arguments, process)
         if name == "exit":
             raise Exit(int(arguments[0]) % 256 if arguments and arguments[0].isdigit() else self.status)
+        if name in ("export", "unset", "set", "type") and not arguments:
+            raise Refused(self._name, f"{name} without arguments")
         if name in ("export", "unset"):
             return self._export(arguments, keep=name == "export")
         if name == "set":

@@ -175,7 +175,7 @@ def _new_host_key() -> tuple[str, str]:
 
 def _run(process: Process, script: str | None) -> int:
     """A script, or standard input, in a new shell."""
-    from . import apt, azure_cli, coreutils, docker, network, system  # noqa: F401 - they register their programs
+    from . import apt, azure_cli, containers, coreutils, docker, network, system  # noqa: F401 - they register their programs
     from .shell import Shell
 
     shell = Shell(process)
@@ -341,9 +341,10 @@ async def _pump(ssh: asyncssh.SSHServerProcess[str], stdin: Input, control: Cont
         except (asyncssh.Error, OSError):
             break
     stdin.close()
-    if ssh.channel.is_closing():  # the client is gone, not only its input
-        control.interrupt.set()
-        stdin.wake()
+    # That was the end of the input; the client itself may stay for the output, or go before the program ends.
+    await ssh.channel.wait_closed()
+    control.interrupt.set()
+    stdin.wake()
 
 
 __all__ = ["KIND", "SimulatedGuests"]

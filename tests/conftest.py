@@ -1,0 +1,83 @@
+"""Fixtures: a sandbox of the tests' own, and a connection to it with names that no other test uses."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runbook_helpers import Azure, connect
+from runbook_helpers.sandbox import process
+from runbook_helpers.sandbox.state import Blobs, State
+
+SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
+SSH_SOURCE = "192.0.2.200"
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of one sandbox for all tests of a worker that do not need one of their own."""
+    folder = tmp_path_factory.mktemp("shared") / "sandbox"
+    yield folder
+    process.reset(folder)
+
+
+@pytest.fixture
+def sandbox(shared_folder: Path, monkeypatch: pytest.MonkeyPatch) -> process.Running:
+    """A running sandbox that other tests use too."""
+    monkeypatch.setenv("RUNBOOK_SANDBOX", str(shared_folder))
+    return process.start(shared_folder)
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of a sandbox that does not exist yet; what runs in it is ended after the test."""
+    folder = tmp_path / "sandbox"
+    monkeypatch.setenv("RUNBOOK_SANDBOX", str(folder))
+    yield folder
+    process.stop(folder)
+
+
+@pytest.fixture
+def name() -> str:
+    """Letters and digits that nothing else has."""
+    return "t" + uuid.uuid4().hex[:12]
+
+
+@pytest.fixture
+def azure(sandbox: process.Running, name: str) -> Azure:
+    """A connection to a resource group of the test's own."""
+    return connect_to(name)
+
+
+def connect_to(resource_group: str, cloud: str = "AzureChinaCloud") -> Azure:
+    return connect(
+        cloud, subscription_id=SUBSCRIPTION, resource_group=resource_group, location="chinanorth3", sandbox=True
+    )
+
+
+def state_of(folder: Path, cloud: str = "AzureChinaCloud") -> State:
+    """What a sandbox knows, read beside it."""
+    return State(folder / f"{cloud}.sqlite", Blobs(folder / "blobs"))
+
+
+def writes(folder: Path) -> list[str]:
+    """The requests to Resource Manager of a sandbox that were not just reads."""
+    state = state_of(folder)
+    try:
+        return [
+            f"{entry['method']} {entry['path']}"
+            for entry in state.traffic()
+            if entry["host"].startswith("management.") and entry["method"] not in ("GET", "HEAD")
+        ]
+    finally:
+        state.close()
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment for a child process, without what this machine sets for its own network."""
+    drop = {"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"}
+    return {key: value for key, value in os.environ.items() if key not in drop}

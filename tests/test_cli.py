@@ -1,0 +1,143 @@
+"""The command `runbook`, as a user runs it: a process of its own, its words, its exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import requests
+
+from runbook_helpers import show_image
+from runbook_helpers.runner import NOTEBOOKS
+from runbook_helpers.sandbox import process
+
+from .conftest import clean_environment, connect_to, writes
+
+
+def runbook(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from runbook_helpers.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=clean_environment(), capture_output=True, text=True, timeout=300)
+
+
+def test_run_twice_then_clean_up(fresh: Path, tmp_path: Path) -> None:
+    done = runbook("run", "--output", tmp_path / "first")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "`runbook run --only 06`" in done.stdout.splitlines()[-1]
+    result = json.loads((tmp_path / "first" / "result.json").read_text())
+    assert [each["notebook"][:2] for each in result["notebooks"]] == ["00", "01", "02", "03", "04", "05"]
+    assert all(each["ok"] and each["error"] is None and each["seconds"] > 0 for each in result["notebooks"])
+    digest = show_image(connect_to("myResourceGroup"), "myContainerRegistry", "aci-helloworld:v1").digest
+    reference = "mycontainerregistry.azurecr.cn/aci-helloworld:v1"
+    assert result["pulls"] == [
+        {"identity": identity, "image": reference, "digest": digest}
+        for identity in ("user-assigned", "system-assigned")
+    ]
+    before = writes(fresh)
+    done = runbook("run", "--output", tmp_path / "second", "--clean-up")
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = writes(fresh)
+    group = "/subscriptions/00000000-0000-0000-0000-000000000000/resourcegroups/myResourceGroup"
+    assert after == [*before, f"DELETE {group}"]
+    print(f"\nwrites of the first run {len(before)}, of the second 0; seconds {result['seconds']}")
+
+
+def test_bad_parameters_are_all_told_and_nothing_is_started(fresh: Path, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("cloud: Azure\nregistry_nmae: abcde\n")
+    done = runbook("run", "-f", file, "-p", "vm_name", "a b", "--output", tmp_path / "out")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 3 and "Traceback" not in done.stderr
+    for words in ("cloud must be one of", "did you mean registry_name?", "vm_name must have"):
+        assert words in done.stderr
+    assert not fresh.exists() and not (tmp_path / "out").exists()
+
+
+def test_unknown_notebook_and_missing_file() -> None:
+    assert "There is no notebook 09" in runbook("run", "--only", "09").stderr
+    done = runbook("run", "-f", "nowhere.yaml")
+    assert done.returncode == 2 and "There is no parameter file nowhere.yaml" in done.stderr
+
+
+def test_failed_notebook_names_the_cause_and_the_rest_is_not_run(fresh: Path, tmp_path: Path) -> None:
+    other = "11111111-1111-1111-1111-111111111111"
+    done = runbook("run", "-p", "subscription_id", other, "--only", "01,02", "--output", tmp_path / "out")
+    assert done.returncode == 1
+    assert f"The subscription '{other}' could not be found." in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert not result["ok"]
+    assert [each["ok"] for each in result["notebooks"]] == [False, False]
+    assert "not run" in done.stdout
+
+
+def test_another_cloud_from_the_command_line(fresh: Path, tmp_path: Path) -> None:
+    done = runbook("run", "-p", "cloud", "AzureCloud", "--only", "01", "--output", tmp_path / "out")
+    assert done.returncode == 0, done.stdout
+    assert "mycontainerregistry.azurecr.io" in (tmp_path / "out" / "01_registry.ipynb").read_text()
+
+
+def test_kernel_that_dies(fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A killed kernel leaves a notebook that looks completed; the run must not."""
+    from runbook_helpers import runner
+
+    notebook = json.loads((NOTEBOOKS / "00_start_here.ipynb").read_text())
+    notebook["cells"][-1]["source"] = "import os; os.kill(os.getpid(), 9)"
+    path = tmp_path / "00_dies.ipynb"
+    path.write_text(json.dumps(notebook))
+    lines: list[str] = []
+    report = runner.run([path], {"sandbox": True}, tmp_path / "out", lines.append)
+    assert not report.ok
+    assert "kernel died" in lines[0]
+
+
+def test_sandbox_commands(fresh: Path) -> None:
+    assert runbook("sandbox", "status").returncode == 1
+    started = runbook("sandbox", "start").stdout
+    assert runbook("sandbox", "status").stdout == started == runbook("sandbox", "start").stdout
+    assert started.startswith(f"folder {fresh}\naddress http://127.0.0.1:")
+    assert "did not" not in runbook("sandbox", "stop").stdout
+    assert runbook("sandbox", "status").returncode == 1
+    assert runbook("sandbox", "reset").returncode == 0
+    assert not fresh.exists()
+
+
+def test_env_turns_a_process_into_the_operator(fresh: Path) -> None:
+    exports = runbook("sandbox", "env").stdout
+    script = f'{exports}\n{sys.executable} -c "$CODE"'
+    code = (
+        "import os, requests\n"
+        "tenant, authority = os.environ['AZURE_TENANT_ID'], os.environ['AZURE_AUTHORITY_HOST']\n"
+        "form = {'grant_type': 'client_credentials', 'client_id': os.environ['AZURE_CLIENT_ID'],\n"
+        "  'client_secret': os.environ['AZURE_CLIENT_SECRET'], 'scope': 'https://management.chinacloudapi.cn/.default'}\n"
+        "token = requests.post(f'{authority}/{tenant}/oauth2/v2.0/token', data=form).json()['access_token']\n"
+        "url = 'https://management.chinacloudapi.cn/subscriptions?api-version=2022-12-01'\n"
+        "print(len(requests.get(url, headers={'Authorization': 'Bearer ' + token}).json()['value']))\n"
+    )
+    environment = {**clean_environment(), "CODE": code}
+    done = subprocess.run(["sh", "-c", script], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "1\n", done.stderr
+
+
+def test_env_of_an_unknown_vm(fresh: Path) -> None:
+    done = runbook("sandbox", "env", "--vm", "nobody")
+    assert done.returncode == 1
+    assert "The sandbox has no VM named nobody" in done.stderr
+
+
+def test_interrupt_leaves_no_process_and_says_how_to_go_on(fresh: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from runbook_helpers.cli import main; main()", "run", "--output", str(tmp_path / "o")]
+    child = subprocess.Popen(command, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert child.stdout
+    assert "00_start_here" in child.stdout.readline()
+    time.sleep(1)
+    os.kill(child.pid, signal.SIGINT)
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode == 130, errors
+    assert "Run it again to go on" in errors
+    assert requests.__version__ and process.find(fresh)

@@ -1,0 +1,59 @@
+"""nbval compares each cell's output with the one that is kept; and a changed output does fail."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from .conftest import clean_environment
+
+PROJECT = Path(__file__).parents[1]
+LEAST_COMPARED = {"00": 4, "01": 6, "02": 5, "03": 5, "04": 11, "05": 9, "06": 2}
+
+
+def nbval(*paths: Path) -> subprocess.CompletedProcess[str]:
+    options = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=120", "--color=no", "-p", "no:cacheprovider"]
+    sanitize = ["--nbval-sanitize-with", str(PROJECT / "tests" / "nbval-sanitize.cfg"), "-q", "-p", "no:xdist"]
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-c", str(PROJECT / "pyproject.toml"), *options, *sanitize, *map(str, paths)],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+def test_all_notebooks_strictly(fresh: Path) -> None:
+    done = nbval(*sorted((PROJECT / "notebooks").glob("*.ipynb")))
+    assert done.returncode == 0, done.stdout[-4000:]
+    passed = re.search(r"(\d+) passed", done.stdout)
+    assert passed and int(passed[1]) >= 50
+    assert "skipped" not in done.stdout and "xfail" not in done.stdout
+
+
+def test_each_notebook_has_cells_that_are_compared() -> None:
+    for path in (PROJECT / "notebooks").glob("*.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        ignored = {"nbval-ignore-output", "nbval-skip"}
+        compared = [
+            cell
+            for cell in cells
+            if cell["cell_type"] == "code" and cell["execution_count"] and not ignored & set(cell["metadata"].get("tags", []))
+        ]
+        with_output = [cell for cell in compared if cell["outputs"]]
+        assert len(compared) >= LEAST_COMPARED[path.name[:2]], path.name
+        assert with_output, path.name
+
+
+def test_a_changed_output_fails(fresh: Path, tmp_path: Path) -> None:
+    changed = tmp_path / "01_registry.ipynb"
+    shutil.copy(PROJECT / "notebooks" / "01_registry.ipynb", changed)
+    text = changed.read_text(encoding="utf-8")
+    changed.write_text(text.replace("'mycontainerregistry.azurecr.cn'", "'mycontainerregistry.azurecr.io'"), encoding="utf-8")
+    done = nbval(changed)
+    assert done.returncode == 1
+    assert "mismatch 'text/plain'" in done.stdout

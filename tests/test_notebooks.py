@@ -1,0 +1,127 @@
+"""The notebooks as they are kept: built alike, executed, readable; and run by papermill as a user does."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook_helpers.parameters import RULES
+from runbook_helpers.results import MIME_TYPE
+
+from .conftest import clean_environment
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+NAMES = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
+
+
+def load(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((NOTEBOOKS / name).read_text(encoding="utf-8"))
+    return found
+
+
+def source(cell: dict[str, Any]) -> str:
+    return "".join(cell["source"])
+
+
+def code_cells(name: str) -> list[dict[str, Any]]:
+    return [cell for cell in load(name)["cells"] if cell["cell_type"] == "code"]
+
+
+def test_the_seven_are_there() -> None:
+    assert [name[:2] for name in NAMES] == ["00", "01", "02", "03", "04", "05", "06"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_executed_in_order_without_errors_times_or_paths(name: str) -> None:
+    notebook, cells = load(name), code_cells(name)
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    assert not [output for cell in cells for output in cell["outputs"] if output["output_type"] == "error"]
+    assert set(notebook["metadata"]) == {"kernelspec", "language_info"}
+    assert all(set(cell["metadata"]) <= {"tags"} for cell in notebook["cells"])
+    text = json.dumps([cell["outputs"] for cell in cells])
+    assert not re.search(r"/home/|/root/|/tmp/|127\.0\.0\.1|eyJ[\w-]{20,}|\d{4}-\d\d-\d\dT\d\d:", text)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cells_are_thin(name: str) -> None:
+    for cell in code_cells(name):
+        assert len(source(cell).splitlines()) <= 20 if "import" in source(cell) else 12
+        kinds = (ast.FunctionDef, ast.ClassDef, ast.For, ast.While, ast.If, ast.Try)
+        assert not [node for node in ast.walk(ast.parse(source(cell))) if isinstance(node, kinds)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parameters_are_the_same_everywhere_and_explained(name: str) -> None:
+    (cell,) = [cell for cell in code_cells(name) if "parameters" in cell["metadata"].get("tags", [])]
+    (first,) = [cell for cell in code_cells(NAMES[0]) if "parameters" in cell["metadata"].get("tags", [])]
+    assert source(cell) == source(first)
+    assert re.findall(r"^(\w+): \w+ = ", source(cell), re.MULTILINE) == list(RULES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_prose_has_one_title_no_skipped_level_and_both_languages(name: str) -> None:
+    cells = [source(cell) for cell in load(name)["cells"] if cell["cell_type"] == "markdown"]
+    prose = re.sub(r"```.*?```", "", "\n".join(cells), flags=re.DOTALL)
+    levels = [len(marks) for marks in re.findall(r"^(#+) ", prose, re.MULTILINE)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    for heading in re.findall(r"^#+ (.*)", prose, re.MULTILINE):
+        assert re.search(r"[一-鿿]", heading) and " / " in heading, heading
+    for link in re.findall(r"\]\(([^)]+\.ipynb)\)", prose):
+        assert (NOTEBOOKS / link).exists()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_last_cell_shows_the_result(name: str) -> None:
+    last = code_cells(name)[-1]
+    assert source(last).startswith("show_result(")
+    assert MIME_TYPE in last["outputs"][0]["data"]
+
+
+def papermill(name: str | Path, output: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The plain command line, from the notebooks' folder as JupyterLab would."""
+    command = [sys.executable, "-m", "papermill", "--log-level", "ERROR", "--no-progress-bar", str(name), str(output)]
+    return subprocess.run(
+        [*command, *arguments], cwd=NOTEBOOKS, env=clean_environment(), capture_output=True, text=True, timeout=300
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_alone_in_a_fresh_sandbox(name: str, fresh: Path, tmp_path: Path) -> None:
+    done = papermill(name, tmp_path / "out.ipynb")
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_without_the_role_the_pull_is_refused_with_the_reason(fresh: Path, tmp_path: Path) -> None:
+    notebook = load("04_user_assigned_identity.ipynb")
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code" and source(cell).startswith("grant = assign_role("):
+            cell["source"] = ""
+    changed = tmp_path / "without_role.ipynb"
+    changed.write_text(json.dumps(notebook), encoding="utf-8")
+    done = papermill(changed, tmp_path / "out.ipynb")
+    assert done.returncode == 1
+    assert "has no role assignment in the subscription" in done.stderr
+    assert "grant it AcrPull" in done.stderr
+
+
+def test_mistyped_and_bad_parameters_stop_before_any_call(fresh: Path, tmp_path: Path) -> None:
+    bad = ["-p", "registry_nmae", "abcde", "-p", "vm_name", "-x"]
+    done = papermill("01_registry.ipynb", tmp_path / "out.ipynb", *bad)
+    assert done.returncode == 1
+    assert "registry_nmae is not a parameter: did you mean registry_name?" in done.stderr
+    assert "vm_name must have 1 to 64 letters" in done.stderr
+    assert not fresh.exists()
+
+
+def test_help_notebook_explains_every_parameter(tmp_path: Path) -> None:
+    done = papermill("04_user_assigned_identity.ipynb", tmp_path / "out.ipynb", "--help-notebook")
+    for name, rule in RULES.items():
+        assert f"{name}: {rule.kind.__name__}" in done.stdout

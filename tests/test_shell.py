@@ -1,0 +1,99 @@
+"""SSH to the sandbox's VMs with the real client: what arrives, what is refused, what is told when it breaks."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runbook_helpers import Azure, create_vm, ssh
+from runbook_helpers.errors import CommandFailed, ConnectionFailed, ConnectionLost
+from runbook_helpers.keys import login_key, new_host_key, pin_host_key, pinned_host_key
+
+from .conftest import SSH_SOURCE
+
+
+@pytest.fixture
+def vm(azure: Azure) -> Azure:
+    create_vm(azure, "vm", ssh_source=SSH_SOURCE)
+    return azure
+
+
+def test_status_and_both_streams(vm: Azure) -> None:
+    with ssh(vm, "vm") as shell:
+        assert shell.run("echo", "a").stdout == "a\n"
+        failed = shell.run("ls", "/nothing", check=False)
+        assert failed.exit_status != 0 and failed.stdout == "" and "/nothing" in failed.stderr
+        with pytest.raises(CommandFailed, match=r"`ls /nothing` ended with exit status") as error:
+            shell.run("ls", "/nothing")
+        assert error.value.completed == failed
+
+
+@pytest.mark.parametrize("hostile", ["$(id)", "; id", "`id`", "a b", "'", '"', "&& id", "\\", "*", "", "-n\nx", "标识"])
+def test_arguments_arrive_as_they_are(vm: Azure, hostile: str) -> None:
+    with ssh(vm, "vm") as shell:
+        assert shell.run("printf", "%s", hostile).stdout == hostile
+
+
+@given(st.lists(st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"])), min_size=1))
+def test_quoting_survives_a_real_shell(arguments: list[str]) -> None:
+    line = shlex.join(["printf", r"%s\0", *arguments])
+    done = subprocess.run(["sh", "-c", line], capture_output=True, check=True)
+    assert done.stdout.decode().split("\0")[:-1] == arguments
+
+
+def test_unknown_host_key_is_refused(vm: Azure) -> None:
+    for path in (vm.folder / "known_hosts").iterdir():
+        if vm.resource_group in path.read_text():
+            path.unlink()
+    with pytest.raises(ConnectionFailed, match="host key of the VM vm is not known on this machine"):
+        ssh(vm, "vm")
+
+
+def test_changed_host_key_is_refused(vm: Azure) -> None:
+    pin_host_key(vm.folder, str(vm.compute.virtual_machines.get(vm.resource_group, "vm").id), new_host_key()[1])
+    with pytest.raises(ConnectionFailed, match="another host key"):
+        ssh(vm, "vm")
+
+
+def test_host_key_is_found_whatever_the_case_of_the_id(vm: Azure) -> None:
+    vm_id = str(vm.compute.virtual_machines.get(vm.resource_group, "vm").id)
+    assert pinned_host_key(vm.folder, vm_id.upper()) == pinned_host_key(vm.folder, vm_id.lower()) is not None
+
+
+def test_security_group_that_does_not_admit_us(azure: Azure) -> None:
+    create_vm(azure, "vm", ssh_source="192.0.2.1")
+    with pytest.raises(ConnectionFailed, match="does not admit SSH from 192.0.2.200"):
+        ssh(azure, "vm")
+
+
+def test_stopped_vm(vm: Azure) -> None:
+    vm.compute.virtual_machines.begin_deallocate(vm.resource_group, "vm").wait()
+    with pytest.raises(ConnectionFailed, match="the VM is deallocated"):
+        ssh(vm, "vm")
+    vm.compute.virtual_machines.begin_start(vm.resource_group, "vm").wait()
+    with ssh(vm, "vm") as shell:
+        assert shell.run("hostname").stdout == "vm\n"
+
+
+def test_lost_connection_is_an_error_and_never_a_result(vm: Azure) -> None:
+    import threading
+
+    with ssh(vm, "vm") as shell:
+        off = threading.Timer(
+            0.5, lambda: vm.compute.virtual_machines.begin_power_off(vm.resource_group, "vm").wait()
+        )
+        off.start()
+        with pytest.raises(ConnectionLost, match="ended before `sleep 60` did"):
+            shell.run("sleep", "60")
+        off.join()
+
+
+def test_private_key_is_ours_alone(vm: Azure) -> None:
+    path, public = login_key(vm.folder)
+    assert path.stat().st_mode & 0o077 == 0
+    assert public.startswith("ssh-rsa ")
+    assert path.is_relative_to(vm.folder)
