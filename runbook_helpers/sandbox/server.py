@@ -131,13 +131,13 @@ class Server:
                 message = f"no answer from {host}: the network security group does not admit SSH from {source}"
                 raise Refused("403 Forbidden", message)
             if vm["powerState"] != "running":
-                raise Refused("504 Gateway Timeout", f"no answer from {host}: the VM is {vm['powerState']}")
+                raise Refused("403 Forbidden", f"no answer from {host}: the VM is {vm['powerState']}")
             ours, theirs = socket.socketpair()
             ours.setblocking(False)
             theirs.setblocking(False)
             await played.guests.serve_ssh(vm["properties"]["vmId"], theirs)
             return ours
-        raise Refused("504 Gateway Timeout", f"no answer from {host}: no VM of the sandbox has this address")
+        raise Refused("403 Forbidden", f"no answer from {host}: no VM of the sandbox has this address")
 
     async def run(self, idle_seconds: float) -> None:
         """Serve until told to stop, or until nobody has asked anything for a while."""
