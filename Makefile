@@ -25,8 +25,7 @@ lab: $(VENV)/dev.stamp
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
 
 test: $(VENV)/dev.stamp check
-	$(BIN)/python -m pytest tests -n 2 --dist loadfile
-	$(BIN)/python tests/nbval_run.py
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 5
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

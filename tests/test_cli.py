@@ -131,8 +131,17 @@ def test_env_of_an_unknown_vm(fresh: Path) -> None:
 
 
 def test_interrupt_leaves_no_process_and_says_how_to_go_on(fresh: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "from runbook_helpers.cli import main; main()", "run", "--output", str(tmp_path / "o")]
-    child = subprocess.Popen(command, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [
+        sys.executable,
+        "-c",
+        "from runbook_helpers.cli import main; main()",
+        "run",
+        "--output",
+        str(tmp_path / "o"),
+    ]
+    child = subprocess.Popen(
+        command, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert child.stdout
     assert "00_start_here" in child.stdout.readline()
     time.sleep(1)

@@ -42,7 +42,9 @@ def test_each_notebook_has_cells_that_are_compared() -> None:
         compared = [
             cell
             for cell in cells
-            if cell["cell_type"] == "code" and cell["execution_count"] and not ignored & set(cell["metadata"].get("tags", []))
+            if cell["cell_type"] == "code"
+            and cell["execution_count"]
+            and not ignored & set(cell["metadata"].get("tags", []))
         ]
         with_output = [cell for cell in compared if cell["outputs"]]
         assert len(compared) >= LEAST_COMPARED[path.name[:2]], path.name
@@ -53,7 +55,9 @@ def test_a_changed_output_fails(fresh: Path, tmp_path: Path) -> None:
     changed = tmp_path / "01_registry.ipynb"
     shutil.copy(PROJECT / "notebooks" / "01_registry.ipynb", changed)
     text = changed.read_text(encoding="utf-8")
-    changed.write_text(text.replace("'mycontainerregistry.azurecr.cn'", "'mycontainerregistry.azurecr.io'"), encoding="utf-8")
+    changed.write_text(
+        text.replace("'mycontainerregistry.azurecr.cn'", "'mycontainerregistry.azurecr.io'"), encoding="utf-8"
+    )
     done = nbval(changed)
     assert done.returncode == 1
     assert "mismatch 'text/plain'" in done.stdout

@@ -83,9 +83,7 @@ def test_lost_connection_is_an_error_and_never_a_result(vm: Azure) -> None:
     import threading
 
     with ssh(vm, "vm") as shell:
-        off = threading.Timer(
-            0.5, lambda: vm.compute.virtual_machines.begin_power_off(vm.resource_group, "vm").wait()
-        )
+        off = threading.Timer(0.5, lambda: vm.compute.virtual_machines.begin_power_off(vm.resource_group, "vm").wait())
         off.start()
         with pytest.raises(ConnectionLost, match="ended before `sleep 60` did"):
             shell.run("sleep", "60")

@@ -74,7 +74,7 @@ def start(folder: Path, port: int = 0) -> Running:
     """
     _check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with FileLock(folder / "start.lock", timeout=2 * START_SECONDS):
+    with FileLock(folder / "start.lock", timeout=2 * START_SECONDS, mode=0o600):
         running = find(folder)
         if running:
             if port not in (0, running.port):
@@ -114,7 +114,7 @@ def _spawn(folder: Path, port: int) -> subprocess.Popen[bytes]:
         if sys.platform == "win32"
         else {"start_new_session": True}
     )
-    with (folder / "start.log").open("wb") as log:
+    with open(folder / "start.log", "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as log:
         child = subprocess.Popen(
             [sys.executable, "-m", f"{__package__}", str(folder), str(port)],
             stdin=subprocess.DEVNULL,
