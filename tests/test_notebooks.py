@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import re
 import subprocess
@@ -52,7 +53,7 @@ def test_executed_in_order_without_errors_times_or_paths(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_cells_are_thin(name: str) -> None:
     for cell in code_cells(name):
-        assert len(source(cell).splitlines()) <= 20 if "import" in source(cell) else 12
+        assert len(source(cell).splitlines()) <= 12
         kinds = (ast.FunctionDef, ast.ClassDef, ast.For, ast.While, ast.If, ast.Try)
         assert not [node for node in ast.walk(ast.parse(source(cell))) if isinstance(node, kinds)]
 
@@ -71,7 +72,7 @@ def test_prose_has_one_title_no_skipped_level_and_both_languages(name: str) -> N
     prose = re.sub(r"```.*?```", "", "\n".join(cells), flags=re.DOTALL)
     levels = [len(marks) for marks in re.findall(r"^(#+) ", prose, re.MULTILINE)]
     assert levels[0] == 1 and levels.count(1) == 1
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
     for heading in re.findall(r"^#+ (.*)", prose, re.MULTILINE):
         assert re.search(r"[一-鿿]", heading) and " / " in heading, heading
     for link in re.findall(r"\]\(([^)]+\.ipynb)\)", prose):

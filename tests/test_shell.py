@@ -66,7 +66,7 @@ def test_host_key_is_found_whatever_the_case_of_the_id(vm: Azure) -> None:
 
 def test_security_group_that_does_not_admit_us(azure: Azure) -> None:
     create_vm(azure, "vm", ssh_source="192.0.2.1")
-    with pytest.raises(ConnectionFailed, match="does not admit SSH from 192.0.2.200"):
+    with pytest.raises(ConnectionFailed, match=r"does not admit SSH from 192\.0\.2\.200"):
         ssh(azure, "vm")
 
 

@@ -111,7 +111,7 @@ def test_not_signed_in_docker_says_why(azure: Azure, name: str) -> None:
 def test_identity_that_the_vm_does_not_have(azure: Azure, name: str) -> None:
     create_vm(azure, "vm", ssh_source=SSH_SOURCE)
     identity = create_identity(azure, "stranger")
-    with pytest.raises(AccessDenied, match="does not have .*stranger"):
+    with pytest.raises(AccessDenied, match=r"does not have .*stranger"):
         az_login(azure, "vm", identity.id)
     with pytest.raises(AccessDenied, match="does not have a system-assigned identity"):
         az_login(azure, "vm")

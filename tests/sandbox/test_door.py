@@ -126,7 +126,7 @@ def test_no_token_wrong_token_and_unsigned_token(client: Client, token: str) -> 
     tampered = json.loads(base64.urlsafe_b64decode(body + "=="))
     tampered["oid"] = "00000000-0000-0000-0000-000000000001"
     forged = base64.urlsafe_b64encode(json.dumps(tampered).encode()).decode().rstrip("=")
-    unsigned = jwt.encode(tampered, None, algorithm="none")
+    unsigned = jwt.encode(tampered, "", algorithm="none")
     for bad in (f"{head}.{forged}.{signature}", unsigned, "x", token + "A"):
         assert arm_error(client.ask("GET", url, headers=bearer(bad))) == (401, "InvalidAuthenticationToken")
     assert client.ask("GET", url, headers=bearer(token)).json()["count"]["value"] == 1
