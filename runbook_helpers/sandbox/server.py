@@ -135,7 +135,11 @@ class Server:
             ours, theirs = socket.socketpair()
             ours.setblocking(False)
             theirs.setblocking(False)
-            await played.guests.serve_ssh(vm["properties"]["vmId"], theirs)
+            try:
+                await played.guests.serve_ssh(vm["properties"]["vmId"], theirs)
+            except BaseException:
+                ours.close()
+                raise
             return ours
         raise Refused("403 Forbidden", f"no answer from {host}: no VM of the sandbox has this address")
 
