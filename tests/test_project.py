@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -101,3 +103,19 @@ def test_locks_have_hashes_all_packages_and_no_address() -> None:
     assert "jupyterlab==" not in run
     pins = [set(re.findall(r"^[a-z][\w.-]*==[\w.]+", text, re.MULTILINE)) for text in (run, dev)]
     assert pins[0] and pins[0] <= pins[1]
+
+
+def test_every_public_name_is_found_where_the_package_says() -> None:
+    import runbook_helpers
+
+    assert sorted(runbook_helpers._MODULES) == sorted(runbook_helpers.__all__)
+    for name in runbook_helpers.__all__:
+        assert getattr(runbook_helpers, name).__module__ == f"runbook_helpers.{runbook_helpers._MODULES[name]}"
+
+
+def test_the_sandboxs_process_imports_neither_paramiko_nor_azure() -> None:
+    code = (
+        "import sys, runbook_helpers.sandbox.server; print([m for m in ('paramiko', 'azure.core') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -106,7 +106,9 @@ class Server:
         certificate = authority.issue_cert(*certificate_names(self.clouds))
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         certificate.configure_cert(tls)
-        config = Config(self.app, access_log=False, log_config=None, lifespan="off", timeout_keep_alive=600)
+        config = Config(
+            self.app, http="h11", ws="none", access_log=False, log_config=None, lifespan="off", timeout_keep_alive=600
+        )
         self.door = Door(config, tls, self.app.plays, self._caller, self._connect_ssh)
         self.address = address
 
