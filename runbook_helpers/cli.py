@@ -175,10 +175,12 @@ def env(folder: Path | None, vm: str | None, cloud: str) -> None:
         "SSL_CERT_FILE": str(running.authority_file),
         "CURL_CA_BUNDLE": str(running.authority_file),
     }
-    if not vm:  # a VM has no secret: that is what the runbook is about
-        operator = running.operator(cloud)
-        values |= {f"AZURE_{name.upper()}": value for name, value in operator.items()}
-        values["AZURE_AUTHORITY_HOST"] = CLOUDS[cloud].authority
+    operator = {f"AZURE_{name.upper()}": value for name, value in running.operator(cloud).items()}
+    operator["AZURE_AUTHORITY_HOST"] = CLOUDS[cloud].authority
+    if vm:  # a VM has no secret: that is what the runbook is about
+        click.echo(f"unset {' '.join(operator)}")
+    else:
+        values |= operator
     for name, value in values.items():
         click.echo(f"export {name}={shlex.quote(value)}")
 

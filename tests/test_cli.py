@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import requests
 
-from runbook_helpers import show_image
+from runbook_helpers import create_vm, show_image
 from runbook_helpers.runner import NOTEBOOKS
 from runbook_helpers.sandbox import process
 
-from .conftest import clean_environment, connect_to, writes
+from .conftest import SSH_SOURCE, clean_environment, connect_to, writes
 
 
 def runbook(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -122,6 +122,15 @@ def test_env_turns_a_process_into_the_operator(fresh: Path) -> None:
     environment = {**clean_environment(), "CODE": code}
     done = subprocess.run(["sh", "-c", script], env=environment, capture_output=True, text=True, timeout=60)
     assert done.stdout == "1\n", done.stderr
+
+
+def test_env_of_a_vm_forgets_the_operators_secret(fresh: Path) -> None:
+    create_vm(connect_to("myResourceGroup"), "vm", ssh_source=SSH_SOURCE)
+    script = 'eval "$OPERATOR"; eval "$VM"; echo "$AZURE_CLIENT_SECRET"; echo "$HTTP_PROXY"'
+    exports = {"OPERATOR": runbook("sandbox", "env").stdout, "VM": runbook("sandbox", "env", "--vm", "vm").stdout}
+    done = subprocess.run(["sh", "-c", script], env={**clean_environment(), **exports}, capture_output=True, text=True)
+    secret, proxy = done.stdout.splitlines()
+    assert secret == "" and "@127.0.0.1:" in proxy
 
 
 def test_env_of_an_unknown_vm(fresh: Path) -> None:
