@@ -40,6 +40,17 @@ def pin_host_key(folder: Path, vm_id: str, public_key: str) -> None:
     _known_host(folder, vm_id).write_text(f"{public_key} {vm_id}\n", encoding="utf-8")
 
 
+def forget_host_key(folder: Path, vm_id: str) -> None:
+    """Undo `pin_host_key`, for a VM that was not made after all."""
+    _known_host(folder, vm_id).unlink(missing_ok=True)
+
+
+def vm_lock(folder: Path, vm_id: str) -> FileLock:
+    """Held by whoever makes the VM on this machine: two host keys for one VM would leave it with the wrong one."""
+    (folder / "known_hosts").mkdir(parents=True, exist_ok=True, mode=0o700)
+    return FileLock(_known_host(folder, vm_id).with_suffix(".lock"))
+
+
 def pinned_host_key(folder: Path, vm_id: str) -> tuple[str, str] | None:
     """Type and base64 of the host key a VM must have; None where we know none."""
     try:

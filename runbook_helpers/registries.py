@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from .connection import Azure, wait
@@ -59,7 +60,7 @@ def import_image(azure: Azure, registry_name: str, image: str, source_image: str
         image: repository:tag in the registry, for instance aci-helloworld:v1.
         source_image: registry/repository:tag to copy.
     """
-    from azure.core.exceptions import ResourceNotFoundError
+    from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
     from azure.mgmt.containerregistry.models import ImportImageParameters, ImportSource
 
     try:
@@ -69,8 +70,10 @@ def import_image(azure: Azure, registry_name: str, image: str, source_image: str
         parameters = ImportImageParameters(
             source=ImportSource(registry_uri=host, source_image=source), target_tags=[image], mode="NoForce"
         )
-        poller = azure.registries.registries.begin_import_image(azure.resource_group, registry_name, parameters)
-        wait(poller, f"The import of {source_image}")
+        # Another run may have been quicker: then the tag is there, which is what was wanted.
+        with contextlib.suppress(ResourceExistsError):
+            poller = azure.registries.registries.begin_import_image(azure.resource_group, registry_name, parameters)
+            wait(poller, f"The import of {source_image}")
         return show_image(azure, registry_name, image)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .connection import Azure, wait
 from .errors import NotFound
-from .keys import login_key, new_host_key, pin_host_key
+from .keys import forget_host_key, login_key, new_host_key, pin_host_key, vm_lock
 from .resource_groups import create_resource_group
 
 if TYPE_CHECKING:
@@ -53,18 +53,24 @@ def create_vm(
 
     The VM's host key is made here and handed over in its cloud-init data, so that its first connection can be checked.
     """
-    from azure.core.exceptions import ResourceNotFoundError
+    from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
     create_resource_group(azure)
-    try:
-        return show_vm(azure, vm_name)
-    except ResourceNotFoundError:
-        interface_id = _create_interface(azure, vm_name, ssh_source)
-        private, public = new_host_key()
-        vm = _vm(azure, vm_name, interface_id, size, image, admin_username, _cloud_config(private, public))
-        pin_host_key(azure.folder, _vm_id(azure, vm_name), public)
-        machines = azure.compute.virtual_machines
-        return wait(machines.begin_create_or_update(azure.resource_group, vm_name, vm), f"The VM {vm_name}")
+    vm_id = _vm_id(azure, vm_name)
+    with vm_lock(azure.folder, vm_id):
+        try:
+            return show_vm(azure, vm_name)
+        except ResourceNotFoundError:
+            interface_id = _create_interface(azure, vm_name, ssh_source)
+            private, public = new_host_key()
+            vm = _vm(azure, vm_name, interface_id, size, image, admin_username, _cloud_config(private, public))
+            pin_host_key(azure.folder, vm_id, public)
+            try:
+                poller = azure.compute.virtual_machines.begin_create_or_update(azure.resource_group, vm_name, vm)
+            except HttpResponseError:
+                forget_host_key(azure.folder, vm_id)
+                raise
+            return wait(poller, f"The VM {vm_name}")
 
 
 def _vm_id(azure: Azure, vm_name: str) -> str:

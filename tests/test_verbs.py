@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,22 @@ def test_recreated_identity_is_another_and_its_old_grant_does_not_count(azure: A
     assert {first.principal_id, first.client_id}.isdisjoint({second.principal_id, second.client_id})
     vm_grant = assign_role(azure, "AcrPull", assignee=second.principal_id, scope=registry.id)
     assert vm_grant.principal_id == second.principal_id
+
+
+def test_two_runs_at_once_make_one_vm_that_both_can_reach(azure: Azure, name: str) -> None:
+    create_resource_group(azure)
+    with ThreadPoolExecutor(2) as pool:
+        made = list(pool.map(lambda _: create_vm(connect_to(name), "vm", ssh_source=SSH_SOURCE), range(2)))
+    assert made[0].vm_id == made[1].vm_id
+    with ssh(azure, "vm") as shell:
+        assert shell.run("hostname").stdout == "vm\n"
+
+
+def test_vm_that_is_refused_leaves_no_host_key(azure: Azure) -> None:
+    with pytest.raises(HttpResponseError, match="The Admin Username specified is not allowed: 'root'"):
+        create_vm(azure, "vm", ssh_source=SSH_SOURCE, admin_username="root")
+    keys = (azure.folder / "known_hosts").glob("*")
+    assert not [path for path in keys if azure.resource_group in path.read_text()]
 
 
 def test_foreign_resource_group_is_not_deleted(azure: Azure, name: str) -> None:
