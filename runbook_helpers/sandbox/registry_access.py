@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from ..clouds import REGISTRY_AUDIENCE
 from .access import may_list_catalog, may_sign_in, repository_actions
+from .management.network import source_address
 from .played_cloud import PlayedCloud
 from .tokens import TokenError
 from .wire import bearer_token, read_form
@@ -80,7 +81,7 @@ class RegistryAccess:
         for registry in self._played.state.resources(type=TYPE):
             if registry["properties"]["loginServer"] == server:
                 if registry["properties"]["publicNetworkAccess"] == "Disabled":
-                    client = "192.0.2.200"
+                    client = source_address(self._played, request.state.caller.vm_id)
                     message = (
                         f"client with IP '{client}' is not allowed access. Refer https://aka.ms/acr/firewall to grant "
                         "access."

@@ -128,7 +128,7 @@ class Server:
             if target is None:
                 continue
             vm, interface = target
-            source = network.OPERATOR_ADDRESS if caller.vm_id is None else _public_address(self.clouds, caller.vm_id)
+            source = network.source_address(played, caller.vm_id)
             if not network.admits(played.state, interface, source, 22):
                 message = f"no answer from {host}: the network security group does not admit SSH from {source}"
                 raise Refused("403 Forbidden", message)
@@ -178,15 +178,6 @@ class Server:
                 return
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), min(60.0, max(0.1, idle_seconds - idle)))
-
-
-def _public_address(clouds: list[PlayedCloud], vm_id: str) -> str:
-    for played in clouds:
-        for address in played.state.resources(type=network.ADDRESS):
-            target = network.ssh_target(played, address["properties"]["ipAddress"])
-            if target and target[0]["properties"]["vmId"] == vm_id:
-                return str(address["properties"]["ipAddress"])
-    return "0.0.0.0"
 
 
 @contextlib.contextmanager

@@ -357,6 +357,17 @@ def ssh_target(played: PlayedCloud, ip_address: str) -> tuple[Json, Json] | None
     return None
 
 
+def source_address(played: PlayedCloud, vm_id: str | None) -> str:
+    """The address that a VM, or the operator's machine (None), is seen with from outside."""
+    if vm_id is None:
+        return OPERATOR_ADDRESS
+    for address in played.state.resources(type=ADDRESS):
+        target = ssh_target(played, address["properties"]["ipAddress"])
+        if target and target[0]["properties"]["vmId"] == vm_id:
+            return str(address["properties"]["ipAddress"])
+    return "0.0.0.0"
+
+
 def admits(state: State, interface: Json, source: str, port: int) -> bool:
     """Whether the security groups of an interface and of its subnet let TCP from `source` in on `port`.
 
