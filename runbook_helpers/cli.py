@@ -185,5 +185,55 @@ def env(folder: Path | None, vm: str | None, cloud: str) -> None:
         click.echo(f"export {name}={shlex.quote(value)}")
 
 
+@sandbox.group()
+def clock() -> None:
+    """The sandbox's time, which all its parts share."""
+
+
+@clock.command()
+@click.argument("duration")
+@_with_folder
+def advance(folder: Path | None, duration: str) -> None:
+    """Make it later by DURATION (90s, 5m, 3h, 1h30m): tokens expire, roles take effect."""
+    from .sandbox import process, settings
+
+    chosen = _folder(folder)
+    values = process.change_setting(chosen, "clock_offset", settings.read(chosen).clock_offset + _seconds(duration))
+    click.echo(f"{values.clock_offset:.0f} s ahead of this machine's clock")
+
+
+@sandbox.command("set")
+@click.argument("name", required=False)
+@click.argument("duration", required=False)
+@_with_folder
+def set_(folder: Path | None, name: str | None, duration: str | None) -> None:
+    """Say how slow it is, as Azure is; without arguments, show it.
+
+    \b
+    role_delay         until a role that was assigned works, and one that was removed does not
+    directory_delay    until the directory knows a new identity (PrincipalNotFound)
+    operation_seconds  how long a long-running operation is in progress
+    clock_offset       how far the clock is ahead (`clock advance` adds to it)
+    """
+    from .sandbox import process, settings
+
+    values = settings.read(_folder(folder))
+    if name is not None:
+        if name not in settings.NAMES or duration is None:
+            raise click.UsageError(f"write NAME DURATION, with a NAME of {', '.join(settings.NAMES)}")
+        values = process.change_setting(_folder(folder), name, _seconds(duration))
+    for each in settings.NAMES:
+        click.echo(f"{each} {getattr(values, each):g}s")
+
+
+def _seconds(duration: str) -> float:
+    from .sandbox import settings
+
+    try:
+        return settings.seconds(duration)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from error
+
+
 def _tell(running: Running) -> None:
     click.echo(f"folder {running.folder}\naddress {running.proxy}\npid {running.pid}")

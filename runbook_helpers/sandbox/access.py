@@ -1,7 +1,8 @@
 """May this principal do this on this scope, now? Everything in the sandbox that says yes or no asks here.
 
 An action is allowed when a role assignment of the principal, at the scope or above it, names a role whose actions
-match it and whose notActions do not. A registry's own permissions follow from the same assignments; which actions
+match it and whose notActions do not, and its condition holds, if it has one. An assignment counts only after the
+sandbox's role_delay, and a removed one goes on counting as long. A registry's own permissions follow from the same assignments; which actions
 count depends on its roleAssignmentMode (see `repository_actions`).
 """
 
@@ -10,9 +11,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from . import clock, conditions
 from .state import State
+
+if TYPE_CHECKING:
+    from .played_cloud import PlayedCloud
 
 ASSIGNMENT = "Microsoft.Authorization/roleAssignments"
 DEFINITION = "Microsoft.Authorization/roleDefinitions"
@@ -134,14 +139,11 @@ def covers(scope: str, resource_id: str) -> bool:
 
 
 def role_definition(state: State, role_id: str, subscription_id: str) -> dict[str, Any] | None:
-    """A role as Resource Manager shows it; `role_id` is its GUID."""
+    """A role, built in or custom, as Resource Manager shows it; `role_id` is its GUID."""
     role = BUILT_IN_ROLES.get(role_id.lower())
     if role is None:
-        return None
+        return state.get(definition_id(subscription_id, role_id))
     return {
-        "id": f"/subscriptions/{subscription_id}/providers/{DEFINITION}/{role.id}",
-        "type": DEFINITION,
-        "name": role.id,
         "properties": {
             "roleName": role.name,
             "type": "BuiltInRole",
@@ -160,25 +162,69 @@ def role_definition(state: State, role_id: str, subscription_id: str) -> dict[st
             "createdBy": None,
             "updatedBy": None,
         },
+        "id": definition_id(subscription_id, role.id),
+        "type": DEFINITION,
+        "name": role.id,
     }
 
 
-def assignments(state: State, principal_id: str) -> list[dict[str, Any]]:
-    """The role assignments of a principal, at any scope."""
+def definition_id(subscription_id: str, role_id: str) -> str:
+    return f"/subscriptions/{subscription_id}/providers/{DEFINITION}/{role_id}"
+
+
+def assignments(played: PlayedCloud, principal_id: str) -> list[dict[str, Any]]:
+    """The role assignments of a principal, at any scope, that are in effect now."""
+    delay, now = played.clock.settings.role_delay, played.clock.now()
+    found = played.state.resources(type=ASSIGNMENT)
+    if delay:
+        found += [
+            removed["assignment"]
+            for removed in played.state.documents(_REMOVED)
+            if clock.parse(removed["removedOn"]) + delay > now
+        ]
     return [
         assignment
-        for assignment in state.resources(type=ASSIGNMENT)
+        for assignment in found
         if assignment["properties"]["principalId"].lower() == principal_id.lower()
+        and (not delay or clock.parse(assignment["properties"]["createdOn"]) + delay <= now)
     ]
 
 
-def decide(state: State, principal_id: str, action: str, scope: str, *, data_action: bool = False) -> Decision:
-    """May the principal do the action on the scope?"""
+_REMOVED = "removed-assignment"
+
+
+def remove_assignment(played: PlayedCloud, assignment: dict[str, Any]) -> None:
+    """Delete a role assignment; it still counts for the sandbox's role_delay."""
+    with played.state.transaction():
+        played.state.delete(assignment["id"])
+        if played.clock.settings.role_delay:
+            document = {"removedOn": played.clock.timestamp(), "assignment": assignment}
+            played.state.write(_REMOVED, assignment["id"], document)
+
+
+def decide(
+    played: PlayedCloud,
+    principal_id: str,
+    action: str,
+    scope: str,
+    *,
+    data_action: bool = False,
+    attributes: dict[str, str] | None = None,
+    whatever_condition: bool = False,
+) -> Decision:
+    """May the principal do the action on the scope?
+
+    `attributes` are what a condition may ask for, by lower-case name: the repository's, for a data action. With
+    `whatever_condition` it is enough that there are attributes for which the answer could be yes.
+    """
     kind = "dataActions" if data_action else "actions"
-    held = [a for a in assignments(state, principal_id) if covers(a["properties"]["scope"], scope)]
+    held = [a for a in assignments(played, principal_id) if covers(a["properties"]["scope"], scope)]
     for assignment in held:
         role_id = assignment["properties"]["roleDefinitionId"].rpartition("/")[2]
-        definition = role_definition(state, role_id, "")
+        definition = role_definition(played.state, role_id, played.subscription_id)
+        condition = assignment["properties"].get("condition")
+        if condition and not whatever_condition and not conditions.parse(condition)(action, attributes or {}):
+            continue
         for permission in definition["properties"]["permissions"] if definition else []:
             denied = permission["notDataActions" if data_action else "notActions"]
             if _matches(permission[kind], action) and not _matches(denied, action):
@@ -209,32 +255,36 @@ def _is_abac(registry: dict[str, Any]) -> bool:
     return bool(registry["properties"].get("roleAssignmentMode") == "AbacRepositoryPermissions")
 
 
-def repository_actions(state: State, principal_id: str, registry: dict[str, Any], repository: str) -> set[str]:
+def repository_actions(played: PlayedCloud, principal_id: str, registry: dict[str, Any], repository: str) -> set[str]:
     """What a principal may do with a repository: pull, push, delete, metadata_read, metadata_write.
 
     With LegacyRegistryPermissions the registry's actions count (AcrPull and the like, Reader, Contributor, Owner);
-    with AbacRepositoryPermissions only the repositories' data actions do.
+    with AbacRepositoryPermissions only the repositories' data actions do, and a condition may name repositories.
     """
     abac = _is_abac(registry)
     table = _ABAC_ACTIONS if abac else _LEGACY_ACTIONS
+    attributes = {conditions.REPOSITORY_NAME.lower(): repository}
     return {
-        name for name, action in table.items() if decide(state, principal_id, action, registry["id"], data_action=abac)
+        name
+        for name, action in table.items()
+        if decide(played, principal_id, action, registry["id"], data_action=abac, attributes=attributes)
     }
 
 
-def may_list_catalog(state: State, principal_id: str, registry: dict[str, Any]) -> bool:
+def may_list_catalog(played: PlayedCloud, principal_id: str, registry: dict[str, Any]) -> bool:
     """Whether a principal may list a registry's repositories."""
     if _is_abac(registry):
-        return bool(decide(state, principal_id, f"{REGISTRY}/catalog/read", registry["id"], data_action=True))
-    return bool(decide(state, principal_id, _LEGACY_ACTIONS["pull"], registry["id"]))
+        return bool(decide(played, principal_id, f"{REGISTRY}/catalog/read", registry["id"], data_action=True))
+    return bool(decide(played, principal_id, _LEGACY_ACTIONS["pull"], registry["id"]))
 
 
-def may_sign_in(state: State, principal_id: str, registry: dict[str, Any]) -> bool:
-    """Whether a registry exchanges the principal's token at all: any permission on the registry is enough."""
-    if repository_actions(state, principal_id, registry, ""):
-        return True
+def may_sign_in(played: PlayedCloud, principal_id: str, registry: dict[str, Any]) -> bool:
+    """Whether a registry exchanges the principal's token at all: any role that has to do with it is enough."""
     if not _is_abac(registry):
-        return False
-    return may_list_catalog(state, principal_id, registry) or bool(
-        decide(state, principal_id, f"{REGISTRY}/read", registry["id"])
+        return bool(repository_actions(played, principal_id, registry, ""))
+    # The exchange does not know which repository will be asked for, so no condition counts yet.
+    data_actions = (*_ABAC_ACTIONS.values(), f"{REGISTRY}/catalog/read")
+    return bool(decide(played, principal_id, f"{REGISTRY}/read", registry["id"])) or any(
+        decide(played, principal_id, action, registry["id"], data_action=True, whatever_condition=True)
+        for action in data_actions
     )

@@ -5,18 +5,36 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
+from .settings import Settings, Values
+
 
 class Clock:
-    """Real time, which can be moved forward."""
+    """Real time, which `runbook sandbox clock advance` moves forward; and the delays that count on it."""
 
-    def __init__(self, offset: float = 0.0) -> None:
-        self.offset = offset  # seconds ahead of real time
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings
+
+    @property
+    def settings(self) -> Values:
+        return self._settings.values if self._settings else Values()
 
     def now(self) -> float:
         """Seconds since the epoch."""
-        return time.time() + self.offset
+        return time.time() + self.settings.clock_offset
 
     def timestamp(self) -> str:
         """Now as Resource Manager writes it: 2026-11-24T08:00:00.0000000Z."""
-        moment = datetime.fromtimestamp(self.now(), UTC)
-        return moment.strftime("%Y-%m-%dT%H:%M:%S.%f") + "0Z"
+        return _write(self.now()) + "Z"
+
+    def offset_timestamp(self) -> str:
+        """Now as some providers write it: 2026-11-24T08:00:00.0000000+00:00."""
+        return _write(self.now()) + "+00:00"
+
+
+def _write(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") + "0"
+
+
+def parse(timestamp: str) -> float:
+    """Seconds since the epoch of what `Clock.timestamp` wrote."""
+    return datetime.fromisoformat(timestamp[:26]).replace(tzinfo=UTC).timestamp()

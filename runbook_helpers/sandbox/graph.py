@@ -45,7 +45,7 @@ class Graph:
         if not match:
             message = "The sandbox emulates the filter servicePrincipalNames/any(c:c eq '…') only."
             return _error(501, "NotImplementedInSandbox", message)
-        principal = self._played.principal_by_app_id(match[1])
+        principal = self._played.directory_entry(match[1])
         context = f"https://{self._played.cloud.graph}/v1.0/$metadata#servicePrincipals"
         return JSONResponse({"@odata.context": context, "value": [_shown(principal)] if principal else []})
 
@@ -53,7 +53,7 @@ class Graph:
         if refusal := self._refusal(request):
             return refusal
         wanted = request.path_params["id"]
-        principal = self._played.principal(wanted)
+        principal = self._played.directory_entry(wanted)
         if principal is None:
             message = (
                 f"Resource '{wanted}' does not exist or one of its queried reference-property objects are not present."
@@ -65,7 +65,7 @@ class Graph:
         if refusal := self._refusal(request):
             return refusal
         body = await request.json()
-        principals = [self._played.principal(str(object_id)) for object_id in body.get("ids", [])]
+        principals = [self._played.directory_entry(str(object_id)) for object_id in body.get("ids", [])]
         value = [{"@odata.type": "#microsoft.graph.servicePrincipal", **_shown(p)} for p in principals if p]
         context = f"https://{self._played.cloud.graph}/v1.0/$metadata#directoryObjects"
         return JSONResponse({"@odata.context": context, "value": value})

@@ -11,10 +11,12 @@ from ..clouds import Cloud
 from .access import ASSIGNMENT
 from .clock import Clock
 from .guest import Guests
+from .limits import Buckets
 from .state import State
 from .tokens import Signer
 
 SUBSCRIPTION_ID = "00000000-0000-0000-0000-000000000000"
+LONG_AGO = "2020-01-01T00:00:00.0000000Z"
 _OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 
 
@@ -42,6 +44,7 @@ class PlayedCloud:
     """The content of mcr.microsoft.com."""
     guests: Guests
     door: DoorAddress
+    buckets: Buckets = field(default_factory=Buckets)
     tenant_id: str = field(init=False)
     subscription_id: str = SUBSCRIPTION_ID
 
@@ -87,6 +90,12 @@ class PlayedCloud:
     def principal_by_app_id(self, app_id: str) -> dict[str, Any] | None:
         return next((p for p in self.state.documents("principal") if p["appId"] == app_id.lower()), None)
 
+    def directory_entry(self, id_or_app_id: str) -> dict[str, Any] | None:
+        """A principal as the directory's replicas know it: a new one only after the sandbox's directory_delay."""
+        found = self.principal(id_or_app_id) or self.principal_by_app_id(id_or_app_id)
+        known_from = found["created"] + self.clock.settings.directory_delay if found else 0
+        return found if found and (found["kind"] == "Application" or known_from <= self.clock.now()) else None
+
     def ensure_operator(self) -> dict[str, Any]:
         """The application the operator signs in as: Owner of the subscription."""
         object_id = self.stable_id("operator/principal")
@@ -108,8 +117,8 @@ class PlayedCloud:
                     "scope": scope,
                     "condition": None,
                     "conditionVersion": None,
-                    "createdOn": self.clock.timestamp(),
-                    "updatedOn": self.clock.timestamp(),
+                    "createdOn": LONG_AGO,  # it works at once, whatever the role_delay
+                    "updatedOn": LONG_AGO,
                     "createdBy": operator["objectId"],
                     "updatedBy": operator["objectId"],
                     "delegatedManagedIdentityResourceId": None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ import platformdirs
 from filelock import FileLock, Timeout
 
 from ..errors import SandboxError
+from . import settings
 
 START_SECONDS = 30.0  # how long a sandbox may take to open its door
 STOP_SECONDS = 10.0
@@ -166,3 +168,12 @@ def vm_proxy(running: Running, cloud_name: str, vm_name: str) -> str:
     finally:
         state.close()
     raise SandboxError(f"The sandbox has no VM named {vm_name} in {cloud_name}: run notebook 02, or `az vm create`.")
+
+
+def change_setting(folder: Path, name: str, value: float) -> settings.Values:
+    """Set one of `settings.NAMES` of a sandbox, which takes effect at once. Returns them all."""
+    _check_folder(folder)
+    with FileLock(folder / "settings.lock", timeout=5):
+        values = dataclasses.replace(settings.read(folder), **{name: value})
+        settings.write(folder, values)
+    return values

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from ..clouds import REGISTRY_AUDIENCE
 from .access import may_list_catalog, may_sign_in, repository_actions
+from .management.container_registry import TYPE, admits, is_admin
 from .management.network import source_address
 from .played_cloud import PlayedCloud
 from .tokens import TokenError
@@ -28,7 +29,8 @@ REFRESH_SECONDS = 11700
 ACCESS_SECONDS = 4500
 TOKEN_USER = "00000000-0000-0000-0000-000000000000"
 UNAUTHORIZED = "authentication required, visit https://aka.ms/acr/authorization for more information."
-TYPE = "Microsoft.ContainerRegistry/registries"
+ADMIN = "admin"
+"""The subject of a token of the admin user, which may do everything in its registry."""
 
 
 class RegistryError(Exception):
@@ -80,12 +82,14 @@ class RegistryAccess:
         server = (request.url.hostname or "").lower()
         for registry in self._played.state.resources(type=TYPE):
             if registry["properties"]["loginServer"] == server:
-                if registry["properties"]["publicNetworkAccess"] == "Disabled":
-                    client = source_address(self._played, request.state.caller.vm_id)
+                client = source_address(self._played, request.state.caller.vm_id)
+                if not admits(registry, client):
                     message = (
                         f"client with IP '{client}' is not allowed access. Refer https://aka.ms/acr/firewall to grant "
                         "access."
                     )
+                    if request.url.path.startswith("/oauth2/"):
+                        message += f" CorrelationId: {uuid.uuid4()}"
                     raise RegistryError(403, "DENIED", message)
                 return registry
         raise RegistryError(404, "NAME_UNKNOWN", f"There is no registry {server}.")
@@ -115,7 +119,7 @@ class RegistryAccess:
         except TokenError as error:
             raise self._refused() from error
         principal = self._played.principal(claims["oid"])
-        if principal is None or not may_sign_in(self._played.state, claims["oid"], registry):
+        if principal is None or not may_sign_in(self._played, claims["oid"], registry):
             raise self._refused()
         return self._refresh_token(server, claims["oid"], claims["appid"])
 
@@ -161,7 +165,7 @@ class RegistryAccess:
         server = registry["properties"]["loginServer"]
         if form.get("service", [server])[0].lower() != server:
             raise RegistryError(400, "BAD_REQUEST", f"The service of this registry is {server}.")
-        refresh_token = self._presented(request, form)
+        refresh_token = self._presented(registry, request, form)
         object_id = None
         if refresh_token:
             try:
@@ -186,8 +190,11 @@ class RegistryAccess:
             answer["refresh_token"] = refresh_token
         return answer
 
-    def _presented(self, request: Request, form: dict[str, list[str]]) -> str | None:
-        """The refresh token that a client presents in one of the three ways there are; None where it has none."""
+    def _presented(self, registry: dict[str, Any], request: Request, form: dict[str, list[str]]) -> str | None:
+        """The refresh token that a client presents in one of the three ways there are; None where it has none.
+
+        The admin user presents a password instead, and gets one here.
+        """
         grant = form.get("grant_type", [""])[0]
         if grant == "refresh_token":
             return form.get("refresh_token", [""])[0] or None
@@ -200,21 +207,31 @@ class RegistryAccess:
                 raise self._refused() from error
         if not user and not password:
             return None
-        if user != TOKEN_USER:  # the admin user, which the sandbox does not have
-            raise self._refused()
-        return password
+        if user == TOKEN_USER:
+            return password
+        if is_admin(self._played, registry, user, password):
+            return self._refresh_token(registry["properties"]["loginServer"], ADMIN, registry["name"])
+        raise self._refused()
 
     def _granted(self, registry: dict[str, Any], object_id: str | None, scope: str) -> dict[str, Any] | None:
         """What the roles grant of a scope that is asked for; None where that is nothing."""
         kind, _, rest = scope.partition(":")
         name, _, actions = rest.rpartition(":")
-        state = self._played.state
-        if kind == "registry" and name == "catalog" and object_id and may_list_catalog(state, object_id, registry):
+        played = self._played
+        if object_id == ADMIN:
+            every = {"pull", "push", "delete", "metadata_read", "metadata_write"}
+            if kind == "registry" and name == "catalog":
+                return {"type": kind, "name": name, "actions": ["*"]}
+            granted = every if actions == "*" else every & set(actions.split(","))
+            return (
+                {"type": kind, "name": name, "actions": sorted(granted)} if kind == "repository" and granted else None
+            )
+        if kind == "registry" and name == "catalog" and object_id and may_list_catalog(played, object_id, registry):
             return {"type": kind, "name": name, "actions": ["*"]}
         if kind != "repository":
             return None
         anonymous = {"pull", "metadata_read"}  # only reached where the registry allows it
-        held = repository_actions(state, object_id, registry, name) if object_id else anonymous
+        held = repository_actions(played, object_id, registry, name) if object_id else anonymous
         wanted = held if actions == "*" else held & set(actions.split(","))
         return {"type": kind, "name": name, "actions": sorted(wanted)} if wanted else None
 
@@ -247,10 +264,13 @@ class RegistryAccess:
         server = registry["properties"]["loginServer"]
         try:
             user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
-            claims = self._verify(password, server, "refresh_token")
+            if is_admin(self._played, registry, user, password):
+                claims = {"sub": ADMIN}
+            else:
+                claims = self._verify(password, server, "refresh_token")
         except (binascii.Error, UnicodeDecodeError, TokenError):
             return None
-        if user != TOKEN_USER:
+        if user != TOKEN_USER and claims["sub"] != ADMIN:
             return None
         access = [granted for need in needs if (granted := self._granted(registry, claims["sub"], need.scope))]
         return self._issue(server, ACCESS_SECONDS, sub=claims["sub"], access=access, grant_type="access_token")

@@ -2,7 +2,7 @@
 
 The folder holds everything: ``<cloud>.sqlite`` and ``blobs/`` (state.py), ``ca.pem``, ``ca-key.pem``, ``signing-key.pem``,
 ``operator.json`` (how the operator signs in), ``address.json`` (where the door is, while the process runs), ``lock`` and
-``log``.
+``log``; ``settings.json`` where something was set.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from .images import publish
 from .management import compute, network
 from .played_cloud import DoorAddress, PlayedCloud
 from .proxy import Caller, Door, Refused
+from .settings import Settings
 from .state import Blobs, State
 from .tokens import Signer, new_key
 
@@ -95,7 +96,7 @@ class Server:
         blobs = Blobs(folder / "blobs")
         self._public = State(folder / "mcr.microsoft.com.sqlite", blobs)
         publish(self._public)
-        signer, clock = Signer(_signing_key(folder)), Clock()
+        signer, clock = Signer(_signing_key(folder)), Clock(Settings(folder))
         self.clouds = []
         for cloud in CLOUDS.values():
             state = State(folder / f"{cloud.name}.sqlite", blobs)

@@ -23,9 +23,11 @@ class TokenError(Exception):
     AUDIENCE = "audience"
     ISSUER = "issuer"
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: str, message: str, moment: float = 0.0) -> None:
         super().__init__(message)
         self.reason = reason
+        self.moment = moment
+        """When the token expired."""
 
 
 def new_key() -> str:
@@ -77,7 +79,7 @@ class Signer:
         if not all(isinstance(claims[name], (int, float)) for name in ("exp", "nbf")):
             raise TokenError(TokenError.INVALID, "exp and nbf must be numbers")
         if claims["exp"] + LEEWAY <= now:
-            raise TokenError(TokenError.EXPIRED, f"expired at {claims['exp']}")
+            raise TokenError(TokenError.EXPIRED, f"expired at {claims['exp']}", claims["exp"])
         if claims["nbf"] - LEEWAY > now:
             raise TokenError(TokenError.NOT_YET_VALID, f"not valid before {claims['nbf']}")
         if claims["iss"] != issuer:

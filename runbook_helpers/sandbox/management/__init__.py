@@ -13,11 +13,20 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope
 
+from ..limits import ARM_LIMITS
 from ..played_cloud import PlayedCloud
-from . import authorization, compute, container_registry, managed_identity, network, resources
-from .arm import ArmError, Call, Operation, authenticate, authorize, group_id, read_body
+from . import authorization, compute, container_registry, deployments, managed_identity, network, resources
+from .arm import ArmError, Call, Json, Operation, authenticate, authorize, group_id, read_body
 
 _API_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-\w+)?")
+
+
+OPERATIONS: list[Operation] = [
+    operation
+    for provider in (resources, deployments, network, compute, managed_identity, authorization, container_registry)
+    for operation in provider.OPERATIONS
+]
+"""All that the sandbox emulates of Resource Manager."""
 
 
 class _CaseInsensitiveRoute(Route):
@@ -28,7 +37,7 @@ class _CaseInsensitiveRoute(Route):
             return await _perform(played, operation, request)
 
         super().__init__(operation.path, endpoint, methods=[operation.method])
-        self.path_regex = re.compile(self.path_regex.pattern, re.IGNORECASE)
+        self.path_regex = operation.pattern
         self._only = operation.method
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
@@ -41,38 +50,76 @@ class Management:
     """Resource Manager of one played cloud."""
 
     def __init__(self, played: PlayedCloud) -> None:
-        self._played = played
-        operations: list[Operation] = [
-            operation
-            for provider in (resources, network, compute, managed_identity, authorization, container_registry)
-            for operation in provider.OPERATIONS
-        ]
-        self.routes: list[BaseRoute] = [_CaseInsensitiveRoute(operation, played) for operation in operations]
-        self.routes.append(Route("/{path:path}", self.not_emulated, methods=["GET", "PUT", "POST", "PATCH", "DELETE"]))
-
-    async def not_emulated(self, request: Request) -> Response:
-        message = (
-            f"The sandbox does not emulate {request.method} {request.url.path}: it plays the operations of the "
-            "walkthrough only."
+        self.routes: list[BaseRoute] = [_CaseInsensitiveRoute(operation, played) for operation in OPERATIONS]
+        self.routes.append(
+            Route("/{path:path}", _answer_not_emulated, methods=["GET", "PUT", "POST", "PATCH", "DELETE"])
         )
-        return ArmError(501, "NotImplementedInSandbox", message).response()
+
+
+async def _answer_not_emulated(request: Request) -> Response:
+    return _not_emulated(request)
+
+
+def _not_emulated(request: Request) -> Response:
+    message = (
+        f"The sandbox does not emulate {request.method} {request.url.path}: it plays the operations of the "
+        "walkthrough only, which its documentation lists (docs/sandbox.md)."
+    )
+    return ArmError(501, "NotImplementedInSandbox", message).response()
+
+
+async def perform(played: PlayedCloud, request: Request) -> Response:
+    """Answer a request that a deployment makes for its template, as if the client had sent it."""
+    for operation in OPERATIONS:
+        if operation.method == request.method and (match := operation.pattern.fullmatch(request.url.path)):
+            request.scope["path_params"] = match.groupdict()
+            return await _perform(played, operation, request)
+    return _not_emulated(request)
 
 
 async def _perform(played: PlayedCloud, operation: Operation, request: Request) -> Response:
+    headers: dict[str, str] = {}
     try:
-        response = await _answer(played, operation, request)
+        response = await _answer(played, operation, request, headers)
     except ArmError as error:
         response = error.response()
     request_id = str(uuid.uuid4())
-    for name in ("x-ms-request-id", "x-ms-correlation-request-id", "x-ms-routing-request-id"):
-        response.headers.setdefault(name, request_id)
-    for name, value in (("Cache-Control", "no-cache"), ("Pragma", "no-cache"), ("Expires", "-1")):
+    headers |= {
+        "x-ms-request-id": request_id,
+        "x-ms-correlation-request-id": request_id,
+        "x-ms-routing-request-id": f"SANDBOX:{played.clock.timestamp()[:19]}Z:{request_id}".replace("-", "", 2),
+        "Cache-Control": "no-cache",
+        "Pragma": "no-cache",
+        "Expires": "-1",
+        "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+        "x-content-type-options": "nosniff",
+    }
+    if "x-ms-client-request-id" in request.headers:
+        headers["x-ms-client-request-id"] = request.headers["x-ms-client-request-id"]
+    for name, value in headers.items():
         response.headers.setdefault(name, value)
-    response.headers["x-content-type-options"] = "nosniff"
+    if response.media_type == "application/json":
+        response.headers["Content-Type"] = "application/json; charset=utf-8"
     return response
 
 
-async def _answer(played: PlayedCloud, operation: Operation, request: Request) -> Response:
+def _count(played: PlayedCloud, claims: Json, method: str, headers: dict[str, str]) -> None:
+    """Take the request from the caller's bucket, and tell what is left of it; 429 where nothing is."""
+    kind = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}.get(method, "writes")
+    limit = ARM_LIMITS[kind]
+    left, wait = played.buckets.take(("arm", claims["oid"], kind), limit, played.clock.now())
+    if wait:
+        message = (
+            f"Number of {kind[:-1]} requests for subscription '{played.subscription_id}' actor '{claims['oid']}' "
+            f"exceeded the limit of '{limit.capacity}'. Please try again after '{wait}' seconds after additional "
+            "tokens are available."
+        )
+        extra = {"Retry-After": str(wait), "Connection": "close"}
+        raise ArmError(429, "SubscriptionRequestsThrottled", message, headers=extra, gateway=True)
+    headers[f"x-ms-ratelimit-remaining-subscription-{kind}"] = str(left)
+
+
+async def _answer(played: PlayedCloud, operation: Operation, request: Request, headers: dict[str, str]) -> Response:
     parameters: dict[str, str] = dict(request.path_params)
     version = request.query_params.get("api-version")
     if version is None and operation.action is not None:
@@ -84,6 +131,7 @@ async def _answer(played: PlayedCloud, operation: Operation, request: Request) -
     if operation.path.startswith("/metadata/"):
         return await operation.handler(Call(played, request, {}, parameters))
     claims = authenticate(played, request)
+    _count(played, claims, request.method, headers)
     subscription = parameters.get("subscription", played.subscription_id)
     if subscription.lower() != played.subscription_id:
         message = f"The subscription '{subscription}' could not be found."

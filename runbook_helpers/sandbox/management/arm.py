@@ -7,10 +7,12 @@ import re
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import compile_path
 
 from ..access import decide
 from ..played_cloud import PlayedCloud
@@ -31,11 +33,14 @@ class ArmError(Exception):
         message: str,
         *,
         target: str | None = None,
+        details: list[Json] | None = None,
+        members: Json | None = None,
         headers: dict[str, str] | None = None,
         gateway: bool = False,
     ) -> None:
         super().__init__(message)
-        self.status, self.code, self.target = status, code, target
+        self.status, self.code, self.target, self.details = status, code, target, details
+        self.members = members or {}
         # Resource Manager's own errors carry this header, those of the providers behind it do not.
         self.headers = {**(headers or {}), **({"x-ms-failure-cause": "gateway"} if gateway else {})}
 
@@ -43,7 +48,9 @@ class ArmError(Exception):
         error: Json = {"code": self.code, "message": str(self)}
         if self.target:
             error["target"] = self.target
-        return JSONResponse({"error": error}, status_code=self.status, headers=self.headers)
+        if self.details is not None:
+            error["details"] = self.details
+        return JSONResponse({"error": error, **self.members}, status_code=self.status, headers=self.headers)
 
 
 def not_found(resource_id: str) -> ArmError:
@@ -99,7 +106,7 @@ class Call:
     def require(self, action: str, scope: str) -> None:
         """Refuse the call where its caller may not do a further action, on a linked resource."""
         oid = self.claims["oid"]
-        if not decide(self.played.state, oid, action, scope):
+        if not decide(self.played, oid, action, scope):
             message = (
                 f"The client '{self.claims['appid']}' with object id '{oid}' has permission to perform action "
                 f"'{self.parameters['action']}' on scope '{self.request.url.path}'; however, it does not have "
@@ -108,13 +115,40 @@ class Call:
             )
             raise ArmError(403, "LinkedAuthorizationFailed", message, gateway=True)
 
-    def start_operation(self, path: str, *, result: Json | None = None) -> str:
-        """Note a finished operation under `path` and return the URL that clients poll."""
-        name = path.rpartition("/")[2]
-        now = self.played.clock.timestamp()
-        document = {"name": name, "status": "Succeeded", "startTime": now, "endTime": now, "result": result}
+    def start_operation(self, path: str, *, word: str = "InProgress", result: Json | None = None) -> str:
+        """Note a long-running operation under `path` and return the URL that clients poll.
+
+        What it does is done already; it is only shown as in progress, by the provider's `word` for that, as long as
+        the sandbox's operation_seconds say. `result` is what it ends with.
+        """
+        clock = self.played.clock
+        document = {
+            "name": path.rpartition("/")[2],
+            "startTime": clock.offset_timestamp(),
+            "done": clock.now() + clock.settings.operation_seconds,
+            "word": word,
+            "result": result,
+        }
         self.played.state.write("operation", path, document)
         return f"{self.base_url}{path}?api-version={self.api_version}"
+
+    def operation(self) -> Json:
+        """The operation that is polled: its document, with `status` and, when it has ended, `endTime`."""
+        document = self.played.state.read("operation", self.request.url.path)
+        if document is None:
+            raise ArmError(404, "NotFound", "The operation was not found.")
+        if document["done"] > self.played.clock.now():
+            return {**document, "status": document["word"]}
+        return {**document, "status": "Succeeded", "endTime": self.played.clock.offset_timestamp()}
+
+    def readable(self, kind: str) -> list[Json]:
+        """The resources of a type, below the group or subscription that is asked for, which the caller may read."""
+        under = self.resource_id.lower().partition("/providers/")[0] + "/"
+        return [
+            resource
+            for resource in self.played.state.resources(under=under, type=kind)
+            if decide(self.played, self.claims["oid"], f"{kind}/read", resource["id"])
+        ]
 
 
 Handler = Callable[[Call], Awaitable[Response]]
@@ -132,6 +166,24 @@ class Operation:
     handler: Handler
     needs_group: bool = True
     """Whether a resource group that is gone answers before the handler."""
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """The path, which Resource Manager takes in any case."""
+        return re.compile(compile_path(self.path)[0].pattern, re.IGNORECASE)
+
+
+def lists(kind: str, show: Callable[[Json], Json] = lambda resource: resource) -> list[Operation]:
+    """The operations that list a type's resources: of a group, and of the whole subscription."""
+
+    async def list_them(call: Call) -> Response:
+        return JSONResponse({"value": [show(resource) for resource in call.readable(kind)]})
+
+    subscription = "/subscriptions/{subscription}"
+    return [
+        Operation("GET", f"{subscription}/resourceGroups/{{group}}/providers/{kind}", None, list_them),
+        Operation("GET", f"{subscription}/providers/{kind}", None, list_them),
+    ]
 
 
 def new_operation_id() -> str:
@@ -159,7 +211,10 @@ def authenticate(played: PlayedCloud, request: Request) -> Json:
         return played.verify_token(token, played.cloud.audiences)
     except TokenError as error:
         if error.reason == TokenError.EXPIRED:
-            message = f"The access token has expired; the current time is '{played.clock.timestamp()}'."
+            message = (
+                f"The access token expiry UTC time '{_spoken(error.moment)}' is earlier than current UTC time "
+                f"'{_spoken(played.clock.now())}'."
+            )
             raise _unauthorized("ExpiredAuthenticationToken", message, "The access token has expired.") from error
         if error.reason == TokenError.AUDIENCE:
             allowed = ",".join(f"{audience}/" for audience in played.cloud.audiences)
@@ -169,24 +224,34 @@ def authenticate(played: PlayedCloud, request: Request) -> Json:
             )
             raise _unauthorized("InvalidAuthenticationTokenAudience", message, message) from error
         if error.reason == TokenError.ISSUER:
-            message = f"The access token is from the wrong issuer '{error}'. It must match '{played.issuer}'."
-            raise _unauthorized("InvalidAuthenticationTokenTenant", message, message) from error
+            authority = f"https://login.windows.net/{played.tenant_id}"
+            message = (
+                f"The access token is from the wrong issuer '{error}'. It must match the tenant '{played.issuer}' "
+                f"associated with this subscription. Please use the authority (URL) '{authority}' to get the token. "
+                "Note, if the subscription is transferred to another tenant there is no impact to the services, but "
+                "information about new tenant could take time to propagate (up to an hour)."
+            )
+            raise _unauthorized("InvalidAuthenticationTokenTenant", message, message, authority) from error
         raise _unauthorized(
             "InvalidAuthenticationToken", "The access token is invalid.", "The access token is invalid."
         ) from error
 
 
-def _unauthorized(code: str, message: str, description: str) -> ArmError:
-    challenge = (
-        f'Bearer authorization_uri="https://login.windows.net/", error="invalid_token", '
-        f'error_description="{description}"'
-    )
-    return ArmError(401, code, message, headers={"WWW-Authenticate": challenge}, gateway=True)
+def _spoken(moment: float) -> str:
+    """A moment as Resource Manager puts it in a sentence: 10/16/2018 6:09:32 PM."""
+    time = datetime.fromtimestamp(moment, UTC)
+    return f"{time.month}/{time.day}/{time.year} {time.hour % 12 or 12}:{time:%M:%S} {time:%p}"
+
+
+def _unauthorized(code: str, message: str, description: str, authority: str = "https://login.windows.net/") -> ArmError:
+    challenge = f'Bearer authorization_uri="{authority}", error="invalid_token", error_description="{description}"'
+    headers = {"WWW-Authenticate": challenge, "Connection": "close"}
+    return ArmError(401, code, message, headers=headers, gateway=True)
 
 
 def authorize(played: PlayedCloud, claims: Json, action: str, scope: str) -> None:
     """403 where the caller may not do the action on the scope."""
-    if decide(played.state, claims["oid"], action, scope):
+    if decide(played, claims["oid"], action, scope):
         return
     message = (
         f"The client '{claims['appid']}' with object id '{claims['oid']}' does not have authorization to perform "

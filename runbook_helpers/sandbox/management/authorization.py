@@ -6,8 +6,17 @@ import re
 
 from starlette.responses import JSONResponse, Response
 
-from ..access import ASSIGNMENT, BUILT_IN_ROLES, DEFINITION, covers, role_definition
-from .arm import ArmError, Call, Json, Operation
+from .. import conditions
+from ..access import (
+    ASSIGNMENT,
+    BUILT_IN_ROLES,
+    DEFINITION,
+    covers,
+    definition_id,
+    remove_assignment,
+    role_definition,
+)
+from .arm import ArmError, Call, Json, Operation, group_id, not_found
 
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -20,43 +29,114 @@ def _scope(call: Call) -> str:
     return stored["id"] if stored else scope
 
 
+def _exists(call: Call, scope: str) -> None:
+    """404 where the scope of a new assignment is a group or a resource that is not there."""
+    match = re.match(r"/subscriptions/[^/]+/resourcegroups/([^/]+)", scope, re.IGNORECASE)
+    if match and call.played.state.get(group_id(call.played, match[1])) is None:
+        message = f"Resource group '{match[1]}' could not be found."
+        raise ArmError(404, "ResourceGroupNotFound", message, gateway=True)
+    inside = re.fullmatch(r"/providers/[^/]+/[^/]+/[^/]+", scope[match.end() :]) if match else None
+    if inside and call.played.state.get(scope) is None:
+        raise not_found(scope)
+
+
 async def list_definitions(call: Call) -> Response:
+    """Built-in and custom roles; filters: roleName eq '<name>', type eq '<type>', atScopeAndBelow()."""
     wanted = call.request.query_params.get("$filter", "")
-    match = re.fullmatch(r"\s*roleName eq '([^']*)'\s*", wanted, re.IGNORECASE)
-    if wanted and not match:
-        message = f"The sandbox does not emulate the filter {wanted!r}: only roleName eq '<name>'."
+    criteria = {key.lower(): value.lower() for key, value in re.findall(r"(roleName|type) eq '([^']*)'", wanted, re.I)}
+    rest = re.sub(r"(roleName|type) eq '[^']*'|atScopeAndBelow\(\)|\band\b|\s", "", wanted, flags=re.IGNORECASE)
+    if rest:
+        message = f"The sandbox does not emulate the filter {wanted!r}: only roleName, type and atScopeAndBelow()."
         raise ArmError(501, "NotImplementedInSandbox", message)
+    state, subscription = call.played.state, call.played.subscription_id
+    found = [role_definition(state, role_id, subscription) for role_id in BUILT_IN_ROLES]
     value = [
-        role_definition(call.played.state, role.id, call.played.subscription_id)
-        for role in BUILT_IN_ROLES.values()
-        if not match or role.name.lower() == match[1].lower()
+        definition
+        for definition in [*found, *state.resources(type=DEFINITION)]
+        if definition
+        and criteria.get("rolename", definition["properties"]["roleName"].lower())
+        == definition["properties"]["roleName"].lower()
+        and criteria.get("type", definition["properties"]["type"].lower()) == definition["properties"]["type"].lower()
     ]
     return JSONResponse({"value": value})
+
+
+def _no_definition(role_id: str) -> ArmError:
+    message = f"The specified role definition with ID '{role_id}' does not exist."
+    return ArmError(404, "RoleDefinitionDoesNotExist", message)
 
 
 async def get_definition(call: Call) -> Response:
     role_id = call.parameters["name"]
     definition = role_definition(call.played.state, role_id, call.played.subscription_id)
     if definition is None:
-        message = f"The specified role definition with ID '{role_id}' does not exist."
-        raise ArmError(404, "RoleDefinitionDoesNotExist", message)
+        raise _no_definition(role_id)
+    return JSONResponse(definition)
+
+
+async def put_definition(call: Call) -> Response:
+    """Make or change a custom role."""
+    given, role_id, played = call.body.get("properties") or {}, call.parameters["name"], call.played
+    if not _GUID.fullmatch(role_id):
+        raise ArmError(400, "InvalidRoleDefinitionId", f"The role definition ID '{role_id}' is not a GUID.")
+    if role_id.lower() in BUILT_IN_ROLES:
+        message = f"The role definition '{role_id}' is built in and cannot be changed."
+        raise ArmError(400, "RoleDefinitionUpdateNotPermitted", message)
+    name, permissions = str(given.get("roleName") or ""), given.get("permissions")
+    if not name or not isinstance(permissions, list) or not given.get("assignableScopes"):
+        message = "A role definition needs properties.roleName, properties.permissions and properties.assignableScopes."
+        raise ArmError(400, "InvalidRoleDefinition", message)
+    names = {role.name.lower(): role.id for role in BUILT_IN_ROLES.values()}
+    names |= {d["properties"]["roleName"].lower(): d["name"] for d in played.state.resources(type=DEFINITION)}
+    if names.get(name.lower(), role_id).lower() != role_id.lower():
+        message = f"A custom role with the same name already exists in this directory. Use a different name: '{name}'."
+        raise ArmError(409, "RoleDefinitionWithSameNameExists", message)
+    existing = played.state.get(definition_id(played.subscription_id, role_id))
+    now, keys = played.clock.timestamp(), ("actions", "notActions", "dataActions", "notDataActions")
+    definition: Json = {
+        "properties": {
+            "roleName": name,
+            "type": "CustomRole",
+            "description": given.get("description", ""),
+            "assignableScopes": given["assignableScopes"],
+            "permissions": [{key: list(each.get(key) or []) for key in keys} for each in permissions],
+            "createdOn": existing["properties"]["createdOn"] if existing else now,
+            "updatedOn": now,
+            "createdBy": existing["properties"]["createdBy"] if existing else call.claims["oid"],
+            "updatedBy": call.claims["oid"],
+        },
+        "id": definition_id(played.subscription_id, role_id),
+        "type": DEFINITION,
+        "name": role_id,
+    }
+    played.state.put(definition)
+    return JSONResponse(definition, status_code=201)
+
+
+async def delete_definition(call: Call) -> Response:
+    played, role_id = call.played, call.parameters["name"]
+    definition = played.state.get(definition_id(played.subscription_id, role_id))
+    if definition is None:
+        return Response(status_code=204)
+    if any(a["properties"]["roleDefinitionId"].endswith(role_id) for a in played.state.resources(type=ASSIGNMENT)):
+        message = f"There are existing role assignments referencing role '{role_id}'. Delete them first."
+        raise ArmError(400, "RoleDefinitionHasAssignments", message)
+    played.state.delete(definition["id"])
     return JSONResponse(definition)
 
 
 async def put_assignment(call: Call) -> Response:
-    given = call.body.get("properties", {})
+    given = call.body.get("properties") or {}
     name, scope = call.parameters["name"], _scope(call)
+    _exists(call, scope)
     principal_id = _checked_principal_id(given)
     role_id = str(given.get("roleDefinitionId", "")).rpartition("/")[2]
     if role_definition(call.played.state, role_id, call.played.subscription_id) is None:
-        message = f"The specified role definition with ID '{role_id}' does not exist."
-        raise ArmError(400, "RoleDefinitionDoesNotExist", message)
+        raise _no_definition(role_id)
     if not _GUID.fullmatch(name):
         message = f"The role assignment ID '{name}' is not valid. The role assignment ID must be a GUID."
         raise ArmError(400, "InvalidRoleAssignmentId", message)
-    if given.get("condition"):
-        message = "The sandbox does not emulate conditions on role assignments."
-        raise ArmError(501, "NotImplementedInSandbox", message)
+    condition = _checked_condition(given)
     principal_type = _principal_type(call, principal_id, given.get("principalType"))
     existing = _conflict(call, name, scope, principal_id, role_id)
     now = call.played.clock.timestamp()
@@ -66,11 +146,11 @@ async def put_assignment(call: Call) -> Response:
             "principalId": principal_id,
             "principalType": principal_type,
             "scope": scope,
-            "condition": None,
-            "conditionVersion": None,
+            "condition": condition,
+            "conditionVersion": given.get("conditionVersion") if condition else None,
             "createdOn": existing["properties"]["createdOn"] if existing else now,
             "updatedOn": now,
-            "createdBy": call.claims["oid"],
+            "createdBy": existing["properties"]["createdBy"] if existing else call.claims["oid"],
             "updatedBy": call.claims["oid"],
             "delegatedManagedIdentityResourceId": None,
             "description": given.get("description"),
@@ -85,17 +165,32 @@ async def put_assignment(call: Call) -> Response:
     return JSONResponse(shown, status_code=201)
 
 
+def _checked_condition(given: Json) -> str | None:
+    condition = given.get("condition")
+    if not condition:
+        return None
+    if given.get("conditionVersion") != "2.0":
+        message = "The role assignment has a condition: its conditionVersion must be 2.0."
+        raise ArmError(400, "InvalidConditionVersion", message)
+    try:
+        conditions.parse(condition)
+    except conditions.ConditionError as error:
+        message = f"The condition of the role assignment is invalid: {error}."
+        raise ArmError(400, "InvalidCondition", message) from error
+    return str(condition)
+
+
 def _checked_principal_id(given: Json) -> str:
     principal_id = str(given.get("principalId", ""))
     if not _GUID.fullmatch(principal_id):
-        message = f"The principal ID '{principal_id}' is not valid. Principal ID must be a GUID."
+        message = f"The Principal ID '{principal_id}' is not valid. Principal ID must be a GUID."
         raise ArmError(400, "InvalidPrincipalId", message)
     return principal_id.lower()
 
 
 def _principal_type(call: Call, principal_id: str, given: str | None) -> str:
     """The type of the principal; the directory is asked only where the caller does not say it."""
-    known = call.played.principal(principal_id)
+    known = call.played.directory_entry(principal_id)
     if known is not None and given not in (None, "", "ServicePrincipal"):
         message = (
             f"The PrincipalId '{principal_id.replace('-', '')}' has type 'ServicePrincipal', which is different from "
@@ -151,7 +246,7 @@ async def delete_assignment(call: Call) -> Response:
     assignment = call.played.state.get(call.request.url.path)
     if assignment is None:
         return Response(status_code=204)
-    call.played.state.delete(assignment["id"])
+    remove_assignment(call.played, assignment)
     return JSONResponse(assignment)
 
 
@@ -185,6 +280,8 @@ def _operations() -> list[Operation]:
         operations += [
             Operation("GET", f"{base}/roleDefinitions", f"{DEFINITION}/read", list_definitions, False),
             Operation("GET", f"{base}/roleDefinitions/{{name}}", f"{DEFINITION}/read", get_definition, False),
+            Operation("PUT", f"{base}/roleDefinitions/{{name}}", f"{DEFINITION}/write", put_definition, False),
+            Operation("DELETE", f"{base}/roleDefinitions/{{name}}", f"{DEFINITION}/delete", delete_definition, False),
             Operation("GET", f"{base}/roleAssignments", f"{ASSIGNMENT}/read", list_assignments, False),
             Operation("PUT", f"{base}/roleAssignments/{{name}}", f"{ASSIGNMENT}/write", put_assignment, False),
             Operation("GET", f"{base}/roleAssignments/{{name}}", f"{ASSIGNMENT}/read", get_assignment, False),

@@ -6,14 +6,13 @@ import base64
 import binascii
 import re
 import secrets
-from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
 from ..guest import Machine
 from ..played_cloud import PlayedCloud
 from . import managed_identity, network
-from .arm import ArmError, Call, Json, Operation, answer, new_operation_id, not_found
+from .arm import ArmError, Call, Json, Operation, answer, lists, new_operation_id, not_found
 
 NAMESPACE = "Microsoft.Compute"
 TYPE = f"{NAMESPACE}/virtualMachines"
@@ -62,7 +61,7 @@ def _created(call: Call) -> Json:
     for interface in interfaces:
         found = call.played.state.get(interface["id"])
         if found is None or found["type"] != network.INTERFACE:
-            raise ArmError(404, "NotFound", f"Resource {interface['id']} not found.")
+            raise ArmError(404, "NotFound", f"Resource {interface['id']} not found.", details=[])
         call.require(f"{network.INTERFACE}/join/action", interface["id"])
         _refuse_used_interface(call.played, found)
     vm_id = call.played.stable_id(call.resource_id)
@@ -140,7 +139,7 @@ def _storage_profile(name: str, given: Json) -> Json:
         raise _invalid("Required parameter 'imageReference' is missing (null).", "imageReference")
     disk = given.get("osDisk") or {}
     return {
-        "imageReference": {**image, "exactVersion": "22.04.202610150"},
+        "imageReference": {**image, "exactVersion": IMAGE_VERSIONS["jammy"]},
         "osDisk": {
             "osType": "Linux",
             "name": disk.get("name") or f"{name}_OsDisk_1",
@@ -195,11 +194,6 @@ async def get(call: Call) -> Response:
 
 async def get_instance_view(call: Call) -> Response:
     return JSONResponse(_instance_view(call.played, _vm(call)))
-
-
-async def list_in_group(call: Call) -> Response:
-    under = call.resource_id.partition("/providers/")[0] + "/"
-    return JSONResponse({"value": [_shown(vm) for vm in call.played.state.resources(under=under, type=TYPE)]})
 
 
 async def delete(call: Call) -> Response:
@@ -412,21 +406,85 @@ def _accepted(call: Call, location: str, *, result: Json | None = None) -> Respo
 
 
 async def get_operation(call: Call) -> Response:
-    document: dict[str, Any] | None = call.played.state.read("operation", call.request.url.path)
-    if document is None:
-        raise ArmError(404, "NotFound", "The operation was not found.")
-    result = document.pop("result")
+    operation = call.operation()
+    result, running = operation["result"], "endTime" not in operation
     if call.request.query_params.get("monitor"):
+        if running:
+            return Response(status_code=202, headers={"Location": str(call.request.url), "Retry-After": "10"})
         return JSONResponse(result) if result else Response(status_code=200)
-    if result:
+    document: Json = {key: operation[key] for key in ("startTime", "endTime", "status", "name") if key in operation}
+    if result and not running:
         document["properties"] = {"output": result}
-    return JSONResponse(document)
+    return JSONResponse(document, headers={"Retry-After": "35"} if running else {})
+
+
+# Images
+
+
+IMAGE_VERSIONS = {"jammy": "22.04.202610150", "focal": "20.04.202505200", "noble": "24.04.202610140"}
+
+
+def _image(call: Call) -> Json:
+    """An image of Canonical, as the list of its versions shows it."""
+    given = call.parameters
+    offer, sku = given["offer"].lower(), given["sku"]
+    release = next((release for release in IMAGE_VERSIONS if release in offer or release in sku.lower()), None)
+    if given["publisher"].lower() != "canonical":
+        release = None
+    if release is None:
+        message = f"Artifact: VMImage was not found: the sandbox has Ubuntu images of Canonical, not {offer}:{sku}."
+        raise ArmError(404, "NotFound", message)
+    version = IMAGE_VERSIONS[release]
+    subscription, location = call.played.subscription_id, given["location"]
+    image_id = (
+        f"/Subscriptions/{subscription}/Providers/Microsoft.Compute/Locations/{location}/Publishers/"
+        f"{given['publisher']}/ArtifactTypes/VMImage/Offers/{given['offer']}/Skus/{sku}/Versions/{version}"
+    )
+    return {"location": location, "name": version, "id": image_id}
+
+
+async def list_image_versions(call: Call) -> Response:
+    image = _image(call)
+    if "properties" in call.request.query_params.get("$expand", ""):
+        image = {"properties": _image_properties(call), **image}
+    return JSONResponse([image])
+
+
+async def get_image_version(call: Call) -> Response:
+    image, wanted = _image(call), call.parameters["version"]
+    if wanted.lower() not in ("latest", image["name"]):
+        raise ArmError(
+            404, "NotFound", f"Artifact: VMImage was not found: {image['id'].replace(image['name'], wanted)}"
+        )
+    return JSONResponse({"properties": _image_properties(call), **image})
+
+
+def _image_properties(call: Call) -> Json:
+    return {
+        "hyperVGeneration": "V2" if "gen2" in call.parameters["sku"].lower() else "V1",
+        "architecture": "x64",
+        "replicaType": "Unmanaged",
+        "disallowed": {"vmDiskType": "None"},
+        "automaticOSUpgradeProperties": {"automaticOSUpgradeSupported": True},
+        "imageDeprecationStatus": {"imageState": "Active"},
+        "features": [
+            {"name": "IsAcceleratedNetworkSupported", "value": "True"},
+            {"name": "DiskControllerTypes", "value": "SCSI, NVMe"},
+            {"name": "IsHibernateSupported", "value": "True"},
+        ],
+        "osDiskImage": {"operatingSystem": "Linux", "sizeInBytes": 32213303808},
+        "dataDiskImages": [],
+    }
 
 
 _PATH = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{TYPE}"
 _OPERATIONS = f"/subscriptions/{{subscription}}/providers/{NAMESPACE}/locations/{{location}}/operations/{{id}}"
+_IMAGE = (
+    f"/subscriptions/{{subscription}}/providers/{NAMESPACE}/locations/{{location}}/publishers/{{publisher}}"
+    "/artifacttypes/vmimage/offers/{offer}/skus/{sku}/versions"
+)
 OPERATIONS = [
-    Operation("GET", _PATH, f"{TYPE}/read", list_in_group),
+    *lists(TYPE, lambda vm: _shown(vm)),
     Operation("PUT", f"{_PATH}/{{name}}", f"{TYPE}/write", put),
     Operation("PATCH", f"{_PATH}/{{name}}", f"{TYPE}/write", patch),
     Operation("GET", f"{_PATH}/{{name}}", f"{TYPE}/read", get),
@@ -438,4 +496,8 @@ OPERATIONS = [
     Operation("POST", f"{_PATH}/{{name}}/restart", f"{TYPE}/restart/action", restart),
     Operation("POST", f"{_PATH}/{{name}}/runCommand", f"{TYPE}/runCommand/action", run_command),
     Operation("GET", _OPERATIONS, None, get_operation),
+    Operation("GET", _IMAGE, f"{NAMESPACE}/locations/publishers/artifacttypes/read", list_image_versions),
+    Operation(
+        "GET", f"{_IMAGE}/{{version}}", f"{NAMESPACE}/locations/publishers/artifacttypes/read", get_image_version
+    ),
 ]

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from ..played_cloud import PlayedCloud
-from .arm import ArmError, Call, Operation
+from .arm import ArmError, Call, Operation, lists
 
 TYPE = "Microsoft.ManagedIdentity/userAssignedIdentities"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,127}")
@@ -53,11 +53,6 @@ async def get(call: Call) -> Response:
     return JSONResponse(call.existing())
 
 
-async def list_in_group(call: Call) -> Response:
-    under = call.resource_id.partition("/providers/")[0] + "/"
-    return JSONResponse({"value": call.played.state.resources(under=under, type=TYPE)})
-
-
 async def delete(call: Call) -> Response:
     resource = call.played.state.get(call.request.url.path)
     if resource is None:
@@ -75,7 +70,7 @@ async def remove(played: PlayedCloud, resource: dict[str, Any]) -> None:
 
 _PATH = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{TYPE}"
 OPERATIONS = [
-    Operation("GET", _PATH, f"{TYPE}/read", list_in_group),
+    *lists(TYPE),
     Operation("PUT", f"{_PATH}/{{name}}", f"{TYPE}/write", put),
     Operation("GET", f"{_PATH}/{{name}}", f"{TYPE}/read", get),
     Operation("DELETE", f"{_PATH}/{{name}}", f"{TYPE}/delete", delete),

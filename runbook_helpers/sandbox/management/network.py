@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from ..played_cloud import PlayedCloud
 from ..state import State
-from .arm import ArmError, Call, Json, Operation, answer, new_operation_id
+from .arm import ArmError, Call, Json, Operation, answer, lists, new_operation_id, not_found
 
 NAMESPACE = "Microsoft.Network"
 NETWORK = f"{NAMESPACE}/virtualNetworks"
@@ -264,7 +264,8 @@ async def _put(call: Call, kind: str) -> Response:
 
 
 async def _get(call: Call) -> Response:
-    return JSONResponse(call.existing())
+    resource = call.existing()
+    return JSONResponse(resource, headers={"ETag": resource["etag"]})
 
 
 async def _delete(call: Call, kind: str) -> Response:
@@ -273,15 +274,17 @@ async def _delete(call: Call, kind: str) -> Response:
         return Response(status_code=204)
     _refuse_where_used(call.played, resource)
     await remove(call.played, resource)
-    return Response(
-        status_code=202,
-        headers={
-            "Azure-AsyncOperation": _operation_url(call, resource["location"]),
-            "Azure-AsyncNotification": "Enabled",
-            "Location": _operation_url(call, resource["location"], "operationResults"),
-            "Retry-After": str(_KINDS[kind][2]),
-        },
-    )
+    return _deleting(call, resource["location"], _KINDS[kind][2])
+
+
+def _deleting(call: Call, location: str, retry_after: int) -> Response:
+    headers = {
+        "Azure-AsyncOperation": _operation_url(call, location),
+        "Azure-AsyncNotification": "Enabled",
+        "Location": _operation_url(call, location, "operationResults"),
+        "Retry-After": str(retry_after),
+    }
+    return Response(status_code=202, headers=headers)
 
 
 def _refuse_where_used(played: PlayedCloud, resource: Json) -> None:
@@ -295,17 +298,18 @@ def _refuse_where_used(played: PlayedCloud, resource: Json) -> None:
                     "the network interface, it must be dissociated from the resource. To learn more, see "
                     "aka.ms/deletenic."
                 )
-                raise ArmError(400, "NicInUse", message)
+                raise ArmError(400, "NicInUse", message, details=[])
     codes = {
         NETWORK: ("InUseSubnetCannotBeDeleted", "Virtual network"),
         SECURITY_GROUP: ("InUseNetworkSecurityGroupCannotBeDeleted", "Network security group"),
+        SUBNET: ("InUseSubnetCannotBeDeleted", "Subnet"),
         ADDRESS: ("PublicIPAddressCannotBeDeleted", "Public IP address"),
     }
     for interface in played.state.resources(type=INTERFACE):
         code, what = codes.get(resource["type"], ("", ""))
         if code and _refers(interface, resource_id):
             message = f"{what} {resource['id']} can not be deleted since it is still in use by {interface['id']}."
-            raise ArmError(400, code, message)
+            raise ArmError(400, code, message, details=[])
 
 
 def _refers(interface: Json, resource_id: str) -> bool:
@@ -321,24 +325,70 @@ async def remove(played: PlayedCloud, resource: Json) -> None:
     played.state.delete(resource["id"])
 
 
-async def _get_subnet(call: Call) -> Response:
-    subnet = find_subnet(call.played.state, call.request.url.path)
-    if subnet is None:
-        message = f"Resource {call.resource_id} not found."
-        raise ArmError(404, "NotFound", message)
-    return JSONResponse(subnet)
+async def _put_subnet(call: Call) -> Response:
+    network, name = _parent(call), call.parameters["name"]
+    subnet = _child(network, "subnets", name, _subnet_properties(call, network, name, call.body))
+    return _put_child(call, network, "subnets", subnet, retry_after=3)
 
 
-async def _list_in_group(call: Call) -> Response:
-    under, _, kind = call.resource_id.partition("/providers/")
-    return JSONResponse({"value": call.played.state.resources(under=under + "/", type=kind)})
+async def _put_security_rule(call: Call) -> Response:
+    group, name = _parent(call), call.parameters["name"]
+    rule = _child(group, "securityRules", name, _rule(name, call.body.get("properties") or {}))
+    return _put_child(call, group, "securityRules", rule, retry_after=1)
+
+
+def _parent(call: Call) -> Json:
+    """The resource that a child is stored in."""
+    parent_id = call.resource_id.rpartition("/")[0].rpartition("/")[0]
+    parent = call.played.state.get(parent_id)
+    if parent is None:
+        raise not_found(parent_id)
+    return parent
+
+
+def _put_child(call: Call, parent: Json, collection: str, child: Json, *, retry_after: int) -> Response:
+    children = parent["properties"][collection]
+    others = [each for each in children if each["id"].lower() != child["id"].lower()]
+    parent["properties"][collection] = [*others, child]
+    call.played.state.put(parent)
+    response = answer(child, status=201 if len(others) == len(children) else 200, state="Updating")
+    response.headers["Azure-AsyncOperation"] = _operation_url(call, parent["location"])
+    response.headers["Azure-AsyncNotification"] = "Enabled"
+    response.headers["Retry-After"] = str(retry_after)
+    return response
+
+
+async def _get_child(call: Call) -> Response:
+    collection = call.resource_id.split("/")[-2].lower()
+    for name, children in _parent(call)["properties"].items():
+        if name.lower() == collection:
+            for child in children:
+                if child["id"].lower() == call.resource_id.lower():
+                    return JSONResponse(child, headers={"ETag": child["etag"]})
+    raise ArmError(404, "NotFound", f"Resource {call.resource_id} not found.", details=[])
+
+
+async def _delete_child(call: Call) -> Response:
+    parent, collection = _parent(call), call.resource_id.split("/")[-2]
+    key = next(name for name in parent["properties"] if name.lower() == collection.lower())
+    children = parent["properties"][key]
+    left = [child for child in children if child["id"].lower() != call.resource_id.lower()]
+    if len(left) == len(children):
+        return Response(status_code=204)
+    _refuse_where_used(call.played, next(child for child in children if child not in left))
+    parent["properties"][key] = left
+    call.played.state.put(parent)
+    return _deleting(call, parent["location"], 10)
 
 
 async def _get_operation(call: Call) -> Response:
-    document = call.played.state.read("operation", call.request.url.path)
-    if document is None:
-        raise ArmError(404, "NotFound", "The operation was not found.")
-    return JSONResponse({"status": document["status"]})
+    operation = call.operation()
+    running = "endTime" not in operation
+    if "/operationresults/" not in call.request.url.path.lower():
+        return JSONResponse({"status": operation["status"]}, headers={"Retry-After": "10"} if running else {})
+    if not running:
+        return Response(status_code=204)
+    return Response(status_code=202, headers={"Location": str(call.request.url), "Retry-After": "10"})
 
 
 def ssh_target(played: PlayedCloud, ip_address: str) -> tuple[Json, Json] | None:
@@ -424,15 +474,25 @@ def _operations() -> list[Operation]:
             return await _delete(call, kind)
 
         operations += [
-            Operation("GET", f"{group}/{kind}", f"{kind}/read", _list_in_group),
+            *lists(kind),
             Operation("PUT", f"{group}/{kind}/{{name}}", f"{kind}/write", put),
             Operation("GET", f"{group}/{kind}/{{name}}", f"{kind}/read", _get),
             Operation("DELETE", f"{group}/{kind}/{{name}}", f"{kind}/delete", delete),
         ]
     locations = f"/subscriptions/{{subscription}}/providers/{NAMESPACE}/locations/{{location}}"
+    children = []
+    for path, kind, put_child in (
+        (f"{group}/{NETWORK}/{{parent}}/subnets/{{name}}", SUBNET, _put_subnet),
+        (f"{group}/{SECURITY_GROUP}/{{parent}}/securityRules/{{name}}", RULE, _put_security_rule),
+    ):
+        children += [
+            Operation("GET", path, f"{kind}/read", _get_child),
+            Operation("PUT", path, f"{kind}/write", put_child),
+            Operation("DELETE", path, f"{kind}/delete", _delete_child),
+        ]
     return [
         *operations,
-        Operation("GET", f"{group}/{NETWORK}/{{network}}/subnets/{{name}}", f"{SUBNET}/read", _get_subnet),
+        *children,
         Operation("GET", f"{locations}/operations/{{id}}", None, _get_operation),
         Operation("GET", f"{locations}/operationResults/{{id}}", None, _get_operation),
     ]

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from ..access import ASSIGNMENT, covers, decide
 from ..played_cloud import PlayedCloud
-from . import compute, container_registry, managed_identity, network
+from . import compute, container_registry, deployments, managed_identity, network
 from .arm import GROUP, ArmError, Call, Json, Operation, group_id
 
 _NAME = re.compile(r"[\w.()-]{0,89}[\w()-]")
@@ -127,7 +127,7 @@ async def list_groups(call: Call) -> Response:
 
 
 def _may_read(call: Call, resource: Json, action: str) -> bool:
-    return bool(decide(call.played.state, call.claims["oid"], action, resource["id"]))
+    return bool(decide(call.played, call.claims["oid"], action, resource["id"]))
 
 
 async def delete_group(call: Call) -> Response:
@@ -140,6 +140,8 @@ async def delete_group(call: Call) -> Response:
     order = list(REMOVERS)
     for resource in sorted(inside, key=lambda resource: order.index(resource["type"])):
         await REMOVERS[resource["type"]](call.played, resource)
+    for deployment in state.resources(under=group["id"] + "/", type=deployments.TYPE):
+        state.delete(deployment["id"])
     for assignment in state.resources(type=ASSIGNMENT):
         if covers(group["id"], assignment["properties"]["scope"]):
             state.delete(assignment["id"])
@@ -150,10 +152,9 @@ async def delete_group(call: Call) -> Response:
 
 
 async def get_operation_result(call: Call) -> Response:
-    document = call.played.state.read("operation", call.request.url.path)
-    if document is None:
-        raise ArmError(404, "NotFound", "The operation was not found.", gateway=True)
-    return Response(status_code=200)
+    if "endTime" in call.operation():
+        return Response(status_code=200)
+    return Response(status_code=202, headers={"Location": str(call.request.url), "Retry-After": "15"})
 
 
 async def list_resources(call: Call) -> Response:

@@ -1,0 +1,252 @@
+"""Microsoft.Resources/deployments: template deployments, as ``az vm create`` makes them.
+
+A template's resources are made through the same operations that a client would call, in the order of their dependsOn.
+Of the template language only literal values and these functions are played: parameters, variables, concat, resourceId,
+resourceGroup().location, subscription().subscriptionId, reference(name) in outputs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from .arm import ArmError, Call, Json, Operation, group_id, lists, new_operation_id
+
+TYPE = "Microsoft.Resources/deployments"
+
+
+async def put(call: Call) -> Response:
+    properties = call.body.get("properties") or {}
+    template = properties.get("template")
+    if not isinstance(template, dict):
+        message = "The sandbox plays deployments with an inline template; properties.template is missing."
+        raise ArmError(501, "NotImplementedInSandbox", message)
+    evaluate = _Evaluator(call, template, properties.get("parameters") or {})
+    resources = _ordered(evaluate.resources(template.get("resources") or []))
+    made = [await _make(call, resource) for resource in resources]
+    outputs = evaluate.value(template.get("outputs") or {})
+    now = call.played.clock.timestamp()
+    deployment: Json = {
+        "id": call.resource_id,
+        "name": call.parameters["name"],
+        "type": TYPE,
+        "properties": {
+            "templateHash": str(zlib.crc32(json.dumps(template, sort_keys=True).encode())),
+            "parameters": evaluate.shown_parameters(),
+            "mode": properties.get("mode", "Incremental"),
+            "provisioningState": "Succeeded",
+            "timestamp": now,
+            "duration": "PT1S",
+            "correlationId": new_operation_id(),
+            "providers": _providers(resources),
+            "dependencies": [],
+            "outputs": outputs,
+            "outputResources": [{"id": resource_id} for resource_id in made],
+        },
+    }
+    existing = call.played.state.get(call.resource_id)
+    call.played.state.put(deployment)
+    shown = {key: value for key, value in deployment["properties"].items() if not key.startswith("output")}
+    response = JSONResponse(
+        {**deployment, "properties": {**shown, "provisioningState": "Accepted"}}, status_code=200 if existing else 201
+    )
+    path = f"{call.resource_id}/operationStatuses/{new_operation_id()}"
+    response.headers["Azure-AsyncOperation"] = call.start_operation(path, word="Running")
+    return response
+
+
+async def get(call: Call) -> Response:
+    return JSONResponse(call.existing())
+
+
+async def delete(call: Call) -> Response:
+    deployment = call.played.state.get(call.resource_id)
+    if deployment is None:
+        return Response(status_code=204)
+    call.played.state.delete(deployment["id"])  # what was deployed stays
+    return Response(status_code=204)
+
+
+async def get_operation(call: Call) -> Response:
+    return JSONResponse({"status": call.operation()["status"]})
+
+
+def _providers(resources: list[Json]) -> list[Json]:
+    found: dict[str, dict[str, list[str]]] = {}
+    for resource in resources:
+        namespace, _, kind = resource["type"].partition("/")
+        found.setdefault(namespace, {}).setdefault(kind, []).append(resource.get("location", ""))
+    return [
+        {
+            "namespace": namespace,
+            "resourceTypes": [{"resourceType": kind, "locations": at} for kind, at in kinds.items()],
+        }
+        for namespace, kinds in found.items()
+    ]
+
+
+def _ordered(resources: list[Json]) -> list[Json]:
+    """The resources so that each comes after those it depends on."""
+    waiting, done = list(resources), []
+
+    def depends(resource: Json, other: Json) -> bool:
+        full = f"{other['type']}/{other['name']}".lower()
+        return other is not resource and any(
+            full == name.lower() or name.lower().endswith(f"/providers/{full}") or name.lower() == other["name"].lower()
+            for name in resource.get("dependsOn") or []
+        )
+
+    while waiting:
+        ready = [each for each in waiting if not any(depends(each, other) for other in waiting)]
+        if not ready:
+            names = ", ".join(each["name"] for each in waiting)
+            message = f"Deployment template validation failed: circular dependency between {names}."
+            raise ArmError(400, "InvalidTemplate", message)
+        done += ready
+        waiting = [each for each in waiting if each not in ready]
+    return done
+
+
+async def _make(call: Call, resource: Json) -> str:
+    """Make one resource of the template through the operation that a client would call. Returns its id."""
+    from . import perform  # the table of operations, which this module is a part of
+
+    kinds, names = resource["type"].split("/"), resource["name"].split("/")
+    path = f"{group_id(call.played, call.parameters['group'])}/providers/{kinds[0]}"
+    for kind, name in zip(kinds[1:], names, strict=True):
+        path += f"/{kind}/{name}"
+    body = {key: value for key, value in resource.items() if key not in ("type", "name", "apiVersion", "dependsOn")}
+    content = json.dumps(body).encode()
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": content, "more_body": False}
+
+    scope = {
+        **call.request.scope,
+        "method": "PUT",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": f"api-version={resource['apiVersion']}".encode(),
+        "path_params": {},
+        "headers": [
+            *((name, value) for name, value in call.request.scope["headers"] if name not in (b"content-length",)),
+            (b"content-length", str(len(content)).encode()),
+        ],
+    }
+    response = await perform(call.played, Request(scope, receive))
+    if response.status_code >= 400:
+        error = json.loads(bytes(response.body))["error"]
+        message = (
+            "At least one resource deployment operation failed. Please list deployment operations for details. Please "
+            "see https://aka.ms/arm-deployment-operations for usage details."
+        )
+        raise ArmError(response.status_code, "DeploymentFailed", message, details=[error])
+    return path
+
+
+class _Evaluator:
+    """The values of a template: literal ones, and a few functions."""
+
+    _CALL = re.compile(r"\s*(\w+)\((.*)\)((?:\.\w+)*)\s*", re.DOTALL)
+
+    def __init__(self, call: Call, template: Json, given: Json) -> None:
+        self._call, self._template = call, template
+        defaults = {name: each.get("defaultValue") for name, each in (template.get("parameters") or {}).items()}
+        self._parameters = {**defaults, **{name: each.get("value") for name, each in given.items()}}
+
+    def shown_parameters(self) -> Json:
+        """The parameters without what is secret."""
+        declared = self._template.get("parameters") or {}
+        shown = {}
+        for name, value in self._parameters.items():
+            kind = str((declared.get(name) or {}).get("type", "String"))
+            shown[name] = {"type": kind} if kind.lower().startswith("secure") else {"type": kind, "value": value}
+        return shown
+
+    def resources(self, resources: list[Json]) -> list[Json]:
+        return [self.value(resource) for resource in resources if self.value(resource.get("condition", True))]
+
+    def value(self, given: Any) -> Any:
+        if isinstance(given, dict):
+            return {key: self.value(each) for key, each in given.items()}
+        if isinstance(given, list):
+            return [self.value(each) for each in given]
+        if isinstance(given, str) and given.startswith("[["):
+            return given[1:]
+        if isinstance(given, str) and given.startswith("[") and given.endswith("]"):
+            return self._expression(given[1:-1])
+        return given
+
+    def _expression(self, text: str) -> Any:
+        text = text.strip()
+        if re.fullmatch(r"'(?:[^']|'')*'", text):
+            return text[1:-1].replace("''", "'")
+        if re.fullmatch(r"-?\d+", text):
+            return int(text)
+        match = self._CALL.fullmatch(text)
+        if match is None:
+            raise self._unknown(text)
+        name, members = match[1].lower(), match[3].lstrip(".")
+        if name == "reference":
+            return None  # known only when all is made; no client of the sandbox reads it
+        value = self._function(name, [self._expression(each) for each in _arguments(match[2])], text)
+        for member in filter(None, members.split(".")):
+            value = value[member]
+        return value
+
+    def _function(self, name: str, arguments: list[Any], text: str) -> Any:
+        played = self._call.played
+        if name == "parameters" and arguments[0] in self._parameters:
+            return self.value(self._parameters[arguments[0]])
+        if name == "variables" and arguments[0] in (self._template.get("variables") or {}):
+            return self.value(self._template["variables"][arguments[0]])
+        if name == "concat":
+            return "".join(str(each) for each in arguments)
+        if name == "resourceid":
+            kinds, names = arguments[0].split("/"), arguments[1:]
+            path = "".join(f"/{kind}/{each}" for kind, each in zip(kinds[1:], names, strict=True))
+            return f"{group_id(played, self._call.parameters['group'])}/providers/{kinds[0]}{path}"
+        if name == "resourcegroup":
+            return played.state.get(group_id(played, self._call.parameters["group"]))
+        if name == "subscription":
+            return {
+                "subscriptionId": played.subscription_id,
+                "id": f"/subscriptions/{played.subscription_id}",
+                "tenantId": played.tenant_id,
+            }
+        raise self._unknown(text)
+
+    @staticmethod
+    def _unknown(text: str) -> ArmError:
+        message = f"The sandbox does not play this expression of the template language: [{text}]."
+        return ArmError(501, "NotImplementedInSandbox", message)
+
+
+def _arguments(text: str) -> list[str]:
+    """The arguments of a call, split at the commas that are not inside quotes or parentheses."""
+    found, depth, quoted, current = [], 0, False, ""
+    for character in text:
+        quoted ^= character == "'"
+        depth += 0 if quoted else {"(": 1, ")": -1}.get(character, 0)
+        if character == "," and depth == 0 and not quoted:
+            found.append(current)
+            current = ""
+        else:
+            current += character
+    return [each for each in [*found, current] if each.strip()]
+
+
+_GROUP = "/subscriptions/{subscription}/resourcegroups/{group}"
+_PATH = f"{_GROUP}/providers/{TYPE}/{{name}}"
+OPERATIONS = [
+    *lists(TYPE),
+    Operation("PUT", _PATH, f"{TYPE}/write", put),
+    Operation("GET", _PATH, f"{TYPE}/read", get),
+    Operation("DELETE", _PATH, f"{TYPE}/delete", delete),
+    Operation("GET", f"{_PATH}/operationStatuses/{{id}}", None, get_operation),
+]
