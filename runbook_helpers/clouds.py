@@ -29,6 +29,8 @@ class Cloud:
     metadata_name: str
     """``azEnvironment`` of the instance metadata service."""
     default_location: str
+    locations: tuple[str, ...]
+    """The regions, as ``az account list-locations`` names them."""
 
     @property
     def resource_manager_url(self) -> str:
@@ -60,6 +62,7 @@ CLOUDS = {
             registry_suffix=".azurecr.cn",
             metadata_name="AzureChinaCloud",
             default_location="chinanorth3",
+            locations=("chinanorth", "chinaeast", "chinanorth2", "chinaeast2", "chinanorth3", "chinaeast3"),
         ),
         Cloud(
             name="AzureCloud",
@@ -71,6 +74,9 @@ CLOUDS = {
             registry_suffix=".azurecr.io",
             metadata_name="AzurePublicCloud",
             default_location="eastus",
+            locations=tuple(
+                ["centralus", "eastasia", "southeastasia", "eastus", "eastus2", "westus", "westus2", "westus3", "northcentralus", "southcentralus", "westcentralus", "northeurope", "westeurope", "japaneast", "japanwest", "brazilsouth", "australiasoutheast", "australiaeast", "australiacentral", "westindia", "southindia", "centralindia", "canadacentral", "canadaeast", "uksouth", "ukwest", "koreacentral", "koreasouth", "francecentral", "southafricanorth", "uaenorth", "switzerlandnorth", "germanywestcentral", "norwayeast", "swedencentral", "italynorth", "polandcentral", "spaincentral", "qatarcentral", "israelcentral", "mexicocentral"]
+            ),
         ),
         Cloud(
             name="AzureUSGovernment",
@@ -82,6 +88,7 @@ CLOUDS = {
             registry_suffix=".azurecr.us",
             metadata_name="AzureUSGovernmentCloud",
             default_location="usgovvirginia",
+            locations=("usgovvirginia", "usgovtexas", "usgovarizona", "usdodeast", "usdodcentral"),
         ),
     )
 }

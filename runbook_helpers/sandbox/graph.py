@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from starlette.requests import Request
@@ -68,19 +69,63 @@ class Graph:
         principals = [self._played.directory_entry(str(object_id)) for object_id in body.get("ids", [])]
         value = [{"@odata.type": "#microsoft.graph.servicePrincipal", **_shown(p)} for p in principals if p]
         context = f"https://{self._played.cloud.graph}/v1.0/$metadata#directoryObjects"
-        return JSONResponse({"@odata.context": context, "value": value})
+        headers = {"Location": f"https://{self._played.cloud.graph}"}
+        return JSONResponse({"@odata.context": context, "value": value}, headers=headers)
 
 
 def _shown(principal: dict[str, Any]) -> dict[str, Any]:
+    """A service principal, with the members that Graph answers."""
     resource = [principal["resourceId"]] if principal["resourceId"] else []
-    return {
+    created = datetime.fromtimestamp(principal["created"], UTC)
+    absent = (
+        "deletedDateTime", "appDisplayName", "appDescription", "applicationTemplateId", "appOwnerOrganizationId",
+        "description", "disabledByMicrosoftStatus", "homepage", "loginUrl", "logoutUrl", "notes",
+        "preferredSingleSignOnMode", "preferredTokenSigningKeyThumbprint", "signInAudience", "tokenEncryptionKeyId",
+        "samlSingleSignOnSettings",
+    )  # fmt: skip
+    lists = (
+        "notificationEmailAddresses", "replyUrls", "tags", "addIns", "appRoles", "keyCredentials",
+        "oauth2PermissionScopes", "passwordCredentials", "resourceSpecificApplicationPermissions",
+    )  # fmt: skip
+    shown: dict[str, Any] = dict.fromkeys(absent)
+    shown |= {name: [] for name in lists}
+    if principal["kind"] == "Application":
+        links = ("logoUrl", "marketingUrl", "privacyStatementUrl", "supportUrl", "termsOfServiceUrl")
+        shown |= {
+            "appDisplayName": principal["displayName"],
+            "signInAudience": "AzureADMyOrg",
+            "appOwnerOrganizationId": principal["objectId"],
+            "info": dict.fromkeys(links),
+        }
+    else:
+        shown["info"] = None
+        shown["keyCredentials"] = [_certificate(principal, created)]
+    return shown | {
         "id": principal["objectId"],
         "appId": principal["appId"],
         "displayName": principal["displayName"],
+        "createdDateTime": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "servicePrincipalType": principal["kind"],
         "servicePrincipalNames": [principal["appId"]],
-        "alternativeNames": ["isExplicit=True", *resource] if resource else [],
+        "alternativeNames": [f"isExplicit={'userAssigned' in resource[0]}", *resource] if resource else [],
         "accountEnabled": True,
+        "appRoleAssignmentRequired": False,
+        "verifiedPublisher": {"displayName": None, "verifiedPublisherId": None, "addedDateTime": None},
+    }
+
+
+def _certificate(principal: dict[str, Any], created: datetime) -> dict[str, Any]:
+    """The certificate that the platform gives a managed identity, and renews; nobody sees its key."""
+    end = created + timedelta(days=90)
+    return {
+        "customKeyIdentifier": uuid.uuid5(uuid.NAMESPACE_OID, principal["objectId"]).hex.upper(),
+        "displayName": f"CN={principal['appId']}",
+        "endDateTime": end.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "key": None,
+        "keyId": str(uuid.uuid5(uuid.NAMESPACE_OID, principal["appId"])),
+        "startDateTime": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "type": "AsymmetricX509Cert",
+        "usage": "Verify",
     }
 
 

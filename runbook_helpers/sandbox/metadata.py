@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from .limits import METADATA_LIMIT
 from .login import audiences
 from .management import network
 from .played_cloud import PlayedCloud
@@ -59,10 +60,17 @@ class Metadata:
         if found is None:
             message = "The metadata service answers to a VM only: this request did not come from one."
             return PlainTextResponse(message, status_code=404)
+        played, vm = found
+        _, wait = played.buckets.take(("metadata", vm["id"]), METADATA_LIMIT, played.clock.now())
         try:
-            return self._token(request, *found)
+            if wait:
+                message = "The rate of requests to the identity endpoint is too high: try again later."
+                raise MetadataError("too_many_requests", message, 429)
+            response = self._token(request, played, vm)
         except MetadataError as error:
-            return error.response()
+            response = error.response()
+        response.headers["Server"] = "IMDS/150.870.65.1953"
+        return response
 
     def _token(self, request: Request, played: PlayedCloud, vm: dict[str, Any]) -> Response:
         if request.headers.get("metadata", "").lower() != "true":
@@ -186,28 +194,66 @@ def _document(played: PlayedCloud, vm: dict[str, Any]) -> dict[str, Any]:
     parts = vm["id"].split("/")
     interface = played.state.get(properties["networkProfile"]["networkInterfaces"][0]["id"]) or {}
     private = [c["properties"] for c in interface.get("properties", {}).get("ipConfigurations", [])]
+    linux = profile["linuxConfiguration"]
+    disk = properties["storageProfile"]["osDisk"]
     return {
         "compute": {
             "azEnvironment": played.cloud.metadata_name,
             "customData": "",
+            "evictionPolicy": "",
+            "isHostCompatibilityLayerVm": "false",
+            "licenseType": "",
             "location": vm["location"],
             "name": vm["name"],
             "offer": image.get("offer", ""),
             "osProfile": {
                 "adminUsername": profile["adminUsername"],
                 "computerName": profile["computerName"],
-                "disablePasswordAuthentication": "true",
+                "disablePasswordAuthentication": str(linux["disablePasswordAuthentication"]).lower(),
             },
             "osType": "Linux",
+            "placementGroupId": "",
+            "plan": {"name": "", "product": "", "publisher": ""},
+            "platformFaultDomain": "0",
+            "platformUpdateDomain": "0",
+            "priority": "",
             "provider": "Microsoft.Compute",
-            "publicKeys": profile["linuxConfiguration"]["ssh"]["publicKeys"],
+            "publicKeys": linux.get("ssh", {}).get("publicKeys", []),
             "publisher": image["publisher"],
             "resourceGroupName": parts[4],
             "resourceId": vm["id"],
+            "securityProfile": {"secureBootEnabled": "false", "virtualTpmEnabled": "false"},
             "sku": image.get("sku", ""),
+            "storageProfile": {
+                "dataDisks": [],
+                "imageReference": {
+                    "id": "",
+                    "offer": image.get("offer", ""),
+                    "publisher": image["publisher"],
+                    "sku": image.get("sku", ""),
+                    "version": image.get("version", "latest"),
+                },
+                "osDisk": {
+                    "caching": disk["caching"],
+                    "createOption": disk["createOption"],
+                    "diffDiskSettings": {"option": ""},
+                    "diskSizeGB": str(disk["diskSizeGB"]),
+                    "encryptionSettings": {"enabled": "false"},
+                    "image": {"uri": ""},
+                    "managedDisk": {
+                        "id": disk["managedDisk"]["id"],
+                        "storageAccountType": disk["managedDisk"]["storageAccountType"],
+                    },
+                    "name": disk["name"],
+                    "osType": "Linux",
+                    "vhd": {"uri": ""},
+                    "writeAcceleratorEnabled": "false",
+                },
+                "resourceDisk": {"size": "16384"},
+            },
             "subscriptionId": parts[2],
-            "tags": ";".join(f"{key}:{value}" for key, value in vm["tags"].items()),
-            "tagsList": [{"name": key, "value": value} for key, value in vm["tags"].items()],
+            "tags": ";".join(f"{key}:{value}" for key, value in vm.get("tags", {}).items()),
+            "tagsList": [{"name": key, "value": value} for key, value in vm.get("tags", {}).items()],
             "userData": "",
             "version": image["exactVersion"],
             "vmId": properties["vmId"],

@@ -143,4 +143,13 @@ async def _answer(played: PlayedCloud, operation: Operation, request: Request, h
     if group is not None and operation.needs_group and played.state.get(group_id(played, group)) is None:
         message = f"Resource group '{group}' could not be found."
         raise ArmError(404, "ResourceGroupNotFound", message, gateway=True)
-    return await operation.handler(Call(played, request, claims, parameters, await read_body(request)))
+    body = await read_body(request)
+    kind = (operation.action or "").rpartition("/")[0]
+    location = str(body.get("location") or "").replace(" ", "").lower()
+    if request.method == "PUT" and group and location and location not in (*played.cloud.locations, "global"):
+        message = (
+            f"The provided location '{body['location']}' is not available for resource type '{kind}'. List of available "
+            f"regions for the resource type is '{','.join(played.cloud.locations)}'."
+        )
+        raise ArmError(400, "LocationNotAvailableForResourceType", message, gateway=True)
+    return await operation.handler(Call(played, request, claims, parameters, body))

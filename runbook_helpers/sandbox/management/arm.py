@@ -173,11 +173,11 @@ class Operation:
         return re.compile(compile_path(self.path)[0].pattern, re.IGNORECASE)
 
 
-def lists(kind: str, show: Callable[[Json], Json] = lambda resource: resource) -> list[Operation]:
+def lists(kind: str, show: Callable[[Call, Json], Json] = lambda call, resource: resource) -> list[Operation]:
     """The operations that list a type's resources: of a group, and of the whole subscription."""
 
     async def list_them(call: Call) -> Response:
-        return JSONResponse({"value": [show(resource) for resource in call.readable(kind)]})
+        return JSONResponse({"value": [show(call, resource) for resource in call.readable(kind)]})
 
     subscription = "/subscriptions/{subscription}"
     return [
@@ -197,8 +197,17 @@ def group_id(played: PlayedCloud, name: str) -> str:
 def answer(resource: Json, *, status: int = 200, state: str | None = None, **headers: str) -> JSONResponse:
     """A resource as an answer; `state` shows another provisioningState than the stored one."""
     if state:
-        resource = {**resource, "properties": {**resource["properties"], "provisioningState": state}}
+        resource = _in_state(resource, state)
     return JSONResponse(resource, status_code=status, headers={k.replace("_", "-"): v for k, v in headers.items()})
+
+
+def _in_state(resource: Any, state: str) -> Any:
+    """The resource, and what is stored inside it, with this provisioningState."""
+    if isinstance(resource, list):
+        return [_in_state(each, state) for each in resource]
+    if not isinstance(resource, dict):
+        return resource
+    return {key: state if key == "provisioningState" else _in_state(each, state) for key, each in resource.items()}
 
 
 def authenticate(played: PlayedCloud, request: Request) -> Json:

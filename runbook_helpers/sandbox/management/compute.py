@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from ..guest import Machine
 from ..played_cloud import PlayedCloud
 from . import managed_identity, network
-from .arm import ArmError, Call, Json, Operation, answer, lists, new_operation_id, not_found
+from .arm import ArmError, Call, Json, Operation, answer, group_id, lists, new_operation_id, not_found
 
 NAMESPACE = "Microsoft.Compute"
 TYPE = f"{NAMESPACE}/virtualMachines"
@@ -36,10 +36,14 @@ async def put(call: Call) -> Response:
     identity = call.body.get("identity")
     if identity is not None:
         _apply_identity(call, vm, identity, merge=False)
+    vm["changes"] = vm.get("changes", 0) + 1
     call.played.state.put(vm)
     if vm["powerState"] == "running":
         await call.played.guests.boot(machine(call.played, vm))
     status, state = (200, "Updating") if existing else (201, "Creating")
+    if not existing:  # the disk is not there yet
+        disk = vm["properties"]["storageProfile"]["osDisk"]
+        del disk["name"], disk["managedDisk"]["id"]
     return _started(call, vm, status=status, state=state)
 
 
@@ -71,12 +75,12 @@ def _created(call: Call) -> Json:
         "id": call.resource_id,
         "type": TYPE,
         "location": call.body["location"],
-        "tags": call.body.get("tags") or {},
+        **({"tags": call.body["tags"]} if call.body.get("tags") is not None else {}),
         "properties": {
             "hardwareProfile": {"vmSize": (given.get("hardwareProfile") or {}).get("vmSize", "Standard_A1")},
             "provisioningState": "Succeeded",
             "vmId": vm_id,
-            "storageProfile": _storage_profile(name, given.get("storageProfile") or {}),
+            "storageProfile": _storage_profile(call, given.get("storageProfile") or {}),
             "osProfile": os_profile,
             "networkProfile": {"networkInterfaces": interfaces},
             "timeCreated": call.played.clock.timestamp(),
@@ -106,8 +110,8 @@ def _checked_os_profile(given: Json) -> Json:
         raise _invalid(f"The Admin Username specified is not allowed: '{user}'.", "adminUsername")
     linux = given.get("linuxConfiguration") or {}
     keys = (linux.get("ssh") or {}).get("publicKeys") or []
-    if not linux.get("disablePasswordAuthentication") or not keys:
-        message = "The sandbox's VMs authenticate with SSH public keys only: set linuxConfiguration.ssh.publicKeys."
+    if not keys and not given.get("adminPassword"):
+        message = "Authentication using either SSH or by user name and password must be enabled in Linux profile."
         raise _invalid(message, "linuxConfiguration")
     for key in keys:
         if not re.match(r"(ssh-rsa|ssh-ed25519) \S+", key.get("keyData", "")):
@@ -122,8 +126,9 @@ def _checked_os_profile(given: Json) -> Json:
         "computerName": given.get("computerName", ""),
         "adminUsername": user,
         "linuxConfiguration": {
-            "disablePasswordAuthentication": True,
-            "ssh": {"publicKeys": keys},
+            # A password is taken, as Azure takes it, and forgotten: the sandbox's VMs let nobody in with one.
+            "disablePasswordAuthentication": bool(linux.get("disablePasswordAuthentication")),
+            **({"ssh": {"publicKeys": keys}} if keys else {}),
             "provisionVMAgent": True,
             "patchSettings": {"patchMode": "ImageDefault", "assessmentMode": "ImageDefault"},
         },
@@ -133,19 +138,23 @@ def _checked_os_profile(given: Json) -> Json:
     }
 
 
-def _storage_profile(name: str, given: Json) -> Json:
-    image = given.get("imageReference") or {}
+def _storage_profile(call: Call, given: Json) -> Json:
+    image, name = given.get("imageReference") or {}, call.parameters["name"]
     if not image.get("publisher"):
         raise _invalid("Required parameter 'imageReference' is missing (null).", "imageReference")
     disk = given.get("osDisk") or {}
+    unique = call.played.stable_id(f"{call.resource_id}/disk").replace("-", "")
+    disk_name = disk.get("name") or f"{name}_OsDisk_1_{unique}"
+    disk_id = f"{group_id(call.played, call.parameters['group'])}/providers/{NAMESPACE}/disks/{disk_name}"
+    managed = {"storageAccountType": "Premium_LRS", **(disk.get("managedDisk") or {}), "id": disk_id}
     return {
-        "imageReference": {**image, "exactVersion": IMAGE_VERSIONS["jammy"]},
+        "imageReference": {**image, "exactVersion": _version(image) or IMAGE_VERSIONS["22.04"]},
         "osDisk": {
             "osType": "Linux",
-            "name": disk.get("name") or f"{name}_OsDisk_1",
+            "name": disk_name,
             "createOption": "FromImage",
             "caching": disk.get("caching", "ReadWrite"),
-            "managedDisk": {"storageAccountType": "Premium_LRS", **(disk.get("managedDisk") or {})},
+            "managedDisk": managed,
             "deleteOption": disk.get("deleteOption", "Detach"),
             "diskSizeGB": 30,
         },
@@ -164,7 +173,7 @@ def _updated(call: Call, vm: Json) -> Json:
     if os_profile.get("customData") and os_profile["customData"] != vm["customData"]:
         message = "Changing property 'osProfile.customData' is not allowed."
         raise ArmError(409, "PropertyChangeNotAllowed", message, target="osProfile.customData")
-    vm["tags"] = call.body.get("tags", vm["tags"])
+    vm["tags"] = call.body.get("tags", vm.get("tags", {}))
     if given.get("hardwareProfile"):
         vm["properties"]["hardwareProfile"] = {"vmSize": given["hardwareProfile"]["vmSize"]}
     return vm
@@ -176,24 +185,31 @@ async def patch(call: Call) -> Response:
     if unknown:
         message = f"The sandbox does not emulate changing {', '.join(sorted(unknown))} of a VM with PATCH."
         raise ArmError(501, "NotImplementedInSandbox", message)
+    before = set(vm.get("identity", {}).get("userAssignedIdentities", {}))
     if "identity" in call.body:
         _apply_identity(call, vm, call.body["identity"] or {"type": "None"}, merge=True)
     if "tags" in call.body:
         vm["tags"] = call.body["tags"]
+    vm["changes"] += 1
     call.played.state.put(vm)
+    attached = vm.get("identity", {}).get("userAssignedIdentities", {})
+    for identity_id in attached:  # of one that is being attached no ids are told yet
+        if identity_id not in before:
+            attached[identity_id] = {}
     return _started(call, vm, status=200, state="Updating")
 
 
 async def get(call: Call) -> Response:
     vm = call.existing()
-    shown = _shown(vm)
+    shown = _shown(call, vm)
     if "instanceview" in call.request.query_params.get("$expand", "").lower():
-        shown["properties"]["instanceView"] = _instance_view(call.played, vm)
-    return JSONResponse(shown)
+        shown["properties"]["instanceView"] = _instance_view(call, vm)
+        return JSONResponse(shown)
+    return JSONResponse(shown, headers={"ETag": shown["etag"]} if "etag" in shown else {})
 
 
 async def get_instance_view(call: Call) -> Response:
-    return JSONResponse(_instance_view(call.played, _vm(call)))
+    return JSONResponse(_instance_view(call, _vm(call)))
 
 
 async def delete(call: Call) -> Response:
@@ -214,12 +230,16 @@ async def remove(played: PlayedCloud, vm: Json) -> None:
     await played.guests.delete(vm_id)
 
 
-def _shown(vm: Json) -> Json:
-    return {key: value for key, value in vm.items() if key not in ("customData", "powerState")}
+def _shown(call: Call, vm: Json) -> Json:
+    """The VM as the asked version of the API knows it."""
+    shown = {key: value for key, value in vm.items() if key not in ("customData", "powerState", "changes")}
+    if call.api_version >= "2024-07-01":
+        shown["etag"] = f'"{vm["changes"]}"'
+    return shown
 
 
-def _instance_view(played: PlayedCloud, vm: Json) -> Json:
-    now = played.clock.timestamp()
+def _instance_view(call: Call, vm: Json) -> Json:
+    now = call.played.clock.offset_timestamp()
     status: Json = {"level": "Info", "displayStatus": "Provisioning succeeded", "time": now}
     running = vm["powerState"] == "running"
     ready = {"code": "ProvisioningState/succeeded", "level": "Info", "displayStatus": "Ready",
@@ -235,7 +255,7 @@ def _instance_view(played: PlayedCloud, vm: Json) -> Json:
                 "statuses": [{"code": "ProvisioningState/succeeded", **status}],
             }
         ],
-        "hyperVGeneration": "V2",
+        **({"hyperVGeneration": "V2"} if call.api_version >= "2019" else {}),
         "statuses": [
             {"code": "ProvisioningState/succeeded", **status},
             {"code": f"PowerState/{vm['powerState']}", "level": "Info", "displayStatus": f"VM {vm['powerState']}"},
@@ -246,7 +266,7 @@ def _instance_view(played: PlayedCloud, vm: Json) -> Json:
 def machine(played: PlayedCloud, vm: Json) -> Machine:
     """What the guest is told about a VM."""
     profile, vm_id = vm["properties"]["osProfile"], vm["properties"]["vmId"]
-    keys = profile["linuxConfiguration"]["ssh"]["publicKeys"]
+    keys = profile["linuxConfiguration"].get("ssh", {"publicKeys": []})["publicKeys"]
     secret = (played.state.read("secret", vm_id) or {"value": ""})["value"]
     return Machine(
         vm_id=vm_id,
@@ -386,7 +406,10 @@ def _operation_path(call: Call, location: str) -> str:
 
 
 def _started(call: Call, vm: Json, *, status: int, state: str) -> Response:
-    response = answer(_shown(vm), status=status, state=state)
+    shown = _shown(call, vm)
+    response = answer(shown, status=status, state=state)
+    if "etag" in shown:
+        response.headers["ETag"] = shown["etag"]
     response.headers["Azure-AsyncOperation"] = call.start_operation(_operation_path(call, vm["location"]))
     response.headers["Azure-AsyncNotification"] = "Enabled"
     if status == 201:
@@ -421,26 +444,40 @@ async def get_operation(call: Call) -> Response:
 # Images
 
 
-IMAGE_VERSIONS = {"jammy": "22.04.202610150", "focal": "20.04.202505200", "noble": "24.04.202610140"}
+IMAGE_VERSIONS = {
+    "18.04": "18.04.202401161",
+    "20.04": "20.04.202505200",
+    "22.04": "22.04.202610150",
+    "24.04": "24.04.202610140",
+}
+_RELEASES = {"bionic": "18.04", "focal": "20.04", "jammy": "22.04", "noble": "24.04"}
+
+
+def _version(image: Json) -> str | None:
+    """The newest version of an image of Canonical's."""
+    text = f"{image.get('offer', '')} {image.get('sku', '')}".lower().replace("_", ".")
+    for code_name, release in _RELEASES.items():
+        if image["publisher"].lower() == "canonical" and (code_name in text or release in text):
+            return IMAGE_VERSIONS[release]
+    return None
 
 
 def _image(call: Call) -> Json:
-    """An image of Canonical, as the list of its versions shows it."""
+    """An image, as the list of its versions shows it."""
     given = call.parameters
-    offer, sku = given["offer"].lower(), given["sku"]
-    release = next((release for release in IMAGE_VERSIONS if release in offer or release in sku.lower()), None)
-    if given["publisher"].lower() != "canonical":
-        release = None
-    if release is None:
-        message = f"Artifact: VMImage was not found: the sandbox has Ubuntu images of Canonical, not {offer}:{sku}."
+    version = _version(given)
+    if version is None:
+        message = (
+            f"Artifact: VMImage was not found: the sandbox has Ubuntu images of Canonical, not {given['publisher']}:"
+            f"{given['offer']}:{given['sku']}."
+        )
         raise ArmError(404, "NotFound", message)
-    version = IMAGE_VERSIONS[release]
-    subscription, location = call.played.subscription_id, given["location"]
     image_id = (
-        f"/Subscriptions/{subscription}/Providers/Microsoft.Compute/Locations/{location}/Publishers/"
-        f"{given['publisher']}/ArtifactTypes/VMImage/Offers/{given['offer']}/Skus/{sku}/Versions/{version}"
+        f"/Subscriptions/{call.played.subscription_id}/Providers/Microsoft.Compute/Locations/{given['location']}/"
+        f"Publishers/{given['publisher']}/ArtifactTypes/VMImage/Offers/{given['offer']}/Skus/{given['sku']}/"
+        f"Versions/{version}"
     )
-    return {"location": location, "name": version, "id": image_id}
+    return {"location": given["location"], "name": version, "id": image_id}
 
 
 async def list_image_versions(call: Call) -> Response:
@@ -484,7 +521,7 @@ _IMAGE = (
     "/artifacttypes/vmimage/offers/{offer}/skus/{sku}/versions"
 )
 OPERATIONS = [
-    *lists(TYPE, lambda vm: _shown(vm)),
+    *lists(TYPE, lambda call, vm: _shown(call, vm)),
     Operation("PUT", f"{_PATH}/{{name}}", f"{TYPE}/write", put),
     Operation("PATCH", f"{_PATH}/{{name}}", f"{TYPE}/write", patch),
     Operation("GET", f"{_PATH}/{{name}}", f"{TYPE}/read", get),

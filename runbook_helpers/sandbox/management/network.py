@@ -110,18 +110,54 @@ def _fill_security_group(call: Call, resource: Json, given: Json) -> None:
     resource["properties"]["defaultSecurityRules"] = [
         _child(resource, "defaultSecurityRules", name, _rule(name, properties))
         for name, properties in (
-            ("AllowVnetInBound", _default(65000, "Allow", "Inbound", "VirtualNetwork", "VirtualNetwork")),
-            ("AllowAzureLoadBalancerInBound", _default(65001, "Allow", "Inbound", "AzureLoadBalancer", "*")),
-            ("DenyAllInBound", _default(65500, "Deny", "Inbound", "*", "*")),
-            ("AllowVnetOutBound", _default(65000, "Allow", "Outbound", "VirtualNetwork", "VirtualNetwork")),
-            ("AllowInternetOutBound", _default(65001, "Allow", "Outbound", "*", "Internet")),
-            ("DenyAllOutBound", _default(65500, "Deny", "Outbound", "*", "*")),
+            (
+                "AllowVnetInBound",
+                _default(
+                    65000,
+                    "Allow",
+                    "Inbound",
+                    "VirtualNetwork",
+                    "VirtualNetwork",
+                    "Allow inbound traffic from all VMs in VNET",
+                ),
+            ),
+            (
+                "AllowAzureLoadBalancerInBound",
+                _default(
+                    65001,
+                    "Allow",
+                    "Inbound",
+                    "AzureLoadBalancer",
+                    "*",
+                    "Allow inbound traffic from azure load balancer",
+                ),
+            ),
+            ("DenyAllInBound", _default(65500, "Deny", "Inbound", "*", "*", "Deny all inbound traffic")),
+            (
+                "AllowVnetOutBound",
+                _default(
+                    65000,
+                    "Allow",
+                    "Outbound",
+                    "VirtualNetwork",
+                    "VirtualNetwork",
+                    "Allow outbound traffic from all VMs to all VMs in VNET",
+                ),
+            ),
+            (
+                "AllowInternetOutBound",
+                _default(
+                    65001, "Allow", "Outbound", "*", "Internet", "Allow outbound traffic from all VMs to Internet"
+                ),
+            ),
+            ("DenyAllOutBound", _default(65500, "Deny", "Outbound", "*", "*", "Deny all outbound traffic")),
         )
     ]
 
 
-def _default(priority: int, access: str, direction: str, source: str, destination: str) -> Json:
+def _default(priority: int, access: str, direction: str, source: str, destination: str, description: str) -> Json:
     return {
+        "description": description,
         "priority": priority,
         "access": access,
         "direction": direction,
@@ -185,7 +221,11 @@ def _fill_interface(call: Call, resource: Json, given: Json) -> None:
         raise ArmError(400, "NetworkInterfaceMustHaveOneIpConfiguration", message)
     resource["properties"] |= {
         "ipConfigurations": configurations,
-        "dnsSettings": {"dnsServers": [], "appliedDnsServers": []},
+        "dnsSettings": {
+            "dnsServers": [],
+            "appliedDnsServers": [],
+            "internalDomainNameSuffix": f"{resource['properties']['resourceGuid'][:23]}.internal.cloudapp.net",
+        },
         "enableAcceleratedNetworking": bool(given.get("enableAcceleratedNetworking")),
         "enableIPForwarding": bool(given.get("enableIPForwarding")),
         "vnetEncryptionSupported": False,
@@ -258,6 +298,8 @@ async def _put(call: Call, kind: str) -> Response:
         "Azure-AsyncNotification": "Enabled",
         "Retry-After": str(retry_after),
     }
+    if kind == ADDRESS and not existing:  # it is allocated while the operation goes on
+        del resource["properties"]["ipAddress"]
     response = answer(resource, status=status, state="Updating")
     response.headers.update(headers)
     return response
@@ -364,8 +406,21 @@ async def _get_child(call: Call) -> Response:
         if name.lower() == collection:
             for child in children:
                 if child["id"].lower() == call.resource_id.lower():
+                    child["properties"] |= _users(call.played.state, child)
                     return JSONResponse(child, headers={"ETag": child["etag"]})
     raise ArmError(404, "NotFound", f"Resource {call.resource_id} not found.", details=[])
+
+
+def _users(state: State, subnet: Json) -> Json:
+    """The ipConfigurations of the interfaces in a subnet, in the upper case that the provider writes them in."""
+    found = [
+        {"id": "/".join([*ids[:4], *(part.upper() if odd % 2 == 0 else part for odd, part in enumerate(ids[4:]))])}
+        for interface in state.resources(type=INTERFACE)
+        for configuration in interface["properties"]["ipConfigurations"]
+        if configuration["properties"]["subnet"]["id"].lower() == subnet["id"].lower()
+        for ids in [configuration["id"].split("/")]
+    ]
+    return {"ipConfigurations": found} if found else {}
 
 
 async def _delete_child(call: Call) -> Response:

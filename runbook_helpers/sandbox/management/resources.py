@@ -9,12 +9,14 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
-from ..access import ASSIGNMENT, covers, decide
+from ..access import ASSIGNMENT, assignments, covers, decide
 from ..played_cloud import PlayedCloud
 from . import compute, container_registry, deployments, managed_identity, network
 from .arm import GROUP, ArmError, Call, Json, Operation, group_id
 
 _NAME = re.compile(r"[\w.()-]{0,89}[\w()-]")
+
+_LISTED = ("id", "name", "type", "location", "tags", "sku", "identity", "systemData")
 
 # What deleting a resource takes with it; in this order when a whole group goes.
 REMOVERS: dict[str, Callable[[PlayedCloud, Json], Awaitable[None]]] = {
@@ -47,14 +49,14 @@ def _subscription(played: PlayedCloud) -> Json:
 
 def _sees_subscription(call: Call) -> bool:
     """Any role anywhere in a subscription makes it visible."""
-    return any(
-        assignment["properties"]["principalId"] == call.claims["oid"]
-        for assignment in call.played.state.resources(type=ASSIGNMENT)
-    )
+    return bool(assignments(call.played, call.claims["oid"]))
 
 
 async def list_subscriptions(call: Call) -> Response:
     value = [_subscription(call.played)] if _sees_subscription(call) else []
+    if call.api_version < "2019":  # the older versions did not tell these
+        old = [{key: each[key] for key in each if key not in ("tenantId", "managedByTenants")} for each in value]
+        return JSONResponse({"value": old})
     return JSONResponse({"value": value, "count": {"type": "Total", "value": len(value)}})
 
 
@@ -81,6 +83,12 @@ async def put_group(call: Call) -> Response:
     if not location:
         message = "The location property is required for this definition."
         raise ArmError(400, "LocationRequired", message, gateway=True)
+    if _plain(location) not in call.played.cloud.locations:
+        message = (
+            f"The provided location '{location}' is not available for resource group. List of available regions is "
+            f"'{','.join(call.played.cloud.locations)}'."
+        )
+        raise ArmError(400, "LocationNotAvailableForResourceGroup", message, gateway=True)
     existing = call.played.state.get(group_id(call.played, name))
     if existing and _plain(existing["location"]) != _plain(location):
         message = (
@@ -97,6 +105,8 @@ async def put_group(call: Call) -> Response:
         "properties": {"provisioningState": "Succeeded"},
     }
     resource["tags"] = call.body.get("tags", resource["tags"])
+    if call.body.get("managedBy"):
+        resource["managedBy"] = call.body["managedBy"]
     call.played.state.put(resource)
     return JSONResponse(resource, status_code=200 if existing else 201)
 
@@ -118,7 +128,11 @@ async def get_group(call: Call) -> Response:
 
 
 async def head_group(call: Call) -> Response:
-    return Response(status_code=204 if _group(call) else 404)
+    return (
+        Response(status_code=204)
+        if _group(call)
+        else Response(status_code=404, headers={"x-ms-failure-cause": "gateway"})
+    )
 
 
 async def list_groups(call: Call) -> Response:
@@ -154,7 +168,7 @@ async def delete_group(call: Call) -> Response:
 async def get_operation_result(call: Call) -> Response:
     if "endTime" in call.operation():
         return Response(status_code=200)
-    return Response(status_code=202, headers={"Location": str(call.request.url), "Retry-After": "15"})
+    return Response(status_code=202, headers={"Retry-After": "15"})
 
 
 async def list_resources(call: Call) -> Response:
@@ -165,7 +179,7 @@ async def list_resources(call: Call) -> Response:
         message = f"The sandbox does not emulate the filter {wanted!r}: only resourceType eq '<type>'."
         raise ArmError(501, "NotImplementedInSandbox", message)
     value: list[dict[str, Any]] = [
-        {key: resource[key] for key in ("id", "name", "type", "location", "tags", "sku", "identity") if key in resource}
+        {key: resource[key] for key in _LISTED if key in resource}
         for resource in call.played.state.resources(
             under=f"/subscriptions/{call.played.subscription_id}/resourceGroups/", type=match[1] if match else ""
         )
