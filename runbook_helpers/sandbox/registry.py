@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from .clock import Clock
@@ -62,10 +63,13 @@ class Registry:
             self._route("/acr/v1/_catalog", self.catalog, ["GET"]),
             self._route("/acr/v1/{name:path}/_tags", self.tags, ["GET"], "metadata_read"),
             self._route("/acr/v1/{name:path}/_tags/{tag}", self.tag_properties, ["GET"], "metadata_read"),
+            self._route("/acr/v1/{name:path}/_tags/{tag}", self.update_attributes, ["PATCH"], "metadata_write"),
+            self._route("/acr/v1/{name:path}/_manifests/{digest}", self.update_attributes, ["PATCH"], "metadata_write"),
             self._route("/acr/v1/{name:path}/_tags/{tag}", self.delete_tag, ["DELETE"], "delete"),
             self._route("/acr/v1/{name:path}/_manifests", self.manifests, ["GET"], "metadata_read"),
             self._route("/acr/v1/{name:path}/_manifests/{digest}", self.manifest_properties, ["GET"], "metadata_read"),
             self._route("/acr/v1/{name:path}", self.repository_properties, ["GET"], "metadata_read"),
+            self._route("/acr/v1/{name:path}", self.update_attributes, ["PATCH"], "metadata_write"),
             self._route("/acr/v1/{name:path}", self.delete_repository, ["DELETE"], "delete"),
             Route("/{path:path}", _unknown_operation, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
         ]
@@ -74,6 +78,9 @@ class Registry:
         async def endpoint(request: Request) -> Response:
             try:
                 name = request.path_params.get("name", "")
+                if path.startswith("/acr/v1/") and re.search("[A-Z]", name):
+                    headers = {"Docker-Distribution-Api-Version": "registry/2.0"}
+                    return PlainTextResponse("404 page not found\n", status_code=404, headers=headers)
                 if "{name" in path and not NAME.fullmatch(name):
                     raise RegistryError(404, "NAME_INVALID", "invalid repository name", detail={"name": name[:255]})
                 needs = (Need("repository", name, actions),) if actions else ()
@@ -83,6 +90,13 @@ class Registry:
             except RegistryError as error:
                 response = error.response()
             response.headers["Docker-Distribution-Api-Version"] = "registry/2.0"
+            response.headers["X-Ms-Correlation-Request-Id"] = str(uuid.uuid4())
+            response.headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+            response.headers["X-Content-Type-Options"] = "nosniff"
+            for exposed in ("Docker-Content-Digest", "WWW-Authenticate", "Link", "X-Ms-Correlation-Request-Id"):
+                response.headers.append("Access-Control-Expose-Headers", exposed)
+            if response.media_type == "application/json":
+                response.headers["Content-Type"] = "application/json; charset=utf-8"
             return response
 
         route = Route(path, endpoint, methods=methods)
@@ -144,6 +158,7 @@ class Registry:
 
     async def get_manifest(self, request: Request, server: str, name: str) -> Response:
         found = self._manifest(server, name, request.path_params["reference"])
+        self._require_unlocked(server, name, "readEnabled", request.path_params["reference"], found["digest"])
         headers = {"Docker-Content-Digest": found["digest"], "ETag": f'"{found["digest"]}"'}
         content = self._state.blobs.read(found["digest"])
         return Response(content, media_type=found["mediaType"], headers=headers)
@@ -160,11 +175,13 @@ class Registry:
         manifest = self._checked_manifest(content, server, name)
         media_type = request.headers.get("content-type", "").partition(";")[0] or manifest.get("mediaType", "")
         if manifest.get("mediaType", media_type) != media_type:
-            raise RegistryError(400, "MANIFEST_INVALID", "Content-Type and mediaType differ")
+            # Azure says no more than this when Content-Type and mediaType differ.
+            raise RegistryError(400, "MANIFEST_INVALID", "manifest invalid", detail={"Reason": {}})
         algorithm = reference.partition(":")[0] if ":" in reference else "sha256"
         digest = self._state.blobs.write(content, algorithm)
         if ":" in reference and digest != reference:
             raise RegistryError(400, "DIGEST_INVALID", "provided digest did not match uploaded content")
+        self._require_unlocked(server, name, "writeEnabled", reference)
         tags = [] if ":" in reference else [reference]
         now = self._clock.timestamp()
         put_manifest(self._state, server, name, content, media_type, tags=tags, now=now, digest=digest)
@@ -198,6 +215,7 @@ class Registry:
     async def delete_manifest(self, request: Request, server: str, name: str) -> Response:
         reference = request.path_params["reference"]
         found = self._manifest(server, name, reference)
+        self._require_unlocked(server, name, "deleteEnabled", reference)
         with self._state.transaction():
             if ":" not in reference:
                 self._state.delete_tag(server, name, reference)
@@ -342,23 +360,24 @@ class Registry:
         digest = request.query_params.get("digest")
         found = {t["name"]: t for t in self._state.tags(server, name) if digest in (None, t["digest"])}
         names, link = _page(request, list(found))
-        tags = [_shown_tag(found[each]) for each in names]
+        tags = [self._shown_tag(server, name, found[each]) for each in names]
         return JSONResponse({"registry": server, "imageName": name, "tags": tags}, headers=link)
 
     def _tag(self, request: Request, server: str, name: str) -> dict[str, Any]:
         tag = self._state.tag(server, name, request.path_params["tag"])
         if tag is None:
-            self._require_repository(server, name)
             raise RegistryError(404, "TAG_UNKNOWN", "the specified tag does not exist")
         return tag
 
     async def tag_properties(self, request: Request, server: str, name: str) -> Response:
-        tag = _shown_tag(self._tag(request, server, name))
+        tag = self._shown_tag(server, name, self._tag(request, server, name))
         return JSONResponse({"registry": server, "imageName": name, "tag": tag})
 
     async def delete_tag(self, request: Request, server: str, name: str) -> Response:
-        self._state.delete_tag(server, name, self._tag(request, server, name)["name"])
-        return Response(status_code=202)
+        tag = self._tag(request, server, name)
+        self._require_unlocked(server, name, "deleteEnabled", tag["name"])
+        self._state.delete_tag(server, name, tag["name"])
+        return Response(status_code=202, headers={"X-Ms-Int-Docker-Content-Digest": tag["digest"]})
 
     async def manifests(self, request: Request, server: str, name: str) -> Response:
         self._require_repository(server, name)
@@ -376,9 +395,21 @@ class Registry:
 
     def _shown_manifest(self, server: str, name: str, manifest: dict[str, Any]) -> dict[str, Any]:
         tags = [tag["name"] for tag in self._state.tags(server, name) if tag["digest"] == manifest["digest"]]
-        keys = ("digest", "imageSize", "createdTime", "lastUpdateTime", "mediaType", "configMediaType")
+        keys = ("digest", "imageSize", "createdTime", "lastUpdateTime")
         shown = {key: manifest[key] for key in keys if manifest[key] is not None}
-        return {**shown, **({"tags": tags} if tags else {}), "changeableAttributes": _ATTRIBUTES}
+        shown |= self._platform(manifest["digest"])
+        shown["mediaType"] = manifest["mediaType"]
+        attributes = self._attributes(server, name, manifest["digest"])
+        return {**shown, **({"tags": tags} if tags else {}), "changeableAttributes": attributes}
+
+    def _platform(self, digest: str) -> dict[str, str]:
+        """Architecture and operating system, as the image's configuration says them; nothing for an index."""
+        try:
+            config = json.loads(self._state.blobs.read(digest)).get("config") or {}
+            content = json.loads(self._state.blobs.read(config["digest"]))
+            return {key: content[key] for key in ("architecture", "os") if content.get(key)}
+        except (KeyError, ValueError, TypeError, AttributeError, OSError):
+            return {}
 
     async def repository_properties(self, request: Request, server: str, name: str) -> Response:
         self._require_repository(server, name)
@@ -391,9 +422,42 @@ class Registry:
                 "lastUpdateTime": max(each["lastUpdateTime"] for each in [*manifests, *tags]),
                 "manifestCount": len(manifests),
                 "tagCount": len(tags),
-                "changeableAttributes": _ATTRIBUTES,
+                "changeableAttributes": self._attributes(server, name),
             }
         )
+
+    # Locks. Source: az acr repository update; recorded answers for their default.
+
+    def _attributes(self, server: str, name: str, part: str = "") -> dict[str, bool]:
+        """What may be done with a repository or, as `part`, with a tag or manifest of it."""
+        return {**_ATTRIBUTES, **(self._state.read("attributes", f"{server}/{name} {part}") or {})}
+
+    def _shown_tag(self, server: str, name: str, tag: dict[str, Any]) -> dict[str, Any]:
+        return {**tag, "signed": False, "changeableAttributes": self._attributes(server, name, tag["name"])}
+
+    def _require_unlocked(self, server: str, name: str, attribute: str, *parts: str) -> None:
+        if not all(self._attributes(server, name, part)[attribute] for part in ("", *parts)):
+            message = (
+                "The operation is disallowed on this registry, repository or image. View troubleshooting steps at "
+                "https://aka.ms/acr/faq/#why-does-my-pull-or-push-request-fail-with-disallowed-operation"
+            )
+            raise RegistryError(405, "UNSUPPORTED", message)
+
+    async def update_attributes(self, request: Request, server: str, name: str) -> Response:
+        """Change the locks of a repository, a tag or a manifest, and answer with its properties."""
+        tag, digest = request.path_params.get("tag"), request.path_params.get("digest")
+        show = self.tag_properties if tag else self.manifest_properties if digest else self.repository_properties
+        await show(request, server, name)  # 404 where there is none
+        try:
+            given = json.loads(await request.body() or b"{}")
+            changed = {key: given[key] for key in _ATTRIBUTES if given.get(key) is not None}
+        except (ValueError, AttributeError) as error:
+            raise RegistryError(400, "BAD_REQUEST", "the body is no JSON object") from error
+        if not all(isinstance(value, bool) for value in changed.values()):
+            raise RegistryError(400, "BAD_REQUEST", "the attributes are true or false")
+        part = tag or digest or ""
+        self._state.write("attributes", f"{server}/{name} {part}", {**self._attributes(server, name, part), **changed})
+        return await show(request, server, name)
 
     async def delete_repository(self, request: Request, server: str, name: str) -> Response:
         self._require_repository(server, name)
@@ -401,6 +465,7 @@ class Registry:
             "manifestsDeleted": [manifest["digest"] for manifest in self._state.manifests(server, name)],
             "tagsDeleted": [tag["name"] for tag in self._state.tags(server, name)],
         }
+        self._require_unlocked(server, name, "deleteEnabled", *deleted["manifestsDeleted"], *deleted["tagsDeleted"])
         self._state.delete_repository(server, name)
         return JSONResponse(deleted, status_code=202)
 
@@ -418,10 +483,6 @@ class PublicRegistry(Registry):
 
 
 _ATTRIBUTES = {"deleteEnabled": True, "writeEnabled": True, "readEnabled": True, "listEnabled": True}
-
-
-def _shown_tag(tag: dict[str, Any]) -> dict[str, Any]:
-    return {**tag, "signed": False, "changeableAttributes": _ATTRIBUTES}
 
 
 def _digest(text: str) -> str:

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from ..clouds import REGISTRY_AUDIENCE
 from .access import may_list_catalog, may_sign_in, repository_actions
+from .limits import REGISTRY_TOKEN_LIMIT
 from .management.container_registry import TYPE, admits, is_admin
 from .management.network import source_address
 from .played_cloud import PlayedCloud
@@ -99,10 +100,20 @@ class RegistryAccess:
     async def exchange(self, request: Request) -> Response:
         try:
             registry = self.find(request)
+            headers = self._count(registry)
             form = {name: values[0] for name, values in (await read_form(request)).items()}
-            return JSONResponse({"refresh_token": self._exchange(registry, form)})
+            return JSONResponse({"refresh_token": self._exchange(registry, form)}, headers=headers)
         except RegistryError as error:
             return error.response()
+
+    def _count(self, registry: dict[str, Any]) -> dict[str, str]:
+        """Take the request from the registry's bucket, and tell what is left of it; 429 where nothing is."""
+        limit, now = REGISTRY_TOKEN_LIMIT, self._played.clock.now()
+        left, wait = self._played.buckets.take(("registry", registry["id"]), limit, now)
+        if wait:
+            headers = {"Retry-After": str(wait)}
+            raise RegistryError(429, "TOOMANYREQUESTS", "too many requests: try again later", headers=headers)
+        return {"x-ms-ratelimit-remaining-calls-per-second": f"{left / 60:.6g}"}
 
     def _exchange(self, registry: dict[str, Any], form: dict[str, str]) -> str:
         server = registry["properties"]["loginServer"]
@@ -153,11 +164,12 @@ class RegistryAccess:
     async def token(self, request: Request) -> Response:
         try:
             registry = self.find(request)
+            headers = self._count(registry)
             if request.method == "POST":
                 form = await read_form(request)
             else:
                 form = {name: request.query_params.getlist(name) for name in request.query_params}
-            return JSONResponse(self._token(registry, request, form))
+            return JSONResponse(self._token(registry, request, form), headers=headers)
         except RegistryError as error:
             return error.response()
 
