@@ -1,6 +1,7 @@
 # make run    the whole walkthrough in the sandbox, headlessly
 # make test   every check and test
 # make lab    JupyterLab on the notebooks
+# make conformance  the vendors' own clients against the sandbox: azure-cli, skopeo, podman, the SDKs (large installs)
 # make check  linters and types only; make lint mends what can be mended
 #
 # Each makes .venv first, from the lock files, with nothing but Python 3.11 or newer and pip.
@@ -16,7 +17,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # The notebooks' kernel is ours alone: a Jupyter configuration of the user's does not change a run.
 export PYTHONUTF8 := 1
 
-.PHONY: run test lab check lint lock clean
+.PHONY: run test lab conformance check lint lock clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/runbook run
@@ -26,6 +27,9 @@ lab: $(VENV)/dev.stamp
 
 test: $(VENV)/dev.stamp check
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 5
+
+conformance: $(VENV)/dev.stamp
+	RUNBOOK_CONFORMANCE=1 $(BIN)/python -m pytest tests/conformance tests/sandbox/test_recordings.py tests/sandbox/test_distribution.py -rs --durations 10
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

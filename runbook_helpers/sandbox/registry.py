@@ -317,6 +317,9 @@ class Registry:
     def _check_order(self, request: Request, name: str, upload: str, size: int) -> None:
         """A chunk that says where it begins must begin where the upload ends."""
         position = re.fullmatch(r"(?:bytes )?(\d+)-(\d+)(?:/.*)?", request.headers.get("content-range", ""))
+        length = request.headers.get("content-length")
+        if position and length and int(length) != int(position[2]) - int(position[1]) + 1:
+            raise RegistryError(400, "SIZE_INVALID", "the chunk is not as long as its Content-Range says")
         if position and int(position[1]) != size:
             headers = dict(self._upload_answer(name, upload, 416).headers)
             headers.pop("content-length", None)
