@@ -173,7 +173,8 @@ def vm_proxy(running: Running, cloud_name: str, vm_name: str) -> str:
 def change_setting(folder: Path, name: str, value: float) -> settings.Values:
     """Set one of `settings.NAMES` of a sandbox, which takes effect at once. Returns them all."""
     _check_folder(folder)
-    with FileLock(folder / "settings.lock", timeout=5):
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with FileLock(folder / "start.lock", timeout=2 * START_SECONDS, mode=0o600):
         values = dataclasses.replace(settings.read(folder), **{name: value})
         settings.write(folder, values)
     return values

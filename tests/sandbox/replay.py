@@ -100,10 +100,10 @@ class Player:
     """A sandbox, an operator and a VM in it."""
 
     def __init__(self, folder: Path) -> None:
-        self._running = process.start(folder)
-        self._folder = folder
-        self._operator = self._running.operator(CLOUD.name)
-        self._session = self._connect(self._running.proxy)
+        self.running = process.start(folder)
+        self.folder = folder
+        self.operator = self.running.operator(CLOUD.name)
+        self.session = self.connect(self.running.proxy)
         self._tokens: dict[str, str] = {}
         self._polls: dict[str, str] = {}
 
@@ -111,32 +111,32 @@ class Player:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._session.close()
+        self.session.close()
 
-    def _connect(self, proxy: str) -> requests.Session:
+    def connect(self, proxy: str) -> requests.Session:
         session = requests.Session()
         session.trust_env = False
         session.proxies = {"https": proxy, "http": proxy}
-        session.verify = str(self._running.authority_file)
+        session.verify = str(self.running.authority_file)
         return session
 
     def token(self, resource: str = CLOUD.audiences[0]) -> str:
         if resource not in self._tokens:
             form = {
                 "grant_type": "client_credentials",
-                "client_id": self._operator["client_id"],
-                "client_secret": self._operator["client_secret"],
+                "client_id": self.operator["client_id"],
+                "client_secret": self.operator["client_secret"],
                 "scope": f"{resource}/.default",
             }
-            url = f"{CLOUD.authority}/{self._operator['tenant_id']}/oauth2/v2.0/token"
-            self._tokens[resource] = self._session.post(url, data=form).json()["access_token"]
+            url = f"{CLOUD.authority}/{self.operator['tenant_id']}/oauth2/v2.0/token"
+            self._tokens[resource] = self.session.post(url, data=form).json()["access_token"]
         return self._tokens[resource]
 
     def arm(self, method: str, path: str, body: Any = None, version: str = "2024-11-01") -> requests.Response:
         headers = {"Authorization": f"Bearer {self.token()}"}
         url = f"{CLOUD.resource_manager_url}{path}"
         url += "" if "api-version=" in path else ("&" if "?" in path else "?") + f"api-version={version}"
-        return self._session.request(method, url, json=body, headers=headers)
+        return self.session.request(method, url, json=body, headers=headers)
 
     # The state of each recording
 
@@ -170,7 +170,7 @@ class Player:
                 self._set_time(group, position)
                 yield row, self._send(row)
         finally:
-            self._set(operation_seconds=0.0, directory_delay=0.0)
+            self.set(operation_seconds=0.0, directory_delay=0.0)
             for name in {*names, "elsewhere"}:
                 self.arm("DELETE", f"/subscriptions/{ZERO}/resourcegroups/{name}")
 
@@ -212,7 +212,7 @@ class Player:
             return
         if method == "GET" and isinstance(shown, dict) and "value" in shown and not path.endswith("/subscriptions"):
             for each in shown["value"]:
-                self._make(each["id"], each)
+                self.make(each["id"], each)
             return
         if "/providers/" not in path or _is_poll(row) or "/locations/" in path:
             return
@@ -223,7 +223,7 @@ class Player:
         if row["id"] == "acr-put-200-sync":
             exists = False
         if exists:
-            self._make(path, shown if isinstance(shown, dict) and "error" not in shown else {})
+            self.make(path, shown if isinstance(shown, dict) and "error" not in shown else {})
         elif method == "PUT":
             self._make_references(path, row["request"].get("body") or {}, missing=_code(row) == "NotFound")
         if _code(row) == "AlreadyInUse":
@@ -236,7 +236,7 @@ class Player:
         if path.endswith("/checkNameAvailability"):
             if (row["response"]["body"] or {}).get("reason") == "AlreadyExists":
                 self.arm("PUT", f"/subscriptions/{ZERO}/resourcegroups/elsewhere", {"location": "westus"})
-                self._make(
+                self.make(
                     f"/subscriptions/{ZERO}/resourceGroups/elsewhere/providers/Microsoft.ContainerRegistry/registries/"
                     f"{name['name']}", {},
                 )  # fmt: skip
@@ -244,25 +244,25 @@ class Player:
                 self.arm("DELETE", f"/subscriptions/{ZERO}/resourcegroups/elsewhere")
             return
         shown: Json = {"properties": {"adminUserEnabled": True}} if path.endswith("/listCredentials") else {}
-        self._make(path.rpartition("/")[0], shown)
+        self.make(path.rpartition("/")[0], shown)
 
     def _make_elsewhere(self, path: str) -> None:
         self.arm("DELETE", path)
         self.arm("PUT", f"/subscriptions/{ZERO}/resourcegroups/elsewhere", {"location": "westus"})
-        self._make(re.sub(r"(resourceGroups)/[^/]+", r"\1/elsewhere", path), {})
+        self.make(re.sub(r"(resourceGroups)/[^/]+", r"\1/elsewhere", path), {})
 
     def _make_user(self, path: str) -> None:
         """Something that uses the resource, so that it cannot be deleted."""
         group, kind = path.partition("/providers/")[0], path.split("/")[-2]
         reference = {"id": path}
         if kind == "networkInterfaces":
-            self._make(f"{group}/providers/Microsoft.Compute/virtualMachines/user", {}, interface=path)
+            self.make(f"{group}/providers/Microsoft.Compute/virtualMachines/user", {}, interface=path)
             return
         properties: Json = {}
         subnet = f"{group}/providers/Microsoft.Network/virtualNetworks/other/subnets/s"
         if kind == "virtualNetworks":
             subnet = f"{path}/subnets/default"
-        self._make(subnet.partition("/subnets/")[0], {"properties": {"subnets": [{"name": subnet.split("/")[-1]}]}})
+        self.make(subnet.partition("/subnets/")[0], {"properties": {"subnets": [{"name": subnet.split("/")[-1]}]}})
         configuration: Json = {"subnet": {"id": subnet}}
         if kind == "publicIPAddresses":
             configuration["publicIPAddress"] = reference
@@ -276,12 +276,12 @@ class Player:
     def _make_references(self, path: str, body: Json, *, missing: bool) -> None:
         """What the body of a PUT refers to, and the parent of a child."""
         if path.count("/", path.index("/providers/")) > 4:
-            self._make(path.rpartition("/")[0].rpartition("/")[0], {})
+            self.make(path.rpartition("/")[0].rpartition("/")[0], {})
         for reference in set(re.findall(r'"(/subscriptions/[^"]+/providers/[^"]+)"', json.dumps(body))):
             if not missing:
-                self._make(reference, {})
+                self.make(reference, {})
 
-    def _make(self, path: str, shown: Json, interface: str | None = None) -> None:
+    def make(self, path: str, shown: Json, interface: str | None = None) -> None:
         """Make a resource that is like the one that the recording shows."""
         group, _, rest = path.partition("/providers/")
         namespace, kind, name = rest.split("/")[:3]
@@ -324,7 +324,7 @@ class Player:
             subnet = (configuration.get("subnet") or {}).get("id") or (
                 f"{group}/providers/Microsoft.Network/virtualNetworks/other/subnets/s"
             )
-            self._make(subnet, {})
+            self.make(subnet, {})
             body["properties"] = {"ipConfigurations": [{"name": "ipconfig1", "properties": {"subnet": {"id": subnet}}}]}
         elif kind == "virtualMachines":
             body["properties"] = self._vm(group, given, interface)
@@ -346,10 +346,10 @@ class Player:
 
     def _vm(self, group: str, given: Json, interface: str | None) -> Json:
         nic = interface or f"{group}/providers/Microsoft.Network/networkInterfaces/nic{uuid.uuid4().hex[:6]}"
-        self._make(nic, {})
+        self.make(nic, {})
         profile = given.get("osProfile") or {}
         user = profile.get("adminUsername") or "azureuser"
-        _, public_key = login_key(self._folder / "ssh")
+        _, public_key = login_key(self.folder / "ssh")
         keys = {"publicKeys": [{"path": f"/home/{user}/.ssh/authorized_keys", "keyData": public_key}]}
         linux: Json = {"linuxConfiguration": {"disablePasswordAuthentication": True, "ssh": keys}}
         if profile and "ssh" not in profile["linuxConfiguration"]:
@@ -373,7 +373,7 @@ class Player:
         if shown.get("userAssignedIdentities"):
             identity["userAssignedIdentities"] = {each: {} for each in shown["userAssignedIdentities"]}
             for each in shown["userAssignedIdentities"]:
-                self._make(each, {})
+                self.make(each, {})
         return {"identity": identity}
 
     def _prepare_authorization(self, row: Json) -> None:
@@ -381,13 +381,13 @@ class Player:
         scope, _, name = path.partition("/providers/Microsoft.Authorization/")
         gone = _code(row) == "RoleAssignmentNotFound" or status == 204
         if "/providers/" in scope and _code(row) != "AuthorizationFailed":
-            self._make(scope, {})
+            self.make(scope, {})
         body = row["request"].get("body") or {"properties": (row["response"].get("body") or {}).get("properties")}
         if name.startswith("roleAssignments/") and not gone and method in ("GET", "DELETE"):
             self.arm("PUT", path, {"properties": {**self._given(body), "principalType": "ServicePrincipal"}})
         if _code(row) == "RoleAssignmentExists":
             other = f"{scope}/providers/Microsoft.Authorization/roleAssignments/{uuid.uuid4()}"
-            self.arm("PUT", other, {"properties": {**self._given(body), "principalId": self._nobody()[1]}})
+            self.arm("PUT", other, {"properties": {**self._given(body), "principalId": self.nobody()[1]}})
         if row["id"] == "roleassign-put-same-guid-201":
             self.arm("PUT", path, {"properties": {**body["properties"], "description": "before"}})
 
@@ -399,22 +399,25 @@ class Player:
         """Let operations take time where the recording shows one in progress; let the time pass after that."""
         running = [_in_progress(row) for row in group]
         if position == 0:
-            self._set(operation_seconds=SLOW if any(running) else 0.0)
+            self.set(operation_seconds=SLOW if any(running) else 0.0)
         elif running[position - 1] and not running[position] and _is_poll(group[position]):
-            self._advance(2 * SLOW)
+            self.advance(2 * SLOW)
         elif not any(running[position:]):
-            self._set(operation_seconds=0.0)
+            self.set(operation_seconds=0.0)
 
-    def _advance(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         from runbook_helpers.sandbox import settings
 
-        before = settings.read(self._folder).clock_offset
-        self._set(clock_offset=before + seconds)
+        before = settings.read(self.folder).clock_offset
+        self.set(clock_offset=before + seconds)
+        self.forget_tokens()
+
+    def forget_tokens(self) -> None:
         self._tokens.clear()
 
-    def _set(self, **values: float) -> None:
+    def set(self, **values: float) -> None:
         for name, value in values.items():
-            process.change_setting(self._folder, name, value)
+            process.change_setting(self.folder, name, value)
 
     def _send(self, row: Json) -> requests.Response:
         request = row["request"]
@@ -424,21 +427,21 @@ class Player:
             body, path = request.get("body"), request["path"]
             path = path.replace("AZURE_SUBSCRIPTION_ID", ZERO)
             if row["id"] in ("arm-authorizationfailed-403", "arm-authorizationfailed-403-read"):
-                return self._as_nobody(request["method"], path, body)
+                return self.as_nobody(request["method"], path, body)
             if row["id"] == "subscriptions-list-empty-200":
-                return self._as_nobody("GET", path, None)
+                return self.as_nobody("GET", path, None)
             if row["id"] == "arm-expired-token-401":
                 self.token()
                 from runbook_helpers.sandbox import settings
 
-                self._set(clock_offset=settings.read(self._folder).clock_offset + 8000)
+                self.set(clock_offset=settings.read(self.folder).clock_offset + 8000)
                 answer = self.arm("GET", path)
                 self._tokens.clear()
                 return answer
             if isinstance(body, dict):
                 for each, value in ((body.get("identity") or {}).get("userAssignedIdentities") or {}).items():
                     if value is not None:
-                        self._make(each, {})
+                        self.make(each, {})
                 if path.partition("?")[0].endswith("/importImage"):  # an image that the sandbox has
                     body["source"]["sourceImage"] = "azuredocs/aci-helloworld:latest"
                 body = self._translated(row, body)
@@ -451,14 +454,14 @@ class Player:
         properties = body.get("properties") or {}
         known = _code(row) not in ("InvalidPrincipalId", "PrincipalNotFound")
         if "principalId" in properties and known and properties.get("principalType") != "User":
-            return {**body, "properties": {**properties, "principalId": self._nobody()[1]}}
+            return {**body, "properties": {**properties, "principalId": self.nobody()[1]}}
         return body
 
     def _poll(self, row: Json) -> requests.Response:
         path = _path(row)
         monitor = "monitor=true" in row["request"]["path"]
         kind = "location" if monitor or "operationresults" in path.lower() else "azure-asyncoperation"
-        return self._session.get(self._polls[kind], headers={"Authorization": f"Bearer {self.token()}"})
+        return self.session.get(self._polls[kind], headers={"Authorization": f"Bearer {self.token()}"})
 
     def _remember(self, answer: requests.Response) -> None:
         for name in ("location", "azure-asyncoperation"):
@@ -469,22 +472,22 @@ class Player:
 
     _standing: tuple[requests.Session, str, Json] | None = None
 
-    def _nobody(self) -> tuple[requests.Session, str, Json]:
+    def nobody(self) -> tuple[requests.Session, str, Json]:
         """A session as a VM, the object id of its system-assigned identity, and the VM."""
         if self._standing is None:
             group = f"/subscriptions/{ZERO}/resourceGroups/standing"
             identity = f"{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/standing-identity"
             vm = f"{group}/providers/Microsoft.Compute/virtualMachines/standing-vm"
             kinds = "SystemAssigned, UserAssigned"
-            self._make(vm, {"identity": {"type": kinds, "userAssignedIdentities": {identity: {}}}})
+            self.make(vm, {"identity": {"type": kinds, "userAssignedIdentities": {identity: {}}}})
             shown = self.arm("GET", vm).json()
-            session = self._connect(process.vm_proxy(self._running, CLOUD.name, "standing-vm"))
+            session = self.connect(process.vm_proxy(self.running, CLOUD.name, "standing-vm"))
             self._standing = session, shown["identity"]["principalId"], shown
         return self._standing
 
-    def _as_nobody(self, method: str, path: str, body: Any) -> requests.Response:
+    def as_nobody(self, method: str, path: str, body: Any) -> requests.Response:
         """The request by an identity that has no role."""
-        session = self._nobody()[0]
+        session = self.nobody()[0]
         url = "http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01"
         asked = session.get(f"{url}&resource={CLOUD.audiences[0]}", headers={"Metadata": "true"})
         headers = {"Authorization": f"Bearer {asked.json()['access_token']}"}
@@ -493,7 +496,7 @@ class Player:
     # The metadata service, Graph
 
     def _replay_metadata(self, group: list[Json]) -> Iterator[tuple[Json, requests.Response]]:
-        session, _, vm = self._nobody()
+        session, _, vm = self.nobody()
         client_id = next(iter(vm["identity"]["userAssignedIdentities"].values()))["clientId"]
         for row in group:
             path = row["request"]["path"].replace("client_id=client-id", f"client_id={client_id}")
@@ -501,16 +504,16 @@ class Player:
             yield row, session.get(f"http://169.254.169.254{path}", headers=headers)
 
     def _replay_graph(self, group: list[Json]) -> Iterator[tuple[Json, requests.Response]]:
-        object_id = self._nobody()[1]
+        object_id = self.nobody()[1]
         for row in group:
             path, body = row["request"]["path"], row["request"].get("body")
             if row["response"]["body"].get("value"):
-                path = re.sub(r"'[0-9a-f-]{36,}'", f"'{self._operator['client_id']}'", path)
+                path = re.sub(r"'[0-9a-f-]{36,}'", f"'{self.operator['client_id']}'", path)
             if body:
                 body = {**body, "ids": [object_id]}
             headers = {"Authorization": f"Bearer {self.token(f'https://{CLOUD.graph}')}"}
             url = f"https://{CLOUD.graph}{path}"
-            yield row, self._session.request(row["request"]["method"], url, json=body, headers=headers)
+            yield row, self.session.request(row["request"]["method"], url, json=body, headers=headers)
 
     # Registries
 
@@ -530,7 +533,7 @@ class Registry:
         self.name, self._player = name, player
         self._server = f"{name}.azurecr.io"
         group = f"/subscriptions/{ZERO}/resourceGroups/{name}"
-        player._make(
+        player.make(
             f"{group}/providers/Microsoft.ContainerRegistry/registries/{name}",
             {"properties": {"anonymousPullEnabled": True}},
         )
@@ -540,7 +543,7 @@ class Registry:
         self._blobs = {kind: self._push_blob(content) for kind, content in self._contents.items()}
 
     def _call(self, method: str, path: str, *, signed: bool = True, **options: Any) -> requests.Response:
-        session = self._player._session
+        session = self._player.session
         auth = (self.USER, self._refresh) if signed and hasattr(self, "_refresh") else None
         url = f"https://{self._server}{path}"
         return session.request(method, url, auth=auth, allow_redirects=False, **options)
@@ -629,18 +632,18 @@ class Registry:
 
     def _send_token(self, row: Json, path: str, query: str) -> requests.Response:
         form = {key: values[0] for key, values in urllib.parse.parse_qs(row["request"]["body"] or "").items()}
-        session, resource = self._player._session, REGISTRY_AUDIENCE
+        session, resource = self._player.session, REGISTRY_AUDIENCE
         if "ARM audience" in row.get("note", ""):
             resource = CLOUD.audiences[1]
         form = {"grant_type": "access_token", **form, "service": self._server}
         if "tenant" in form:
-            form["tenant"] = self._player._operator["tenant_id"]
+            form["tenant"] = self._player.operator["tenant_id"]
         if path == "/oauth2/exchange":
             form["access_token"] = self._player.token(resource)
         elif form["grant_type"] == "refresh_token":
             form["refresh_token"] = self._refresh
         if row["id"] == "exchange-401-no-permission":
-            session = self._player._nobody()[0]
+            session = self._player.nobody()[0]
             url = "http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01"
             asked = session.get(f"{url}&resource={REGISTRY_AUDIENCE}", headers={"Metadata": "true"})
             form["access_token"] = asked.json()["access_token"]
