@@ -60,6 +60,7 @@ class Sandbox:
             for played in clouds
             for name in (*played.cloud.authority_hosts, played.cloud.resource_manager, played.cloud.graph)
         }
+        self.routes = routes
         self._app: ASGIApp = _Traffic(Router(routes), clouds)
 
     def plays(self, host: str) -> bool:
@@ -123,6 +124,7 @@ class _Traffic:
                     "host": request.url.hostname,
                     "path": request.url.path,
                     "status": status,
+                    "agent": request.headers.get("user-agent", ""),
                     "milliseconds": round((time.monotonic() - started) * 1000, 1),
                 }
             )

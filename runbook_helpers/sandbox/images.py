@@ -23,11 +23,10 @@ CONFIG = "application/vnd.docker.container.image.v1+json"
 LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 CREATED = "2026-01-01T00:00:00Z"
 
+_HELLO = "\nHello from Docker!\nThis message shows that your installation appears to be working correctly.\n\n"
 _IMAGES = {
-    "hello-world": (
-        ("latest",),
-        "\nHello from Docker!\nThis message shows that your installation appears to be working correctly.\n\n",
-    ),
+    "hello-world": (("latest",), _HELLO),
+    "mcr/hello-world": (("latest",), _HELLO),  # the one that az acr check-health pulls
     "azuredocs/aci-helloworld": (
         ("latest", "v1"),
         "Hello from aci-helloworld: this image came from a registry that asked for no password.\n",

@@ -269,7 +269,7 @@ def _document(played: PlayedCloud, vm: dict[str, Any]) -> dict[str, Any]:
                         "subnet": [_subnet(played, c["subnet"]["id"])],
                     },
                     "ipv6": {"ipAddress": []},
-                    "macAddress": "000D3A" + properties["vmId"].replace("-", "")[:6].upper(),
+                    "macAddress": network.mac_address(vm).replace("-", ""),
                 }
                 for c in private
             ]

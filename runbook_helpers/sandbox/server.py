@@ -167,8 +167,14 @@ class Server:
             server.close()
             for played in self.clouds:
                 await played.guests.close()
-                played.state.close()
-            self._public.close()
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the folder and of the port."""
+        self._listener.close()
+        for played in self.clouds:
+            played.state.close()
+        self._public.close()
 
     async def _wait(self, stop: asyncio.Event, idle_seconds: float) -> None:
         loop = asyncio.get_running_loop()

@@ -19,6 +19,7 @@ import platformdirs
 import pytest
 
 from runbook_helpers.sandbox import process
+from tests.conformance import proved
 from tests.conftest import clean_environment
 
 PROJECT = Path(__file__).parents[2]
@@ -114,6 +115,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("conformance") / "sandbox"
     process.start(folder)
     yield folder
+    proved.remember(folder)
     process.reset(folder)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from runbook_helpers.clouds import CLOUDS
 from runbook_helpers.sandbox import process, settings
-from tests.conformance import namespaces
+from tests.conformance import namespaces, proved
 from tests.conformance.conftest import PROJECT, RUNBOOK, Terminal, python_environment, sandbox_variables, system_program
 from tests.conftest import clean_environment, state_of
 
@@ -65,6 +65,7 @@ def document(az: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     operator = make()
     operator.run("set -e\n" + OPERATOR)
     yield folder, operator, make
+    proved.remember(folder)
     process.reset(folder)
 
 

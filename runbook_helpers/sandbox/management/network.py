@@ -307,7 +307,25 @@ async def _put(call: Call, kind: str) -> Response:
 
 async def _get(call: Call) -> Response:
     resource = call.existing()
+    if resource["type"] == INTERFACE:
+        resource["properties"] |= _machine(call.played, resource)
     return JSONResponse(resource, headers={"ETag": resource["etag"]})
+
+
+def _machine(played: PlayedCloud, interface: Json) -> Json:
+    """The VM an interface belongs to, and the hardware address that it has there."""
+    for vm in played.vms:
+        if any(
+            nic["id"].lower() == interface["id"].lower()
+            for nic in vm["properties"]["networkProfile"]["networkInterfaces"]
+        ):
+            return {"macAddress": mac_address(vm), "virtualMachine": {"id": vm["id"]}, "primary": True}
+    return {}
+
+
+def mac_address(vm: Json) -> str:
+    digits = "000D3A" + vm["properties"]["vmId"].replace("-", "")[:6].upper()
+    return "-".join(digits[at : at + 2] for at in range(0, 12, 2))
 
 
 async def _delete(call: Call, kind: str) -> Response:
