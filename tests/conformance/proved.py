@@ -25,7 +25,12 @@ _AGENTS = {
 }
 
 
-def client(agent: str) -> str | None:
+def client(agent: str, by_requests: str | None = None) -> str | None:
+    """The client's name; the simulated guest is none."""
+    if "simulated guest" in agent:
+        return None
+    if agent.startswith("python-requests"):
+        return by_requests
     return next((name for pattern, name in _AGENTS.items() if re.search(pattern, agent)), None)
 
 
@@ -52,14 +57,14 @@ def operation(method: str, host: str, path: str) -> str | None:
     return f"{method} {path}" if host == "169.254.169.254" else None
 
 
-def remember(folder: Path) -> None:
-    """Add what the clients asked a sandbox, and got."""
+def remember(folder: Path, by_requests: str | None = None) -> None:
+    """Add what the clients asked a sandbox, and got; `by_requests` is who calls itself python-requests there."""
     known = read()
     for cloud in CLOUDS:
         state = state_of(folder, cloud)
         try:
             for entry in state.traffic():
-                name = client(entry.get("agent", ""))
+                name = client(entry.get("agent", ""), by_requests)
                 found = operation(entry["method"], entry["host"], entry["path"])
                 if name and found and 200 <= entry["status"] < 400:
                     known.setdefault(found, set()).add(name)

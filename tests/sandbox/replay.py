@@ -428,6 +428,11 @@ class Player:
             path = path.replace("AZURE_SUBSCRIPTION_ID", ZERO)
             if row["id"] in ("arm-authorizationfailed-403", "arm-authorizationfailed-403-read"):
                 return self.as_nobody(request["method"], path, body)
+            if row["id"] == "arm-invalid-token-401":
+                url = f"{CLOUD.resource_manager_url}{path}"
+                return self.session.put(url, json=body, headers={"Authorization": "Bearer invalid"})
+            if _code(row) == "SubscriptionNotFound":
+                path = path.replace(ZERO, str(uuid.uuid4()))
             if row["id"] == "subscriptions-list-empty-200":
                 return self.as_nobody("GET", path, None)
             if row["id"] == "arm-expired-token-401":

@@ -51,13 +51,24 @@ class Management:
 
     def __init__(self, played: PlayedCloud) -> None:
         self.routes: list[BaseRoute] = [_CaseInsensitiveRoute(operation, played) for operation in OPERATIONS]
-        self.routes.append(
-            Route("/{path:path}", _answer_not_emulated, methods=["GET", "PUT", "POST", "PATCH", "DELETE"])
-        )
+        self._played = played
+        self.routes.append(Route("/{path:path}", self.not_emulated, methods=["GET", "PUT", "POST", "PATCH", "DELETE"]))
+
+    async def not_emulated(self, request: Request) -> Response:
+        """Nobody learns anything without a token and a subscription; then what is missing is said."""
+        try:
+            authenticate(self._played, request)
+            match = re.match(r"/subscriptions/([^/]+)", request.url.path, re.IGNORECASE)
+            _check_subscription(self._played, match[1] if match else self._played.subscription_id)
+        except ArmError as error:
+            return error.response()
+        return _not_emulated(request)
 
 
-async def _answer_not_emulated(request: Request) -> Response:
-    return _not_emulated(request)
+def _check_subscription(played: PlayedCloud, subscription: str) -> None:
+    if subscription.lower() != played.subscription_id:
+        message = f"The subscription '{subscription}' could not be found."
+        raise ArmError(404, "SubscriptionNotFound", message, gateway=True)
 
 
 def _not_emulated(request: Request) -> Response:
@@ -132,10 +143,7 @@ async def _answer(played: PlayedCloud, operation: Operation, request: Request, h
         return await operation.handler(Call(played, request, {}, parameters))
     claims = authenticate(played, request)
     _count(played, claims, request.method, headers)
-    subscription = parameters.get("subscription", played.subscription_id)
-    if subscription.lower() != played.subscription_id:
-        message = f"The subscription '{subscription}' could not be found."
-        raise ArmError(404, "SubscriptionNotFound", message, gateway=True)
+    _check_subscription(played, parameters.get("subscription", played.subscription_id))
     if operation.action is not None:
         authorize(played, claims, operation.action, request.url.path.rstrip("/"))
         parameters["action"] = operation.action
