@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from runbook_helpers import Azure, connect
+from runbook_helpers.clouds import CLOUDS
 from runbook_helpers.sandbox import process
 from runbook_helpers.sandbox.state import Blobs, State
 
@@ -55,7 +56,11 @@ def azure(sandbox: process.Running, name: str) -> Azure:
 
 def connect_to(resource_group: str, cloud: str = "AzureChinaCloud") -> Azure:
     return connect(
-        cloud, subscription_id=SUBSCRIPTION, resource_group=resource_group, location="chinanorth3", sandbox=True
+        cloud,
+        subscription_id=SUBSCRIPTION,
+        resource_group=resource_group,
+        location=CLOUDS[cloud].default_location,
+        sandbox=True,
     )
 
 
