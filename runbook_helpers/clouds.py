@@ -49,6 +49,15 @@ class Cloud:
 REGISTRY_AUDIENCE = "https://containerregistry.azure.net"
 """The audience of container registries; the same in every cloud."""
 
+_PUBLIC_REGIONS = (
+    "centralus", "eastasia", "southeastasia", "eastus", "eastus2", "westus", "westus2", "westus3", "northcentralus",
+    "southcentralus", "westcentralus", "northeurope", "westeurope", "japaneast", "japanwest", "brazilsouth",
+    "australiasoutheast", "australiaeast", "australiacentral", "westindia", "southindia", "centralindia",
+    "canadacentral", "canadaeast", "uksouth", "ukwest", "koreacentral", "koreasouth", "francecentral",
+    "southafricanorth", "uaenorth", "switzerlandnorth", "germanywestcentral", "norwayeast", "swedencentral",
+    "italynorth", "polandcentral", "spaincentral", "qatarcentral", "israelcentral", "mexicocentral",
+)  # fmt: skip
+
 CLOUDS = {
     cloud.name: cloud
     for cloud in (
@@ -74,51 +83,7 @@ CLOUDS = {
             registry_suffix=".azurecr.io",
             metadata_name="AzurePublicCloud",
             default_location="eastus",
-            locations=tuple(
-                [
-                    "centralus",
-                    "eastasia",
-                    "southeastasia",
-                    "eastus",
-                    "eastus2",
-                    "westus",
-                    "westus2",
-                    "westus3",
-                    "northcentralus",
-                    "southcentralus",
-                    "westcentralus",
-                    "northeurope",
-                    "westeurope",
-                    "japaneast",
-                    "japanwest",
-                    "brazilsouth",
-                    "australiasoutheast",
-                    "australiaeast",
-                    "australiacentral",
-                    "westindia",
-                    "southindia",
-                    "centralindia",
-                    "canadacentral",
-                    "canadaeast",
-                    "uksouth",
-                    "ukwest",
-                    "koreacentral",
-                    "koreasouth",
-                    "francecentral",
-                    "southafricanorth",
-                    "uaenorth",
-                    "switzerlandnorth",
-                    "germanywestcentral",
-                    "norwayeast",
-                    "swedencentral",
-                    "italynorth",
-                    "polandcentral",
-                    "spaincentral",
-                    "qatarcentral",
-                    "israelcentral",
-                    "mexicocentral",
-                ]
-            ),
+            locations=_PUBLIC_REGIONS,
         ),
         Cloud(
             name="AzureUSGovernment",

@@ -146,6 +146,9 @@ def test_the_vms_commands(az: Path, document: Document, tmp_path: Path, place: s
     podman = system_program("podman")
     vm = make(vm="myDockerVM")
     vm.variables["DOCKER_COMMAND"] = podman
+    said = vm.run(f"{podman} ps", ok=False).stderr.strip()
+    if said:  # az takes any word on standard error for a failure
+        pytest.skip(f"podman does not work here without a warning: {said.splitlines()[-1][:150]}")
     if place == "proxy":
         vms_commands(az, operator, vm)
         return

@@ -5,6 +5,7 @@ Hosts: management.chinacloudapi.cn, management.azure.com, management.usgovclouda
 
 from __future__ import annotations
 
+import logging
 import re
 import uuid
 
@@ -18,6 +19,7 @@ from ..played_cloud import PlayedCloud
 from . import authorization, compute, container_registry, deployments, managed_identity, network, resources
 from .arm import ArmError, Call, Json, Operation, authenticate, authorize, group_id, read_body
 
+logger = logging.getLogger(__name__)
 _API_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-\w+)?")
 
 
@@ -94,6 +96,10 @@ async def _perform(played: PlayedCloud, operation: Operation, request: Request) 
         response = await _answer(played, operation, request, headers)
     except ArmError as error:
         response = error.response()
+    except Exception:
+        logger.exception("%s %s", request.method, request.url.path)
+        message = "The sandbox failed to answer: this is a fault of its own, and its log has more."
+        response = ArmError(500, "InternalServerError", message).response()
     request_id = str(uuid.uuid4())
     headers |= {
         "x-ms-request-id": request_id,

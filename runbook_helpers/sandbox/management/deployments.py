@@ -26,10 +26,16 @@ async def put(call: Call) -> Response:
     if not isinstance(template, dict):
         message = "The sandbox plays deployments with an inline template; properties.template is missing."
         raise ArmError(501, "NotImplementedInSandbox", message)
-    evaluate = _Evaluator(call, template, properties.get("parameters") or {})
-    resources = _ordered(evaluate.resources(template.get("resources") or []))
-    made = [await _make(call, resource) for resource in resources]
-    outputs = evaluate.value(template.get("outputs") or {})
+    try:
+        evaluate = _Evaluator(call, template, properties.get("parameters") or {})
+        resources = _ordered(evaluate.resources(template.get("resources") or []))
+        paths = [_path(call, resource) for resource in resources]
+        outputs = evaluate.value(template.get("outputs") or {})
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+        message = f"Deployment template validation failed: {type(error).__name__}: {error}."
+        raise ArmError(400, "InvalidTemplate", message) from error
+    for path, resource in zip(paths, resources, strict=True):
+        await _make(call, path, resource)
     now = call.played.clock.timestamp()
     deployment: Json = {
         "id": call.resource_id,
@@ -46,7 +52,7 @@ async def put(call: Call) -> Response:
             "providers": _providers(resources),
             "dependencies": [],
             "outputs": outputs,
-            "outputResources": [{"id": resource_id} for resource_id in made],
+            "outputResources": [{"id": resource_id} for resource_id in paths],
         },
     }
     existing = call.played.state.get(call.resource_id)
@@ -112,14 +118,21 @@ def _ordered(resources: list[Json]) -> list[Json]:
     return done
 
 
-async def _make(call: Call, resource: Json) -> str:
-    """Make one resource of the template through the operation that a client would call. Returns its id."""
-    from . import perform  # the table of operations, which this module is a part of
-
+def _path(call: Call, resource: Json) -> str:
+    """The id of a resource of the template."""
     kinds, names = resource["type"].split("/"), resource["name"].split("/")
     path = f"{group_id(call.played, call.parameters['group'])}/providers/{kinds[0]}"
     for kind, name in zip(kinds[1:], names, strict=True):
         path += f"/{kind}/{name}"
+    if not isinstance(resource["apiVersion"], str):
+        raise TypeError("apiVersion must be a string")
+    return path
+
+
+async def _make(call: Call, path: str, resource: Json) -> None:
+    """Make one resource of the template through the operation that a client would call."""
+    from . import perform  # the table of operations, which this module is a part of
+
     body = {key: value for key, value in resource.items() if key not in ("type", "name", "apiVersion", "dependsOn")}
     content = json.dumps(body).encode()
 
@@ -146,7 +159,6 @@ async def _make(call: Call, resource: Json) -> str:
             "see https://aka.ms/arm-deployment-operations for usage details."
         )
         raise ArmError(response.status_code, "DeploymentFailed", message, details=[error])
-    return path
 
 
 class _Evaluator:

@@ -62,12 +62,19 @@ def find_subnet(state: State, subnet_id: str) -> Json | None:
     return next((subnet for subnet in subnets if subnet["id"].lower() == subnet_id.lower()), None)
 
 
+def _named(children: list[Json], collection: str) -> list[Json]:
+    """The children in a body, which must have names."""
+    if not all(child.get("name") for child in children):
+        raise ArmError(400, "InvalidRequestFormat", f"Each of properties.{collection} needs a name.", details=[])
+    return children
+
+
 def _fill_network(call: Call, resource: Json, given: Json) -> None:
     space = given.get("addressSpace") or {"addressPrefixes": []}
     resource["properties"] |= {"addressSpace": space, "virtualNetworkPeerings": [], "enableDdosProtection": False}
     resource["properties"]["subnets"] = [
         _child(resource, "subnets", subnet["name"], _subnet_properties(call, resource, subnet["name"], subnet))
-        for subnet in given.get("subnets", [])
+        for subnet in _named(given.get("subnets", []), "subnets")
     ]
 
 
@@ -105,7 +112,7 @@ def _contains(space: Any, wanted: Any) -> bool:
 def _fill_security_group(call: Call, resource: Json, given: Json) -> None:
     resource["properties"]["securityRules"] = [
         _child(resource, "securityRules", rule["name"], _rule(rule["name"], rule.get("properties", {})))
-        for rule in given.get("securityRules", [])
+        for rule in _named(given.get("securityRules", []), "securityRules")
     ]
     resource["properties"]["defaultSecurityRules"] = [
         _child(resource, "defaultSecurityRules", name, _rule(name, properties))
