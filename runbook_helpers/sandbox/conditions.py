@@ -35,7 +35,6 @@ _COMPARE: dict[str, Callable[[str, str], bool]] = {
     "stringequals": lambda value, wanted: value == wanted,
     "stringstartswith": lambda value, wanted: value.startswith(wanted),
     "stringlike": lambda value, wanted: fnmatch.fnmatchcase(value, wanted),
-    "stringmatches": lambda value, wanted: re.fullmatch(wanted, value) is not None,
 }
 
 

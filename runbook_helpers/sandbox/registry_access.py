@@ -184,6 +184,8 @@ class RegistryAccess:
                 object_id = self._verify(refresh_token, server, "refresh_token")["sub"]
             except TokenError as error:
                 raise self._refused() from error
+            if object_id == ADMIN and not registry["properties"]["adminUserEnabled"]:
+                raise self._refused()
         elif not registry["properties"]["anonymousPullEnabled"]:
             raise self._refused()
         wanted = [scope for text in form.get("scope", []) for scope in text.split(" ") if scope]

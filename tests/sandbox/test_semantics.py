@@ -16,7 +16,7 @@ import requests
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from runbook_helpers.clouds import CLOUDS, REGISTRY_AUDIENCE
-from runbook_helpers.sandbox import process
+from runbook_helpers.sandbox import conditions, process
 from tests.sandbox.replay import CLOUD, ZERO, Player
 
 Json = dict[str, Any]
@@ -425,6 +425,36 @@ def test_only_what_a_role_grants_is_in_the_token(player: Player, group: Group, r
     assert granted(session, server, refresh, "registry:None:*") == []  # az acr check-health asks for this
 
 
+@pytest.mark.parametrize(
+    ("text", "samples", "other"),
+    [
+        ("@Request[N] StringEquals 'samples/app'", True, False),
+        ("@Resource[N] StringEqualsIgnoreCase 'SAMPLES/APP'", True, False),
+        ("@Request[N] StringNotEquals 'samples/app'", False, True),
+        ("@Request[N] StringLike 'samples/*'", True, False),
+        ("@Request[N] StringNotStartsWith 'samples/'", False, True),
+        ("@Request[N] ForAnyOfAnyValues:StringEquals {'a', 'samples/app'}", True, False),
+        ("Exists @Request[N] AND NOT @Request[N] StringEquals 'other/app'", True, False),
+        ("(@Request[N] StringEquals 'x' OR @Request[N] StringEquals 'other/app') && Exists @Request[N]", False, True),
+        ("@Principal[Microsoft.Directory/CustomSecurityAttributes/Id:x] StringEquals 'y'", False, False),
+        ("ActionMatches{'Microsoft.ContainerRegistry/registries/repositories/*/read'}", True, True),
+        ("!(ActionMatches{'Microsoft.ContainerRegistry/*'})", False, False),
+    ],
+)
+def test_the_language_of_conditions(text: str, samples: bool, other: bool) -> None:
+    condition = conditions.parse(text.replace("[N]", f"[{conditions.REPOSITORY_NAME}]"))
+    action = "Microsoft.ContainerRegistry/registries/repositories/content/read"
+    name = conditions.REPOSITORY_NAME.lower()
+    assert condition(action, {name: "samples/app"}) is samples
+    assert condition(action, {name: "other/app"}) is other
+
+
+@pytest.mark.parametrize("text", ["", "(", "a", "@Request[x]", "@Request[x] StringEquals", "@Request[x] Like 'y'", "'a' 'b'", "@Request[x] StringEquals 'y')", "ActionMatches{}", "$"])  # fmt: skip
+def test_what_is_no_condition(text: str) -> None:
+    with pytest.raises(conditions.ConditionError):
+        conditions.parse(text)
+
+
 def test_repositories_with_conditions(player: Player, group: Group) -> None:
     registry = group.registry(roleAssignmentMode="AbacRepositoryPermissions")
     server = server_of(registry)
@@ -506,7 +536,12 @@ def test_admin_user(player: Player, group: Group) -> None:
     again = player.arm("POST", f"{registry}/regenerateCredential", {"name": "password"}).json()
     assert again["passwords"][0]["value"] != password and again["passwords"][1] == shown["passwords"][1]
     assert player.session.get(url, params=asked, auth=(group.name, password)).status_code == 401
+    password = again["passwords"][0]["value"]
+    offline = player.session.get(url, params={**asked, "offline_token": "true"}, auth=(group.name, password)).json()
+    form = {"grant_type": "refresh_token", **asked, "refresh_token": offline["refresh_token"]}
+    assert player.session.post(url, data=form).status_code == 200
     player.arm("PATCH", registry, {"properties": {"adminUserEnabled": False}})
+    assert player.session.post(url, data=form).status_code == 401
     assert player.session.get(url, params=asked, auth=(group.name, shown["passwords"][1]["value"])).status_code == 401
 
 
