@@ -803,6 +803,29 @@ def test_ids_of_a_request(player: Player, group: Group) -> None:
     assert uuid.UUID(answer.headers["x-ms-request-id"]) and answer.headers["x-ms-routing-request-id"]
 
 
+def test_tags_and_what_there_is_to_choose_from(player: Player, group: Group) -> None:
+    registry, identity = group.registry(), group.identity()
+    vm, _ = group.vm()
+    interface = player.arm("GET", vm).json()["properties"]["networkProfile"]["networkInterfaces"][0]["id"]
+    for path in (group.id, registry, identity["id"], vm, interface):
+        changed = player.arm("PATCH", path, {"tags": {"a": "b"}})
+        assert changed.status_code == 200, changed.text
+        assert player.arm("GET", path).json()["tags"] == {"a": "b"}
+    subscription = f"/subscriptions/{ZERO}"
+    locations = player.arm("GET", f"{subscription}/locations").json()["value"]
+    assert "westus" in [each["name"] for each in locations]
+    sizes = player.arm("GET", f"{subscription}/providers/Microsoft.Compute/locations/westus/vmSizes").json()["value"]
+    assert "Standard_D2s_v5" in [each["name"] for each in sizes]
+    provider = player.arm("GET", f"{subscription}/providers/microsoft.containerregistry").json()
+    assert provider["registrationState"] == "Registered"
+    assert "registries" in [each["resourceType"] for each in provider["resourceTypes"]]
+    assert len(player.arm("GET", f"{subscription}/providers").json()["value"]) >= 6
+    unknown = player.arm("GET", f"{subscription}/providers/Microsoft.Nothing")
+    assert unknown.status_code == 404 and code(unknown) == "InvalidResourceNamespace"
+    usages = player.arm("GET", f"{registry}/listUsages").json()["value"]
+    assert {each["name"]: each["currentValue"] for each in usages} == {"Size": 0, "Webhooks": 0}
+
+
 def test_a_region_that_there_is_not(player: Player, group: Group) -> None:
     path = f"{group.id}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/x12"
     answer = player.arm("PUT", path, {"location": "chinanorth3"})

@@ -30,6 +30,12 @@ OPERATIONS: list[Operation] = [
 ]
 """All that the sandbox emulates of Resource Manager."""
 
+for _path in sorted({operation.path for operation in OPERATIONS}):
+    if _match := re.search(r"/providers/(Microsoft\.\w+)/(\w+)(?:/\{name\})?$", _path):
+        _types = resources.PROVIDERS.setdefault(_match[1], [])
+        if _match[2] not in _types:
+            _types.append(_match[2])
+
 
 class _CaseInsensitiveRoute(Route):
     """Resource Manager takes a path in any case; clients do write resourcegroups and resourceGroups."""

@@ -441,7 +441,28 @@ async def get_operation(call: Call) -> Response:
     return JSONResponse(document, headers={"Retry-After": "35"} if running else {})
 
 
-# Images
+# Sizes and images
+
+
+_SIZES = {  # cores, memory in MiB; some that people take, no quota is counted
+    "Standard_B1s": (1, 1024), "Standard_B2s": (2, 4096), "Standard_DS1_v2": (1, 3584),
+    "Standard_D2s_v3": (2, 8192), "Standard_D2s_v5": (2, 8192), "Standard_D4s_v5": (4, 16384),
+}  # fmt: skip
+
+
+async def list_sizes(call: Call) -> Response:
+    value = [
+        {
+            "name": name,
+            "numberOfCores": cores,
+            "osDiskSizeInMB": 1047552,
+            "resourceDiskSizeInMB": 0,
+            "memoryInMB": memory,
+            "maxDataDiskCount": 4,
+        }
+        for name, (cores, memory) in _SIZES.items()
+    ]
+    return JSONResponse({"value": value})
 
 
 IMAGE_VERSIONS = {
@@ -533,6 +554,12 @@ OPERATIONS = [
     Operation("POST", f"{_PATH}/{{name}}/restart", f"{TYPE}/restart/action", restart),
     Operation("POST", f"{_PATH}/{{name}}/runCommand", f"{TYPE}/runCommand/action", run_command),
     Operation("GET", _OPERATIONS, None, get_operation),
+    Operation(
+        "GET",
+        f"/subscriptions/{{subscription}}/providers/{NAMESPACE}/locations/{{location}}/vmSizes",
+        f"{NAMESPACE}/locations/vmSizes/read",
+        list_sizes,
+    ),
     Operation("GET", _IMAGE, f"{NAMESPACE}/locations/publishers/artifacttypes/read", list_image_versions),
     Operation(
         "GET", f"{_IMAGE}/{{version}}", f"{NAMESPACE}/locations/publishers/artifacttypes/read", get_image_version

@@ -369,6 +369,23 @@ async def regenerate_credential(call: Call) -> Response:
     return _shown_credentials(call, registry)
 
 
+async def list_usages(call: Call) -> Response:
+    registry_id = call.resource_id.rpartition("/")[0]
+    registry = call.played.state.get(registry_id)
+    if registry is None:
+        raise not_found(registry_id)
+    gibibytes, webhooks = {"Basic": (10, 2), "Standard": (100, 10), "Premium": (500, 500)}[registry["sku"]["name"]]
+    server, state = registry["properties"]["loginServer"], call.played.state
+    size = sum(
+        manifest["imageSize"] for name in state.repositories(server) for manifest in state.manifests(server, name)
+    )
+    value = [
+        {"name": "Size", "limit": gibibytes * 2**30, "currentValue": size, "unit": "Bytes"},
+        {"name": "Webhooks", "limit": webhooks, "currentValue": 0, "unit": "Count"},
+    ]
+    return _supported(call, JSONResponse({"value": value}))
+
+
 async def get_operation(call: Call) -> Response:
     operation = call.operation()
     running = "endTime" not in operation
@@ -393,6 +410,7 @@ OPERATIONS = [
     Operation("GET", f"{_PATH}/{{name}}", f"{TYPE}/read", get),
     Operation("DELETE", f"{_PATH}/{{name}}", f"{TYPE}/delete", delete),
     Operation("POST", f"{_PATH}/{{name}}/importImage", f"{TYPE}/importImage/action", import_image),
+    Operation("GET", f"{_PATH}/{{name}}/listUsages", f"{TYPE}/listUsages/read", list_usages),
     Operation("POST", f"{_PATH}/{{name}}/listCredentials", f"{TYPE}/listCredentials/action", list_credentials),
     Operation(
         "POST", f"{_PATH}/{{name}}/regenerateCredential", f"{TYPE}/regenerateCredential/action", regenerate_credential

@@ -53,6 +53,13 @@ async def get(call: Call) -> Response:
     return JSONResponse(call.existing())
 
 
+async def patch(call: Call) -> Response:
+    resource = call.existing()
+    resource["tags"] = call.body.get("tags", resource["tags"])
+    call.played.state.put(resource)
+    return JSONResponse(resource)
+
+
 async def delete(call: Call) -> Response:
     resource = call.played.state.get(call.request.url.path)
     if resource is None:
@@ -72,6 +79,7 @@ _PATH = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{TY
 OPERATIONS = [
     *lists(TYPE),
     Operation("PUT", f"{_PATH}/{{name}}", f"{TYPE}/write", put),
+    Operation("PATCH", f"{_PATH}/{{name}}", f"{TYPE}/write", patch),
     Operation("GET", f"{_PATH}/{{name}}", f"{TYPE}/read", get),
     Operation("DELETE", f"{_PATH}/{{name}}", f"{TYPE}/delete", delete),
 ]

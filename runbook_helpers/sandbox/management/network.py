@@ -335,6 +335,14 @@ def mac_address(vm: Json) -> str:
     return "-".join(digits[at : at + 2] for at in range(0, 12, 2))
 
 
+async def _patch(call: Call) -> Response:
+    """Of these resources only the tags can be patched."""
+    resource = call.existing()
+    resource["tags"] = call.body.get("tags", resource.get("tags", {}))
+    call.played.state.put(resource)
+    return JSONResponse(resource)
+
+
 async def _delete(call: Call, kind: str) -> Response:
     resource = call.played.state.get(call.request.url.path)
     if resource is None:
@@ -556,6 +564,7 @@ def _operations() -> list[Operation]:
         operations += [
             *lists(kind),
             Operation("PUT", f"{group}/{kind}/{{name}}", f"{kind}/write", put),
+            Operation("PATCH", f"{group}/{kind}/{{name}}", f"{kind}/write", _patch),
             Operation("GET", f"{group}/{kind}/{{name}}", f"{kind}/read", _get),
             Operation("DELETE", f"{group}/{kind}/{{name}}", f"{kind}/delete", delete),
         ]

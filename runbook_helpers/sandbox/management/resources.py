@@ -127,6 +127,69 @@ async def get_group(call: Call) -> Response:
     return JSONResponse(group)
 
 
+async def patch_group(call: Call) -> Response:
+    group = _group(call)
+    if group is None:
+        message = f"Resource group '{call.parameters['name']}' could not be found."
+        raise ArmError(404, "ResourceGroupNotFound", message, gateway=True)
+    group["tags"] = call.body.get("tags", group["tags"])
+    call.played.state.put(group)
+    return JSONResponse(group)
+
+
+async def list_locations(call: Call) -> Response:
+    """The regions, with their plain names for display."""
+    base = f"/subscriptions/{call.played.subscription_id}/locations"
+    value = [
+        {
+            "id": f"{base}/{name}",
+            "name": name,
+            "type": "Region",
+            "displayName": name,
+            "regionalDisplayName": name,
+            "metadata": {"regionType": "Physical", "regionCategory": "Recommended"},
+        }
+        for name in call.played.cloud.locations
+    ]
+    return JSONResponse({"value": value})
+
+
+# The resource types of each provider that the sandbox plays; filled in management/__init__.py, which knows them all.
+PROVIDERS: dict[str, list[str]] = {}
+
+
+def _provider(call: Call, namespace: str) -> Json:
+    types = [
+        {
+            "resourceType": each,
+            "locations": list(call.played.cloud.locations),
+            "apiVersions": [],
+            "capabilities": "None",
+        }
+        for each in PROVIDERS[namespace]
+    ]
+    return {
+        "id": f"/subscriptions/{call.played.subscription_id}/providers/{namespace}",
+        "namespace": namespace,
+        "resourceTypes": types,
+        "registrationState": "Registered",
+        "registrationPolicy": "RegistrationRequired",
+    }
+
+
+async def list_providers(call: Call) -> Response:
+    return JSONResponse({"value": [_provider(call, namespace) for namespace in PROVIDERS]})
+
+
+async def get_provider(call: Call) -> Response:
+    wanted = call.parameters["namespace"]
+    found = next((namespace for namespace in PROVIDERS if namespace.lower() == wanted.lower()), None)
+    if found is None:
+        message = f"The resource namespace '{wanted}' is invalid."
+        raise ArmError(404, "InvalidResourceNamespace", message, gateway=True)
+    return JSONResponse(_provider(call, found))
+
+
 async def head_group(call: Call) -> Response:
     return (
         Response(status_code=204)
@@ -220,9 +283,14 @@ OPERATIONS = [
     Operation("GET", "/subscriptions", None, list_subscriptions),
     Operation("GET", "/tenants", None, list_tenants),
     Operation("GET", _SUBSCRIPTION, None, get_subscription),
+    Operation("GET", f"{_SUBSCRIPTION}/locations", None, list_locations),
+    Operation("GET", f"{_SUBSCRIPTION}/providers", None, list_providers),
+    Operation("GET", f"{_SUBSCRIPTION}/providers/{{namespace}}", None, get_provider),
+    Operation("POST", f"{_SUBSCRIPTION}/providers/{{namespace}}/register", "*/register/action", get_provider),
     Operation("GET", _GROUPS, None, list_groups),
     Operation("PUT", f"{_GROUPS}/{{name}}", f"{GROUP}/write", put_group),
     Operation("GET", f"{_GROUPS}/{{name}}", f"{GROUP}/read", get_group),
+    Operation("PATCH", f"{_GROUPS}/{{name}}", f"{GROUP}/write", patch_group),
     Operation("HEAD", f"{_GROUPS}/{{name}}", f"{GROUP}/read", head_group),
     Operation("DELETE", f"{_GROUPS}/{{name}}", f"{GROUP}/delete", delete_group),
     Operation("GET", f"{_SUBSCRIPTION}/resources", None, list_resources),
