@@ -127,6 +127,54 @@ def test_the_operators_other_commands(document: Document) -> None:
     assert "DOCKER" in health or "available" in health
 
 
+# What else an operator does with az; each works as it stands, in this order.
+MORE = """\
+az account list-locations
+az provider show --namespace Microsoft.ContainerRegistry
+az provider register --namespace Microsoft.Compute
+az vm list-sizes --location chinanorth3
+az group create --name more --location chinanorth3
+az group update --name more --tags a=b
+az acr create --resource-group more --name moreregistry --sku Premium
+az acr show-usage --name moreregistry
+az acr update --name moreregistry --tags a=b
+az acr update --name moreregistry --admin-enabled true
+az acr credential show --name moreregistry
+az acr credential renew --name moreregistry --password-name password
+az acr update --name moreregistry --anonymous-pull-enabled true
+az acr network-rule add --name moreregistry --ip-address 192.0.2.200
+az acr update --name moreregistry --default-action Deny
+az acr import --name moreregistry --source mcr.microsoft.com/azuredocs/aci-helloworld:latest --image app:v1
+az acr repository show --name moreregistry --image app:v1
+az acr repository update --name moreregistry --image app:v1 --delete-enabled false
+az acr repository update --name moreregistry --image app:v1 --delete-enabled true
+az acr repository untag --name moreregistry --image app:v1
+az acr manifest list-metadata --registry moreregistry --name app
+az acr repository delete --name moreregistry --repository app --yes
+az vm create --resource-group more --name moreVM --image Ubuntu2204 --admin-username azureuser --generate-ssh-keys
+az vm deallocate --resource-group more --name moreVM
+az vm start --resource-group more --name moreVM
+az vm restart --resource-group more --name moreVM
+az vm run-command invoke --resource-group more --name moreVM --command-id RunShellScript --scripts 'whoami'
+az vm list-ip-addresses --resource-group more --name moreVM
+az vm open-port --resource-group more --name moreVM --port 80
+az vm update --resource-group more --name moreVM --set tags.a=b
+az network nsg rule list --resource-group more --nsg-name moreVMNSG
+az resource show --resource-group more --name moreregistry --resource-type Microsoft.ContainerRegistry/registries
+az vm delete --resource-group more --name moreVM --yes
+az acr delete --name moreregistry --yes
+az identity create --resource-group more --name moreidentity
+az identity delete --resource-group more --name moreidentity
+az group delete --name more --yes
+"""
+
+
+def test_more_of_az(document: Document) -> None:
+    _, operator, _ = document
+    for command in MORE.splitlines():
+        operator.run(command)
+
+
 def test_an_identity_is_taken_away_and_given_back(document: Document) -> None:
     _, operator, _ = document
     show = f"az vm identity show -g {GROUP} -n myDockerVM"

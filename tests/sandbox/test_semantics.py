@@ -513,6 +513,7 @@ def test_network_rules(player: Player, group: Group) -> None:
     )
     rules["ipRules"].append({"action": "Allow", "value": "192.0.2.200"})
     player.arm("PATCH", registry, {"properties": {"networkRuleSet": rules}})
+    player.arm("PATCH", registry, {"properties": {"networkRuleSet": {"defaultAction": "Deny"}}})  # the rest stays
     assert player.session.get(f"https://{server}/v2/").status_code == 401
     player.arm("PATCH", registry, {"properties": {"publicNetworkAccess": "Disabled"}})
     denied = exchange(player.session, server, player.token(REGISTRY_AUDIENCE))
@@ -792,6 +793,12 @@ def test_what_is_not_emulated_says_so(player: Player, group: Group, method: str,
 @pytest.mark.parametrize("version", ["2099-01-01", "2015-06-15", "2026-01-01-preview"])
 def test_any_version_of_the_api(player: Player, group: Group, version: str) -> None:
     assert player.arm("GET", group.id, version=version).status_code == 200
+
+
+def test_two_slashes_are_one(player: Player, group: Group) -> None:
+    registry = group.registry()
+    doubled = registry.replace("/registries/", "//registries/")
+    assert player.arm("GET", doubled).json()["id"] == registry
 
 
 def test_ids_of_a_request(player: Player, group: Group) -> None:

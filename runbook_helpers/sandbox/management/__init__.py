@@ -50,8 +50,12 @@ class _CaseInsensitiveRoute(Route):
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         # Starlette would let GET answer HEAD, and answer 405 itself where only the path matches.
-        match, child = super().matches(scope)
-        return (match, child) if match == Match.FULL and scope["method"] == self._only else (Match.NONE, {})
+        # az resource show writes two slashes where a resource has no parent.
+        path = re.sub("/{2,}", "/", scope["path"])
+        match, child = super().matches({**scope, "path": path})
+        if match == Match.FULL and scope["method"] == self._only:
+            return match, {**child, "path": path}
+        return Match.NONE, {}
 
 
 class Management:

@@ -229,8 +229,9 @@ def _change_network_rules(registry: Json, rules: Json | None) -> None:
     if registry["sku"]["name"] != "Premium":
         message = "Network rules are supported for the SKU Premium only."
         raise ArmError(400, "UnsupportedSkuFeature", message)
+    before = registry["properties"]["networkRuleSet"]
     ip_rules = []
-    for rule in rules.get("ipRules") or []:
+    for rule in rules.get("ipRules", before["ipRules"]):
         try:
             ipaddress.ip_network(str(rule.get("value", "")), strict=False)
         except ValueError as error:
@@ -238,7 +239,7 @@ def _change_network_rules(registry: Json, rules: Json | None) -> None:
             raise ArmError(400, "InvalidParameter", message, target="networkRuleSet.ipRules") from error
         ip_rules.append({"action": "Allow", "value": rule["value"]})
     registry["properties"]["networkRuleSet"] = {
-        "defaultAction": rules.get("defaultAction", "Allow"),
+        "defaultAction": rules.get("defaultAction", before["defaultAction"]),
         "ipRules": ip_rules,
     }
 

@@ -158,12 +158,15 @@ async def list_locations(call: Call) -> Response:
 PROVIDERS: dict[str, list[str]] = {}
 
 
+_VERSIONS = ["2025-04-01", "2024-11-01"]  # any version is taken; clients want to choose one
+
+
 def _provider(call: Call, namespace: str) -> Json:
     types = [
         {
             "resourceType": each,
             "locations": list(call.played.cloud.locations),
-            "apiVersions": [],
+            "apiVersions": _VERSIONS,
             "capabilities": "None",
         }
         for each in PROVIDERS[namespace]
