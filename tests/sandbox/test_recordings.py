@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ def player(fresh: Path) -> Iterator[Player]:
         yield player
 
 
-def test_the_sandbox_answers_as_azure_did(player: Player, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_sandbox_answers_as_azure_did(player: Player, record_property: Callable[[str, object], None]) -> None:
     replayed, agree, wrong = 0, 0, []
     for group in grouped(recordings()):
         if group[0]["id"] in NOT_EMULATED:
@@ -97,9 +97,9 @@ def test_the_sandbox_answers_as_azure_did(player: Player, capsys: pytest.Capture
             if found:
                 wrong.append(f"{recording['id']}: " + "; ".join(found))
     total = len(recordings())
-    with capsys.disabled():
-        known = f"{len(NOT_EMULATED)} not emulated, {len(DEVIATIONS)} different on purpose"
-        print(f"\n{total} recorded answers: {replayed} replayed, {agree} agree; {known}")
+    known = f"{len(NOT_EMULATED)} not emulated, {len(DEVIATIONS)} different on purpose"
+    figures = f"{total} recorded answers: {replayed} replayed, {agree} agree; {known}"
+    record_property("figures", figures)
     assert not wrong, "\n".join(wrong)
     assert replayed + len(NOT_EMULATED) == total
     assert f"{replayed} of {total} replayed, {agree} agree" in (PROJECT / "docs" / "sandbox.md").read_text()
