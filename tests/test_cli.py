@@ -141,14 +141,12 @@ def test_env_of_an_unknown_vm(fresh: Path) -> None:
 
 
 def test_interrupt_leaves_no_process_and_says_how_to_go_on(fresh: Path, tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-c",
-        "from runbook_helpers.cli import main; main()",
-        "run",
-        "--output",
-        str(tmp_path / "o"),
-    ]
+    # A background job of a script ignores Ctrl-C, and so would its children: the child listens again.
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from runbook_helpers.cli import main; main()"
+    )
+    command = [sys.executable, "-c", code, "run", "--output", str(tmp_path / "o")]
     child = subprocess.Popen(
         command, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
