@@ -11,6 +11,7 @@ import platformdirs
 
 from .clouds import CLOUDS, REGISTRY_AUDIENCE, Cloud
 from .errors import OperationTimeout
+from .journal import Journal
 
 if TYPE_CHECKING:  # the SDKs cost 0.1 to 1 s each to import: a notebook pays for those it uses
     from azure.containerregistry import ContainerRegistryClient
@@ -45,6 +46,8 @@ class Azure:
     """Where our SSH key pair and the VMs' host keys are kept."""
     proxy: str | None = None
     authority_file: Path | None = None
+    journal: Journal | None = None
+    """What is kept of the requests, for Azure's support; None in the sandbox, whose support is its own log."""
 
     def __repr__(self) -> str:
         return (
@@ -65,6 +68,7 @@ class Azure:
             base_url=self.cloud.resource_manager_url,
             credential_scopes=[self.cloud.resource_manager_scope],
             polling_interval=POLLING_INTERVAL,
+            per_retry_policies=[self.journal.policy()] if self.journal else [],
             **options,
             **self.transport,
         )
@@ -154,7 +158,11 @@ def connect(
         SandboxError: the sandbox cannot be started.
     """
     found = CLOUDS[cloud]
-    common = {"subscription_id": subscription_id, "resource_group": resource_group, "location": location}
+    common: dict[str, Any] = {
+        "subscription_id": subscription_id,
+        "resource_group": resource_group,
+        "location": location,
+    }
     if sandbox:
         return _connect_sandbox(found, common)
     from azure.identity import DefaultAzureCredential
@@ -163,10 +171,10 @@ def connect(
     credential = DefaultAzureCredential(authority=found.authority, **options)
     folder = platformdirs.user_state_path("azure-acr-runbook") / "ssh"
     trusted = Path(authority_file) if authority_file else None
-    return Azure(found, credential, folder=folder, proxy=proxy, authority_file=trusted, **common)
+    return Azure(found, credential, folder=folder, proxy=proxy, authority_file=trusted, journal=Journal(), **common)
 
 
-def _connect_sandbox(cloud: Cloud, common: dict[str, str]) -> Azure:
+def _connect_sandbox(cloud: Cloud, common: dict[str, Any]) -> Azure:
     from azure.identity import ClientSecretCredential
 
     from .sandbox import process

@@ -77,6 +77,8 @@ RULES: dict[str, Rule] = {
         r"[A-Za-z0-9][A-Za-z0-9_-]{2,127}",
         "have 3 to 128 letters, digits, '-' or '_' and begin with a letter or digit",
     ),
+    "exercises": Rule(bool, lambda value: True, "be true or false"),
+    "result_path": _pattern(r"([^\0-\x1f]+\.json)?", "be empty, or the path of a file that ends in .json"),
 }
 
 
@@ -91,6 +93,9 @@ def problems(values: Mapping[str, object]) -> list[str]:
             found.append(f"{name} is not a parameter: {hint}")
         elif not isinstance(value, rule.kind) or not rule.accepts(value):
             found.append(f"{name} must {rule.words}; it is {value!r:.120}.")
+    if values.get("exercises") is True and values.get("sandbox") is False:
+        reason = "they take a role away, and Azure goes on acting on it for minutes"
+        found.append(f"exercises must be false where sandbox is false: {reason}.")
     return found
 
 

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
+
+from .connection import Azure
 
 MIME_TYPE = "application/vnd.azure-acr-runbook.result+json"
 SCHEMA = 1
 
 
-def show_result(**values: Any) -> None:
+def show_result(azure: Azure, result_path: str = "", **values: Any) -> None:
     """Display the result of a notebook: as JSON for `runbook run` and others, and as text.
 
     Args:
+        result_path: where to write the same JSON; "" for nowhere. Missing folders are made.
         values: what the notebook did. `pulls` is a list of {"identity", "image", "digest"}.
     """
     from IPython.display import display
 
-    bundle = {MIME_TYPE: {"schema": SCHEMA, **values}, "text/plain": json.dumps(values, indent=1)}
+    result = {"schema": SCHEMA, **values}
+    if azure.journal is not None:
+        result["requests"] = azure.journal.requests
+    if result_path:
+        path = Path(result_path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    bundle = {MIME_TYPE: result, "text/plain": json.dumps(values, indent=1)}
     display(bundle, raw=True)  # type: ignore[no-untyped-call]
 
 

@@ -66,7 +66,7 @@ def test_injected_name_is_checked_and_other_variables_are_not() -> None:
 def test_sandbox_file_is_valid_and_the_others_ask_to_be_filled_in() -> None:
     for path in (PROJECT / "parameters").glob("*.yaml"):
         values = read_parameters(path)
-        assert list(values) == list(RULES)
+        assert list(values) == [name for name in RULES if name != "result_path"]  # one file cannot be for all notebooks
         refused = {problem.split()[0] for problem in problems(values)}
         assert refused == (set() if values["sandbox"] else {"subscription_id", "registry_name", "ssh_source"})
         assert path.stem == ("sandbox" if values["sandbox"] else values["cloud"])
@@ -83,3 +83,15 @@ def test_unreadable_file(tmp_path: Path, content: str) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="no parameter file"):
         read_parameters(tmp_path / "none.yaml")
+
+
+def test_exercises_are_for_the_sandbox() -> None:
+    (problem,) = problems({"sandbox": False, "exercises": True})
+    assert problem.startswith("exercises must be false where sandbox is false")
+    assert not problems({"sandbox": False, "exercises": False})
+
+
+@pytest.mark.parametrize("path", ["", "result.json", "/tmp/a b/r.json"])
+def test_result_path(path: str) -> None:
+    assert not problems({"result_path": path})
+    assert problems({"result_path": path + "\n"})

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
+from azure.core.exceptions import (
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceNotFoundError,
+)
 
 from runbook_helpers import (
     Azure,
@@ -28,10 +34,12 @@ from runbook_helpers import (
     public_ip_address,
     show_image,
     show_registry,
+    show_result,
     show_vm,
     ssh,
 )
 from runbook_helpers.errors import AccessDenied, CommandFailed, NotFound, NotOurs
+from runbook_helpers.journal import Journal
 from runbook_helpers.sandbox import process
 
 from .conftest import SSH_SOURCE, SUBSCRIPTION, connect_to, writes
@@ -225,3 +233,18 @@ def test_unknown_subscription(sandbox: process.Running, name: str) -> None:
     azure = connect("AzureChinaCloud", subscription_id=other, resource_group=name, location="chinanorth3", sandbox=True)
     with pytest.raises(HttpResponseError, match=f"The subscription '{other}' could not be found"):
         create_resource_group(azure)
+
+
+def test_result_is_written_too_and_request_ids_are_kept(azure: Azure, name: str, tmp_path: Path) -> None:
+    """With the journal that a real cloud has: what was changed, and what failed."""
+    azure = dataclasses.replace(azure, journal=Journal())
+    create_registry(azure, name)
+    with pytest.raises(ResourceExistsError):
+        create_registry(dataclasses.replace(azure, resource_group=name + "-other"), name)
+    path = tmp_path / "deep" / "result.json"
+    show_result(azure, str(path), registry=name)
+    result = json.loads(path.read_text(encoding="utf-8"))
+    assert result["schema"] == 1 and result["registry"] == name
+    asked = [(each["method"], each["status"]) for each in result["requests"]]
+    assert asked == [("PUT", 201), ("PUT", 201), ("PUT", 201), ("PUT", 409)]
+    assert all(len(each["x-ms-request-id"]) == 36 for each in result["requests"])
