@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .connection import Azure, connect
     from .errors import RunbookError
-    from .identities import assign_identity, create_identity, show_identity
+    from .identities import assign_identity, create_identity, remove_identity, show_identity
     from .parameters import check_parameters
     from .registries import create_registry, import_image, show_image, show_registry
     from .resource_groups import create_resource_group, delete_resource_group
     from .results import show_result
-    from .roles import assign_role
+    from .roles import assign_role, remove_role
     from .shell import Completed, Shell, ssh
     from .virtual_machines import create_vm, public_ip_address, show_vm
-    from .vm_software import acr_login, az_login, docker_pull, install_azure_cli, install_docker
+    from .vm_software import acr_login, az_login, docker_pull, install_azure_cli, install_docker, try_pull
 
 # Where each is. They are imported when they are asked for: the sandbox is below this package and uses none of them, and
 # paramiko alone would cost it 15 MB.
@@ -39,12 +39,15 @@ _MODULES = {
     "install_azure_cli": "vm_software",
     "install_docker": "vm_software",
     "public_ip_address": "virtual_machines",
+    "remove_identity": "identities",
+    "remove_role": "roles",
     "show_identity": "identities",
     "show_image": "registries",
     "show_registry": "registries",
     "show_result": "results",
     "show_vm": "virtual_machines",
     "ssh": "shell",
+    "try_pull": "vm_software",
 }
 
 
@@ -75,10 +78,13 @@ __all__ = [
     "install_azure_cli",
     "install_docker",
     "public_ip_address",
+    "remove_identity",
+    "remove_role",
     "show_identity",
     "show_image",
     "show_registry",
     "show_result",
     "show_vm",
     "ssh",
+    "try_pull",
 ]

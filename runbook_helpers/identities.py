@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from .connection import Azure, wait
 from .resource_groups import create_resource_group
@@ -52,12 +53,10 @@ def assign_identity(azure: Azure, vm_name: str, identity_id: str | None = None) 
     Args:
         identity_id: resource id of a user-assigned identity; None is the VM's own system-assigned identity.
     """
-    from azure.mgmt.compute.models import UserAssignedIdentitiesValue, VirtualMachineIdentity, VirtualMachineUpdate
+    from azure.mgmt.compute.models import UserAssignedIdentitiesValue
 
     vm = show_vm(azure, vm_name)
-    current = (vm.identity.type if vm.identity else None) or ""  # the SDK's enum, or the string that Azure answered
-    kinds = {kind.strip() for kind in str(getattr(current, "value", current)).split(",")} - {"", "None"}
-    attached = list((vm.identity.user_assigned_identities or {}) if vm.identity else {})
+    kinds, attached = _identities_of(vm)
     kind = "SystemAssigned" if identity_id is None else "UserAssigned"
     known = {other.lower() for other in attached}
     if kind in kinds and (identity_id is None or identity_id.lower() in known):
@@ -65,9 +64,44 @@ def assign_identity(azure: Azure, vm_name: str, identity_id: str | None = None) 
     if identity_id is not None:
         attached.append(identity_id)
     # A type that is left out is taken away, so the ones that are there are named again.
+    return _update(azure, vm_name, {*kinds, kind}, {each: UserAssignedIdentitiesValue() for each in attached})
+
+
+def remove_identity(azure: Azure, vm_name: str, identity_id: str | None = None) -> VirtualMachine:
+    """The VM without the identity; the others are kept, and a user-assigned one goes on to exist.
+
+    The documented command's opposite: ``az vm identity remove --resource-group myResourceGroup --name myDockerVM
+    --identities $userID`` and, without ``--identities``, the same for the system-assigned identity.
+
+    Args:
+        identity_id: resource id of a user-assigned identity; None is the VM's own system-assigned identity, whose role
+            assignments are worth nothing from then on: a new one is another principal.
+    """
+    vm = show_vm(azure, vm_name)
+    kinds, attached = _identities_of(vm)
+    if identity_id is None:
+        return _update(azure, vm_name, kinds - {"SystemAssigned"}, {}) if "SystemAssigned" in kinds else vm
+    gone = {each: None for each in attached if each.lower() == identity_id.lower()}
+    if not gone:
+        return vm
+    if len(gone) == len(attached):  # with the last one the type goes, and no map is sent
+        return _update(azure, vm_name, kinds - {"UserAssigned"}, {})
+    return _update(azure, vm_name, kinds, gone)
+
+
+def _identities_of(vm: VirtualMachine) -> tuple[set[str], list[str]]:
+    """The kinds of identity that a VM has, and the ids of its user-assigned ones."""
+    current = (vm.identity.type if vm.identity else None) or ""  # the SDK's enum, or the string that Azure answered
+    kinds = {kind.strip() for kind in str(getattr(current, "value", current)).split(",")} - {"", "None"}
+    return kinds, list((vm.identity.user_assigned_identities or {}) if vm.identity else {})
+
+
+def _update(azure: Azure, vm_name: str, kinds: set[str], changes: Mapping[str, Any]) -> VirtualMachine:
+    """Set a VM's kinds of identity; in `changes` an id with None is taken away, what is not named stays."""
+    from azure.mgmt.compute.models import VirtualMachineIdentity, VirtualMachineUpdate
+
     wanted = VirtualMachineIdentity(
-        type=", ".join(sorted({*kinds, kind})),
-        user_assigned_identities={each: UserAssignedIdentitiesValue() for each in attached} or None,
+        type=", ".join(sorted(kinds)) or "None", user_assigned_identities=dict(changes) or None
     )
     machines = azure.compute.virtual_machines
     poller = machines.begin_update(azure.resource_group, vm_name, VirtualMachineUpdate(identity=wanted))

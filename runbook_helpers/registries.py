@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from .connection import Azure, wait
 from .parameters import split_image
+from .progress import step
 from .resource_groups import create_resource_group
 
 if TYPE_CHECKING:
@@ -41,13 +42,15 @@ def create_registry(azure: Azure, registry_name: str, *, sku: str = "Basic") -> 
     from azure.core.exceptions import ResourceNotFoundError
     from azure.mgmt.containerregistry.models import Registry, Sku
 
-    create_resource_group(azure)
-    try:
-        return show_registry(azure, registry_name)
-    except ResourceNotFoundError:
-        registry = Registry(location=azure.location, sku=Sku(name=sku))
-        poller = azure.registries.registries.begin_create(azure.resource_group, registry_name, registry)
-        return wait(poller, f"The registry {registry_name}")
+    with step(f"Registry {registry_name}") as progress:
+        create_resource_group(azure)
+        try:
+            return show_registry(azure, registry_name)
+        except ResourceNotFoundError:
+            progress.waits_for("Azure makes it")
+            registry = Registry(location=azure.location, sku=Sku(name=sku))
+            poller = azure.registries.registries.begin_create(azure.resource_group, registry_name, registry)
+            return wait(poller, f"The registry {registry_name}")
 
 
 def import_image(azure: Azure, registry_name: str, image: str, source_image: str) -> ArtifactTagProperties:
@@ -63,18 +66,20 @@ def import_image(azure: Azure, registry_name: str, image: str, source_image: str
     from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
     from azure.mgmt.containerregistry.models import ImportImageParameters, ImportSource
 
-    try:
-        return show_image(azure, registry_name, image)
-    except ResourceNotFoundError:
-        host, _, source = source_image.partition("/")
-        parameters = ImportImageParameters(
-            source=ImportSource(registry_uri=host, source_image=source), target_tags=[image], mode="NoForce"
-        )
-        # Another run may have been quicker: then the tag is there, which is what was wanted.
-        with contextlib.suppress(ResourceExistsError):
-            poller = azure.registries.registries.begin_import_image(azure.resource_group, registry_name, parameters)
-            wait(poller, f"The import of {source_image}")
-        return show_image(azure, registry_name, image)
+    with step(f"Image {image}") as progress:
+        try:
+            return show_image(azure, registry_name, image)
+        except ResourceNotFoundError:
+            progress.waits_for(f"the registry fetches {source_image}")
+            host, _, source = source_image.partition("/")
+            parameters = ImportImageParameters(
+                source=ImportSource(registry_uri=host, source_image=source), target_tags=[image], mode="NoForce"
+            )
+            # Another run may have been quicker: then the tag is there, which is what was wanted.
+            with contextlib.suppress(ResourceExistsError):
+                poller = azure.registries.registries.begin_import_image(azure.resource_group, registry_name, parameters)
+                wait(poller, f"The import of {source_image}")
+            return show_image(azure, registry_name, image)
 
 
 def show_image(azure: Azure, registry_name: str, image: str) -> ArtifactTagProperties:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from .connection import Azure, wait
 from .errors import NotOurs
+from .progress import step
 
 if TYPE_CHECKING:
     from azure.mgmt.resource.resources.models import ResourceGroup
@@ -39,16 +40,19 @@ def delete_resource_group(azure: Azure) -> None:
     """
     from azure.core.exceptions import ResourceNotFoundError
 
-    groups = azure.resources.resource_groups
-    try:
-        group = groups.get(azure.resource_group)
-    except ResourceNotFoundError:
-        return
-    (key, value), *_ = TAG.items()
-    if (group.tags or {}).get(key) != value:
-        message = (
-            f"The resource group {azure.resource_group} was not made by this runbook (it has no tag {key}={value}), so "
-            "it is not deleted: delete what you do not need by hand."
-        )
-        raise NotOurs(message)
-    wait(groups.begin_delete(azure.resource_group), f"The deletion of the resource group {azure.resource_group}")
+    with step(f"Resource group {azure.resource_group}", "deleted") as progress:
+        groups = azure.resources.resource_groups
+        try:
+            group = groups.get(azure.resource_group)
+        except ResourceNotFoundError:
+            return
+        (key, value), *_ = TAG.items()
+        if (group.tags or {}).get(key) != value:
+            message = (
+                f"The resource group {azure.resource_group} was not made by this runbook (it has no tag {key}={value}), so "
+                "it is not deleted: delete what you do not need by hand."
+            )
+            raise NotOurs(message)
+        poller = groups.begin_delete(azure.resource_group)
+        progress.waits_for("Azure deletes what is in it")
+        wait(poller, f"The deletion of the resource group {azure.resource_group}")

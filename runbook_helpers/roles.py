@@ -9,7 +9,7 @@ from .connection import Azure
 from .errors import NotFound
 
 if TYPE_CHECKING:
-    from azure.mgmt.authorization.v2022_04_01.models import RoleAssignment
+    from azure.mgmt.authorization.v2022_04_01.models import RoleAssignment, RoleDefinition
 
 
 def assign_role(azure: Azure, role: str, *, assignee: str, scope: str) -> RoleAssignment:
@@ -27,22 +27,52 @@ def assign_role(azure: Azure, role: str, *, assignee: str, scope: str) -> RoleAs
     """
     from azure.mgmt.authorization.v2022_04_01.models import RoleAssignmentCreateParameters
 
-    definitions = azure.authorization.role_definitions.list(scope, filter=f"roleName eq '{role}'")
-    definition = next(iter(definitions), None)
-    if definition is None or definition.id is None:
-        raise NotFound(f"There is no role named {role!r}: `az role definition list --query [].roleName` lists them.")
-    for assignment in role_assignments(azure, assignee=assignee, scope=scope):
-        same_scope = (assignment.scope or "").lower() == scope.lower()
-        if same_scope and (assignment.role_definition_id or "").lower().endswith((definition.name or "?").lower()):
-            return assignment
+    definition = _definition(azure, role, scope)
+    for assignment in _granted(azure, definition, assignee, scope):
+        return assignment
     # The name follows from what is granted, so that two runs at once make one assignment. The principal's type is
     # said, since the directory may not know a new identity yet.
     name = uuid.uuid5(uuid.NAMESPACE_URL, f"{scope}|{assignee}|{definition.name}".lower())
     parameters = RoleAssignmentCreateParameters(
-        role_definition_id=definition.id, principal_id=assignee, principal_type="ServicePrincipal"
+        role_definition_id=str(definition.id), principal_id=assignee, principal_type="ServicePrincipal"
     )
     created: RoleAssignment = azure.authorization.role_assignments.create(scope, str(name), parameters)
     return created
+
+
+def remove_role(azure: Azure, role: str, *, assignee: str, scope: str) -> int:
+    """Take a role away that was assigned at the scope itself; returns how many assignments there were.
+
+    The documented command's opposite: ``az role assignment delete --assignee $spID --scope $resourceID --role acrpull``
+
+    Args:
+        role, assignee, scope: as for `assign_role`.
+
+    Raises:
+        NotFound: there is no role of this name.
+    """
+    granted = _granted(azure, _definition(azure, role, scope), assignee, scope)
+    for assignment in granted:
+        azure.authorization.role_assignments.delete_by_id(str(assignment.id))
+    return len(granted)
+
+
+def _definition(azure: Azure, role: str, scope: str) -> RoleDefinition:
+    definitions = azure.authorization.role_definitions.list(scope, filter=f"roleName eq '{role}'")
+    definition: RoleDefinition | None = next(iter(definitions), None)
+    if definition is None:
+        raise NotFound(f"There is no role named {role!r}: `az role definition list --query [].roleName` lists them.")
+    return definition
+
+
+def _granted(azure: Azure, definition: RoleDefinition, assignee: str, scope: str) -> list[RoleAssignment]:
+    """The assignments of a role to a principal at the scope itself."""
+    return [
+        each
+        for each in role_assignments(azure, assignee=assignee, scope=scope)
+        if (each.scope or "").lower() == scope.lower()
+        and (each.role_definition_id or "").lower().endswith(str(definition.name).lower())
+    ]
 
 
 def role_assignments(azure: Azure, *, assignee: str, scope: str) -> list[RoleAssignment]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .connection import Azure, wait
 from .errors import NotFound
 from .keys import forget_host_key, login_key, new_host_key, pin_host_key, vm_lock
+from .progress import step
 from .resource_groups import create_resource_group
 
 if TYPE_CHECKING:
@@ -55,16 +56,18 @@ def create_vm(
     """
     from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
-    create_resource_group(azure)
     vm_id = _vm_id(azure, vm_name)
-    with vm_lock(azure.folder, vm_id):
+    with step(f"VM {vm_name}") as progress, vm_lock(azure.folder, vm_id):
+        create_resource_group(azure)
         try:
             return show_vm(azure, vm_name)
         except ResourceNotFoundError:
+            progress.waits_for("Azure makes its network")
             interface_id = _create_interface(azure, vm_name, ssh_source)
             private, public = new_host_key()
             vm = _vm(azure, vm_name, interface_id, size, image, admin_username, _cloud_config(private, public))
             pin_host_key(azure.folder, vm_id, public)
+            progress.waits_for("Azure makes it")
             try:
                 poller = azure.compute.virtual_machines.begin_create_or_update(azure.resource_group, vm_name, vm)
             except HttpResponseError:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .connection import Azure
-from .errors import AccessDenied
+from .errors import AccessDenied, CommandFailed
+from .progress import step
 from .registries import show_registry
 from .roles import role_assignments
 from .shell import Completed, Shell, ssh
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 HELLO_IMAGE = "mcr.microsoft.com/hello-world"
 INSTALL_SCRIPT = "https://aka.ms/InstallAzureCLIDeb"
+PROPAGATION = "Azure does not act on the role assignment yet"
 ROLE_SECONDS = 600.0  # how long Azure may take until a role assignment has an effect
 RESOURCE_ID_SINCE = (2, 69)  # the azure-cli that brought `az login --identity --resource-id`
 
@@ -30,9 +33,11 @@ def install_docker(azure: Azure, vm_name: str) -> Completed:
     The admin user joins the group docker, so that az and docker are run by the same user; and ``-it`` is left out,
     since it needs a terminal.
     """
-    with ssh(azure, vm_name) as shell:
+    with step(f"Docker on {vm_name}") as progress, ssh(azure, vm_name) as shell:
         if shell.run("which", "docker", check=False).exit_status != 0:
+            progress.waits_for("the VM ends its first boot")
             shell.run("cloud-init", "status", "--wait", check=False)  # it may hold apt's lock after the first boot
+            progress.waits_for("apt installs docker.io")
             _apt(shell, "update")
             _apt(shell, "install", "docker.io", "-y")
         shell.run("sudo", "usermod", "-aG", "docker", _user(shell))
@@ -53,8 +58,9 @@ def install_azure_cli(azure: Azure, vm_name: str) -> str:
 
     The documented step: install the Azure CLI with apt (``curl -sL https://aka.ms/InstallAzureCLIDeb | sudo bash``).
     """
-    with ssh(azure, vm_name) as shell:
+    with step(f"Azure CLI on {vm_name}") as progress, ssh(azure, vm_name) as shell:
         if shell.run("which", "az", check=False).exit_status != 0:
+            progress.waits_for("apt installs it")
             shell.run("bash", "-c", f"curl -sL {INSTALL_SCRIPT} | sudo bash")
         return _azure_cli_version(shell)
 
@@ -82,6 +88,7 @@ def az_login(azure: Azure, vm_name: str, identity_id: str | None = None, *, with
     principal_id = _principal_id(show_vm(azure, vm_name), identity_id)
 
     def hopeless(completed: Completed) -> str | None:
+        progress.waits_for(PROPAGATION)
         if _has_any_role(azure, principal_id):
             return None
         return (
@@ -89,7 +96,7 @@ def az_login(azure: Azure, vm_name: str, identity_id: str | None = None, *, with
             f"in the subscription {azure.subscription_id}: grant it AcrPull on the registry with assign_role."
         )
 
-    with ssh(azure, vm_name) as shell:
+    with step(f"Azure CLI on {vm_name}", "signed in") as progress, ssh(azure, vm_name) as shell:
         shell.run("az", "logout", check=False)
         shell.run("az", "cloud", "set", "-n", azure.cloud.name)
         flags: list[str] = []
@@ -139,6 +146,7 @@ def acr_login(azure: Azure, vm_name: str, registry_name: str, *, within: float =
     principals = system + [str(identity.principal_id) for identity in attached.values()]
 
     def hopeless(completed: Completed) -> str | None:
+        progress.waits_for(PROPAGATION)
         if any(role_assignments(azure, assignee=principal, scope=str(registry.id)) for principal in principals):
             return None
         return (
@@ -146,7 +154,7 @@ def acr_login(azure: Azure, vm_name: str, registry_name: str, *, within: float =
             f"{registry_name}: grant it AcrPull there with assign_role."
         )
 
-    with ssh(azure, vm_name) as shell:
+    with step(f"Docker on {vm_name}", "signed in") as progress, ssh(azure, vm_name) as shell:
         shell.run("docker", "logout", str(registry.login_server))
         return shell.retry("az", "acr", "login", "--name", registry_name, within=within, hopeless=hopeless)
 
@@ -162,7 +170,39 @@ def docker_pull(azure: Azure, vm_name: str, reference: str) -> str:
     Raises:
         CommandFailed: docker refuses, in its own words.
     """
-    with ssh(azure, vm_name) as shell:
+    with step(f"Image {reference}", "pulled") as progress, ssh(azure, vm_name) as shell:
+        progress.waits_for("docker pulls it")
         shell.run("docker", "pull", reference)
         shown = shell.run("docker", "image", "inspect", "--format", "{{index .RepoDigests 0}}", reference)
         return shown.stdout.strip().partition("@")[2]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A pull that was tried."""
+
+    digest: str | None
+    """Of the image that was pulled."""
+    refusal: str | None
+    """Why there is none."""
+
+    def __repr__(self) -> str:
+        return f"pulled {self.digest}" if self.digest else f"refused: {self.refusal}"
+
+
+def try_pull(azure: Azure, vm_name: str, registry_name: str, image: str, identity_id: str | None = None) -> Attempt:
+    """Sign in with an identity and pull, once and without waiting; a refusal is the result and not an error.
+
+    The documented commands: those of `az_login`, `acr_login` and `docker_pull`.
+
+    Args:
+        image: repository:tag in the registry.
+        identity_id: as for `az_login`.
+    """
+    reference = f"{show_registry(azure, registry_name).login_server}/{image}"
+    try:
+        az_login(azure, vm_name, identity_id, within=0)
+        acr_login(azure, vm_name, registry_name, within=0)
+        return Attempt(docker_pull(azure, vm_name, reference), None)
+    except (AccessDenied, CommandFailed) as error:
+        return Attempt(None, str(error))

@@ -1,0 +1,68 @@
+"""What a long step is doing: one line that counts the seconds in JupyterLab, one plain line at its end elsewhere.
+
+In both cases the same text stays in the notebook, so that a kept output can be compared with a new one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import copy_context
+
+LIVE = "JPY_SESSION_NAME"  # Jupyter's server sets it for the kernels that a person has opened; papermill does not
+TICK = 1.0  # seconds between two updates of the line
+
+
+class Progress:
+    """A step that goes on; `waits_for` says what it is waiting for now."""
+
+    def __init__(self, subject: str) -> None:
+        self._subject = subject
+        self._reason = ""
+        self._started = time.monotonic()
+        self._width = 0
+        self._ended = threading.Event()
+        self._ticker: threading.Thread | None = None
+        if os.environ.get(LIVE):
+            # The context tells ipykernel which cell the thread writes to.
+            self._ticker = threading.Thread(target=copy_context().run, args=(self._tick,), daemon=True)
+            self._ticker.start()
+
+    def waits_for(self, reason: str) -> None:
+        """Say what the step is waiting for, for instance "Azure makes it"."""
+        self._reason = reason
+
+    def end(self, outcome: str) -> None:
+        self._ended.set()
+        if self._ticker:
+            self._ticker.join()
+        self._write(f"{self._subject}: {outcome}", end="\n")
+
+    def _tick(self) -> None:
+        while not self._ended.wait(TICK):
+            seconds = time.monotonic() - self._started
+            self._write(f"{self._subject}: {seconds:.0f} s" + (f", {self._reason}" if self._reason else ""))
+
+    def _write(self, text: str, end: str = "") -> None:
+        # A carriage return lets the next text stand in this one's place; the blanks cover a longer one.
+        blanks = " " * (self._width - len(text))
+        back = "\r" if self._width else ""
+        sys.stdout.write(f"{back}{text}{blanks}{end}")
+        sys.stdout.flush()
+        self._width = max(self._width, len(text))
+
+
+@contextmanager
+def step(subject: str, outcome: str = "ready") -> Iterator[Progress]:
+    """A step that may take long: prints `subject: outcome` at its end, or `subject: failed`."""
+    progress = Progress(subject)
+    try:
+        yield progress
+    except BaseException:
+        progress.end("failed")
+        raise
+    progress.end(outcome)
