@@ -31,6 +31,13 @@ class _Group(click.Group):
                 raise
             click.echo(f"Error: {error}", err=True)
             context.exit(BAD_PARAMETERS if isinstance(error, ParameterError) else FAILED)
+        except Exception as error:
+            azure_errors = sys.modules.get("azure.core.exceptions")  # not imported: then it is none of theirs
+            known = azure_errors is not None and isinstance(error, azure_errors.AzureError)
+            if not known or context.find_root().params.get("traceback"):
+                raise
+            click.echo(f"Error: {str(error).splitlines()[0]}", err=True)
+            context.exit(FAILED)
 
 
 @click.group(cls=_Group)
@@ -80,6 +87,22 @@ def run(
             f"What was made stays. To delete it: `{repeat} --only 06`, or notebook 06; "
             "`--clean-up` deletes it at the end of a run."
         )
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.option("-f", "file", type=click.Path(path_type=Path), default=None, help="Parameter file, as for run.")
+@click.option("-p", "overrides", type=(str, str), multiple=True, metavar="NAME VALUE", help="Set one parameter.")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def ssh(file: Path | None, overrides: tuple[tuple[str, str], ...], command: tuple[str, ...]) -> None:
+    """Open a terminal on the VM, in the sandbox too; or run COMMAND there."""
+    from . import runner
+    from .connection import connect
+    from .openssh import open_terminal
+
+    values = runner.collect_parameters(file or runner.PROJECT / "parameters" / "sandbox.yaml", overrides)
+    names = ("subscription_id", "resource_group", "location", "sandbox")
+    azure = connect(values["cloud"], **{name: values[name] for name in names})
+    sys.exit(open_terminal(azure, values["vm_name"], command))
 
 
 @main.command()

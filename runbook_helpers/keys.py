@@ -37,30 +37,32 @@ def new_host_key() -> tuple[str, str]:
 def pin_host_key(folder: Path, vm_id: str, public_key: str) -> None:
     """Remember which host key a VM has; the VM is known by its resource id, since addresses go from one to another."""
     (folder / "known_hosts").mkdir(parents=True, exist_ok=True, mode=0o700)
-    _known_host(folder, vm_id).write_text(f"{public_key} {vm_id}\n", encoding="utf-8")
+    path = known_host_file(folder, vm_id)
+    path.write_text(f"{path.name} {public_key} {vm_id}\n", encoding="utf-8")
 
 
 def forget_host_key(folder: Path, vm_id: str) -> None:
     """Undo `pin_host_key`, for a VM that was not made after all."""
-    _known_host(folder, vm_id).unlink(missing_ok=True)
+    known_host_file(folder, vm_id).unlink(missing_ok=True)
 
 
 def vm_lock(folder: Path, vm_id: str) -> FileLock:
     """Held by whoever makes the VM on this machine: two host keys for one VM would leave it with the wrong one."""
     (folder / "known_hosts").mkdir(parents=True, exist_ok=True, mode=0o700)
-    return FileLock(_known_host(folder, vm_id).with_suffix(".lock"))
+    return FileLock(known_host_file(folder, vm_id).with_suffix(".lock"))
 
 
 def pinned_host_key(folder: Path, vm_id: str) -> tuple[str, str] | None:
     """Type and base64 of the host key a VM must have; None where we know none."""
     try:
-        kind, key, _ = _known_host(folder, vm_id).read_text(encoding="utf-8").split(" ", 2)
+        words = known_host_file(folder, vm_id).read_text(encoding="utf-8").split(" ", 3)
     except FileNotFoundError:
         return None
-    return kind, key
+    return (words[1], words[2]) if len(words) == 4 else None
 
 
-def _known_host(folder: Path, vm_id: str) -> Path:
+def known_host_file(folder: Path, vm_id: str) -> Path:
+    """Where a VM's host key is pinned: a known_hosts file of one line, in which the VM is called by the file's name."""
     return folder / "known_hosts" / hashlib.sha256(vm_id.lower().encode()).hexdigest()[:32]
 
 

@@ -173,7 +173,7 @@ def ssh(azure: Azure, vm_name: str, *, within: float = CONNECT_SECONDS) -> Shell
                 address,
                 username=vm.os_profile.admin_username,
                 pkey=private_key,
-                sock=_open_socket(azure.proxy, address, 22),
+                sock=open_socket(azure.proxy, address, 22),
                 look_for_keys=False,
                 allow_agent=False,
                 disabled_algorithms=WEAK,
@@ -217,7 +217,7 @@ def _client_that_knows(azure: Azure, vm_name: str, vm_id: str, address: str) -> 
     return client
 
 
-def _open_socket(proxy: str | None, host: str, port: int) -> socket.socket:
+def open_socket(proxy: str | None, host: str, port: int) -> socket.socket:
     """A TCP connection, through the proxy where there is one.
 
     paramiko would leave Nagle's algorithm on, which costs 40 ms an exchange, so the socket is made here.

@@ -1,0 +1,80 @@
+"""A terminal on a VM: the system's own OpenSSH client, with the same key, host key and proxy as `shell.ssh`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+
+from .connection import Azure
+from .errors import ConnectionFailed
+from .keys import known_host_file, login_key, pinned_host_key
+from .shell import open_socket
+from .virtual_machines import public_address_of, show_vm
+
+PROXY_VARIABLE = "RUNBOOK_SSH_PROXY"  # not an argument: a proxy's URL may hold a password
+
+
+def ssh_command(azure: Azure, vm_name: str) -> list[str]:
+    """The command line that opens a terminal on a VM.
+
+    The documented command: ``ssh azureuser@publicIpAddress``
+
+    Raises:
+        ConnectionFailed: the VM's host key is not known here.
+    """
+    vm = show_vm(azure, vm_name)
+    assert vm.os_profile and vm.id
+    known_host = known_host_file(azure.folder, str(vm.id))
+    if pinned_host_key(azure.folder, str(vm.id)) is None:
+        raise ConnectionFailed(f"The host key of the VM {vm_name} is not known on this machine: run where it was made.")
+    options = {
+        "IdentityFile": f'"{login_key(azure.folder)[0]}"',
+        "IdentitiesOnly": "yes",
+        "UserKnownHostsFile": f'"{known_host}"',
+        "GlobalKnownHostsFile": "/dev/null",
+        "HostKeyAlias": known_host.name,
+        "StrictHostKeyChecking": "yes",
+    }
+    if azure.proxy:  # the rest of the line is the command, as a shell takes it
+        options["ProxyCommand"] = shlex.join([sys.executable, "-m", __name__, "%h", "%p"])
+    words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+    return ["ssh", "-F", "none", *words, f"{vm.os_profile.admin_username}@{public_address_of(azure, vm)}"]
+
+
+def open_terminal(azure: Azure, vm_name: str, command: Sequence[str] = ()) -> int:
+    """Run OpenSSH in this terminal until it ends; returns its exit status.
+
+    Args:
+        command: what to run on the VM; a shell where there is none.
+
+    Raises:
+        ConnectionFailed: there is no OpenSSH client on this machine, or the VM's host key is not known here.
+    """
+    if shutil.which("ssh") is None:
+        raise ConnectionFailed("There is no program `ssh` on this machine: install the OpenSSH client.")
+    environment = {**os.environ, PROXY_VARIABLE: azure.proxy or ""}
+    return subprocess.run([*ssh_command(azure, vm_name), "--", *command], env=environment).returncode
+
+
+def _connect(host: str, port: int) -> None:
+    """OpenSSH's ProxyCommand: pass standard input and output on through the proxy."""
+    connection = open_socket(os.environ.get(PROXY_VARIABLE), host, port)
+    connection.settimeout(None)
+
+    def receive() -> None:
+        while data := connection.recv(65536):
+            os.write(1, data)
+        os._exit(0)  # the VM has closed: do not wait for input that would go nowhere
+
+    threading.Thread(target=receive, daemon=True).start()
+    while data := os.read(0, 65536):
+        connection.sendall(data)
+
+
+if __name__ == "__main__":
+    _connect(sys.argv[1], int(sys.argv[2]))

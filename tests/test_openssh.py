@@ -1,0 +1,46 @@
+"""`runbook ssh`: the system's OpenSSH client gets to the VM, and to no other machine."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runbook_helpers import create_vm
+from runbook_helpers.keys import new_host_key, pin_host_key
+
+from .conftest import SSH_SOURCE, clean_environment, connect_to
+
+pytestmark = pytest.mark.skipif(shutil.which("ssh") is None, reason="there is no OpenSSH client on this machine")
+
+
+def runbook_ssh(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from runbook_helpers.cli import main; main()", "ssh", *arguments]
+    return subprocess.run(
+        command, env=clean_environment(), input=typed, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_a_terminal_a_command_and_an_impostor(fresh: Path) -> None:
+    azure = connect_to("myResourceGroup")
+    vm = create_vm(azure, "myDockerVM", ssh_source=SSH_SOURCE)
+    done = runbook_ssh(typed="whoami\nexit 3\n")
+    assert (done.returncode, done.stdout) == (3, "azureuser\n"), done.stderr
+    assert runbook_ssh("--", "hostname").stdout == "myDockerVM\n"
+    assert runbook_ssh("--", "false").returncode == 1
+    pin_host_key(azure.folder, str(vm.id), new_host_key()[1])
+    done = runbook_ssh("--", "hostname")
+    assert done.returncode == 255 and "Host key verification failed" in done.stderr
+    for file in (azure.folder / "known_hosts").iterdir():
+        file.unlink()
+    done = runbook_ssh("--", "hostname")
+    assert done.returncode == 1 and "The host key of the VM myDockerVM is not known" in done.stderr
+
+
+def test_no_such_vm(fresh: Path) -> None:
+    done = runbook_ssh("-p", "vm_name", "nobody")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: (Resource") and "Traceback" not in done.stderr
