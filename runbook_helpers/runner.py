@@ -186,6 +186,7 @@ def refresh() -> list[Path]:
                 client = NotebookClient(
                     notebook,
                     record_timing=False,
+                    coalesce_streams=True,
                     resources={"metadata": {"path": str(NOTEBOOKS)}},
                     extra_arguments=KERNEL_ARGUMENTS,
                 )
