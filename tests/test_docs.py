@@ -1,0 +1,96 @@
+"""The documentation does what it says: every shell line in it is run, or it is told here who runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runbook_helpers.parameters import RULES
+from runbook_helpers.sandbox import process
+
+from .conftest import clean_environment
+
+PROJECT = Path(__file__).parents[1]
+PAGES = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md")])
+
+# Lines that are not run here, and why. A line of the pages that is in neither group fails the test.
+ELSEWHERE = {
+    r"make (run|test|lab|check|lint|lock|clean|conformance|browser|fleet|regression)\b.*": "the targets themselves",
+    r"conda .*": "needs conda's channels",
+    r"pip install .*": "the lines of Windows; make does the same",
+    r"pre-commit install": "changes the hooks of the checkout",
+    r".*parameters/Azure\w+\.yaml.*": "needs a subscription",
+    r"runbook (lab|refresh)\b.*": "tests/test_lab.py; the notebooks' own test",
+    r"az .*": "tests/conformance",
+}
+
+
+def shell_lines(page: Path) -> list[str]:
+    """The lines that a reader types, without what stands behind a comment sign."""
+    text = page.read_text(encoding="utf-8")
+    lines = []
+    for kind, block in re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        if kind == "console":
+            found = [line[2:] for line in block.splitlines() if line.startswith("$ ")]
+        else:
+            found = block.replace("\\\n", " ").splitlines() if kind in ("bash", "sh", "shell") else []
+        lines += [line.split("  #")[0].strip() for line in found]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def is_run_elsewhere(line: str) -> bool:
+    line = line.removeprefix(".venv/bin/")
+    return any(re.fullmatch(pattern, line) for pattern in ELSEWHERE)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Iterator[Path]:
+    """A copy of the project's files with the tests' own environment as its .venv, and a sandbox of its own."""
+    folder = tmp_path / "project"
+    ignore = shutil.ignore_patterns(".git", ".venv", "runs", "build", "__pycache__", ".mypy_cache", ".ruff_cache")
+    shutil.copytree(PROJECT, folder, ignore=ignore)
+    (folder / ".venv").symlink_to(sys.prefix)
+    yield folder
+    process.stop(tmp_path / "sandbox")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_shell_line_runs(page: Path, checkout: Path, tmp_path: Path) -> None:
+    lines = [line for line in shell_lines(page) if not is_run_elsewhere(line)]
+    if not lines:
+        return
+    environment = {**clean_environment(), "RUNBOOK_SANDBOX": str(tmp_path / "sandbox"), "HOME": str(tmp_path)}
+    environment["PATH"] = os.pathsep.join([str(checkout / ".venv" / "bin"), environment["PATH"]])
+    # The pages use what `make run` has made before: the walkthrough's VM.
+    before = ".venv/bin/runbook run --only 02 >/dev/null"
+    script = "\n".join(["set -ex", before, *lines])
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=checkout, env=environment, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+
+
+def test_the_page_of_parameters_has_them_all_with_their_defaults() -> None:
+    page = (PROJECT / "docs" / "parameters.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \|.*\| ([^|]+) \|$", page, re.MULTILINE))
+    assert list(rows) == list(RULES)
+    notebook = json.loads((PROJECT / "notebooks" / "00_start_here.ipynb").read_text(encoding="utf-8"))
+    (cell,) = [cell for cell in notebook["cells"] if "parameters" in cell["metadata"].get("tags", [])]
+    for name, default in re.findall(r"^(\w+): \w+ = ([^#\n]+)", "".join(cell["source"]), re.MULTILINE):
+        words = {"True": "true", "False": "false", '""': "empty"}.get(default.strip(), default.strip().strip('"'))
+        assert rows[name].startswith(words), name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / link).exists(), link
