@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from .limits import METADATA_LIMIT
+from .limits import INSTANCE_LIMIT, METADATA_LIMIT
 from .login import audiences
 from .management import network
 from .played_cloud import PlayedCloud
@@ -122,6 +122,10 @@ class Metadata:
         found = self._vm(request)
         if found is None:
             return _no_vm()
+        played, vm = found
+        _, wait = played.buckets.take(("instance", vm["id"]), INSTANCE_LIMIT, played.clock.now())
+        if wait:
+            return JSONResponse({"error": "Too many requests: try again later."}, status_code=429)
         if refusal := _without_header(request):
             return refusal
         if request.query_params.get("api-version") not in VERSIONS:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import ssl
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -430,6 +432,7 @@ def test_every_path_of_the_metadata_service_wants_its_header(player: Player, gro
     assert ask(session, path, None).status_code == 400
     assert ask(session, path, "True").status_code == 400  # documented: in lower case
     assert ask(session, path, "false").status_code == 400
+    player.advance(1.0)  # there is a limit, too
     assert ask(session, path, **{"X-Forwarded-For": "10.0.0.1"}).status_code == 400
     assert ask(session, path, **{"x-forwarded-for": ""}).status_code == 400
     assert ask(player.session, path).status_code == 404  # not a VM
@@ -708,3 +711,132 @@ def test_two_clouds_and_a_restart(tmp_path_factory: pytest.TempPathFactory) -> N
             )
     finally:
         process.reset(folder)
+
+
+# What a caller with few rights may do
+
+
+def custom_role(player: Player, *actions: str) -> str:
+    """A role with these actions, for the whole subscription; its id."""
+    role = str(uuid.uuid4())
+    body = {"properties": {"roleName": role, "assignableScopes": [SUBSCRIPTION], "permissions": [{"actions": actions}]}}
+    made = player.arm("PUT", f"{SUBSCRIPTION}/{AUTHORIZATION}/roleDefinitions/{role}", body, "2022-04-01")
+    assert made.status_code == 201, made.text
+    return role
+
+
+def test_actions_have_the_names_that_azure_gives_them(player: Player, group: Group) -> None:
+    vm, session = group.vm()
+    refused = arm_as(session, "GET", group.id)
+    assert refused.status_code == 403 and "Microsoft.Resources/subscriptions/resourceGroups/read" in refused.text
+    group.assign(custom_role(player, "Microsoft.Resources/subscriptions/resourceGroups/read"), group.principal(vm))
+    assert arm_as(session, "GET", group.id).status_code == 200
+    assert arm_as(session, "DELETE", group.id).status_code == 403
+    role = custom_role(player, "Microsoft.ContainerRegistry/register/action")
+    group.assign(role, group.principal(vm), SUBSCRIPTION)
+    providers = f"{SUBSCRIPTION}/providers"
+    assert arm_as(session, "POST", f"{providers}/Microsoft.ContainerRegistry/register").status_code == 200
+    assert arm_as(session, "POST", f"{providers}/Microsoft.Compute/register").status_code == 403
+
+
+@pytest.mark.parametrize(("method", "path", "action"), [
+    ("GET", "", "Microsoft.Resources/subscriptions/read"),
+    ("GET", "/resourcegroups", "Microsoft.Resources/subscriptions/resourceGroups/read"),
+    ("POST", "/providers/Microsoft.ContainerRegistry/checkNameAvailability", "Microsoft.ContainerRegistry/checkNameAvailability/read"),
+])  # fmt: skip
+def test_without_any_role(player: Player, group: Group, method: str, path: str, action: str) -> None:
+    _, session = group.vm()
+    refused = arm_as(session, method, SUBSCRIPTION + path, {"name": "abcde"} if method == "POST" else None)
+    assert refused.status_code == 403 and code(refused) == "AuthorizationFailed"
+    assert f"'{action}'" in refused.json()["error"]["message"]
+
+
+def test_attaching_an_identity_needs_a_right_on_it(player: Player, group: Group) -> None:
+    identity = group.identity()["id"]
+    vm, session = group.vm()
+    group.assign(custom_role(player, "Microsoft.Compute/virtualMachines/*"), group.principal(vm), vm)
+    kind = "SystemAssigned, UserAssigned"
+    body = {"identity": {"type": kind, "userAssignedIdentities": {identity: {}}}}
+    refused = arm_as(session, "PATCH", vm, body)
+    assert refused.status_code == 403 and code(refused) == "LinkedAuthorizationFailed"
+    role = custom_role(player, "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action")
+    group.assign(role, group.principal(vm), identity)
+    assert arm_as(session, "PATCH", vm, body).status_code == 200
+
+
+def test_who_may_pull_may_not_manage(player: Player, group: Group) -> None:
+    registry = group.registry(adminUserEnabled=True)
+    vm, session = group.vm()
+    group.assign(PULL, group.principal(vm), registry)
+    assert arm_as(session, "GET", registry).status_code == 403
+    assert arm_as(session, "GET", f"{SUBSCRIPTION}/resources").json()["value"] == []
+    assert arm_as(session, "POST", f"{registry}/importImage", {}).status_code == 403
+    group.assign(READER, group.principal(vm), registry)
+    assert arm_as(session, "GET", registry).status_code == 200
+    assert arm_as(session, "POST", f"{registry}/listCredentials").status_code == 403  # secrets are no reading
+    assert arm_as(session, "PATCH", registry, {"properties": {"adminUserEnabled": False}}).status_code == 403
+
+
+def test_the_mode_of_a_registry_decides_which_roles_count(player: Player, group: Group) -> None:
+    registry = group.registry()
+    server = server_of(registry)
+    vm, session = group.vm()
+    group.assign(PUSH, group.principal(vm), registry)
+    refresh = exchange(session, server, vm_token(session)).json()["refresh_token"]
+    assert granted(session, server, refresh, "repository:a:pull repository:b:push") == ["pull", "push"]
+    player.arm("PATCH", registry, {"properties": {"roleAssignmentMode": "AbacRepositoryPermissions"}})
+    assert granted(session, server, refresh, "repository:a:pull repository:b:push") == []
+    assert exchange(session, server, vm_token(session)).status_code == 401
+    group.assign(REPOSITORY_WRITER, group.principal(vm), registry)
+    assert granted(session, server, refresh, "repository:a:pull repository:b:push") == ["pull", "push"]
+
+
+def test_a_login_server_in_any_case(player: Player, group: Group) -> None:
+    server = server_of(group.registry())
+    port = int(player.running.proxy.rpartition(":")[2].rstrip("/"))
+    connection = http.client.HTTPSConnection(
+        "127.0.0.1", port, context=ssl.create_default_context(cafile=str(player.running.authority_file))
+    )
+    connection.set_tunnel(server.upper(), 443)
+    connection.request("GET", "/v2/")
+    answer = connection.getresponse()
+    connection.close()
+    assert answer.status == 401 and f'service="{server}"' in answer.headers["WWW-Authenticate"]
+
+
+def test_hashes_of_login_servers(player: Player, group: Group) -> None:
+    """The same scope gives the same hash again; NoReuse never does."""
+
+    def made(scope: str) -> str:
+        path = f"{group.id}/providers/Microsoft.ContainerRegistry/registries/{group.name}"
+        body = {
+            "location": "westus",
+            "sku": {"name": "Basic"},
+            "properties": {"autoGeneratedDomainNameLabelScope": scope},
+        }
+        server = str(player.arm("PUT", path, body).json()["properties"]["loginServer"])
+        assert player.arm("DELETE", path).status_code == 200
+        return server
+
+    scopes = ("TenantReuse", "SubscriptionReuse", "ResourceGroupReuse")
+    assert [made(scope) for scope in scopes] == [made(scope) for scope in scopes]
+    assert made("NoReuse") != made("NoReuse")
+    assert made("Unsecure") == f"{group.name}.azurecr.io"
+
+
+def test_the_instance_document_has_a_limit_too(player: Player, group: Group) -> None:
+    _, session = group.vm()
+    answers = [ask(session, "instance?api-version=2021-02-01") for _ in range(30)]
+    assert answers[0].status_code == 200 and 429 in [each.status_code for each in answers]
+    assert vm_token(session)  # the tokens have a bucket of their own
+
+
+@pytest.mark.parametrize("name", ["AcrImageSigner", "AcrQuarantineReader", "AcrQuarantineWriter"])
+def test_the_other_roles_of_registries(player: Player, group: Group, name: str) -> None:
+    path = f"{group.id}/{AUTHORIZATION}/roleDefinitions?$filter=roleName eq '{name.lower()}'"
+    found = player.arm("GET", path, version="2022-04-01").json()["value"]
+    assert [each["properties"]["roleName"] for each in found] == [name]
+    registry = group.registry()
+    vm, session = group.vm()
+    group.assign(found[0]["name"], group.principal(vm), registry)
+    assert exchange(session, server_of(registry), vm_token(session)).status_code == 401  # it gives no pull

@@ -172,8 +172,9 @@ async def _answer(played: PlayedCloud, operation: Operation, request: Request, h
     _count(played, claims, request.method, headers)
     _check_subscription(played, parameters.get("subscription", played.subscription_id))
     if operation.action is not None:
-        authorize(played, claims, operation.action, request.url.path.rstrip("/"))
-        parameters["action"] = operation.action
+        action = operation.action.format(**parameters)
+        authorize(played, claims, action, request.url.path)
+        parameters["action"] = action
     group = parameters.get("group")
     if group is not None and operation.needs_group and played.state.get(group_id(played, group)) is None:
         message = f"Resource group '{group}' could not be found."

@@ -537,6 +537,7 @@ def _image_properties(call: Call) -> Json:
 
 _PATH = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{TYPE}"
 _OPERATIONS = f"/subscriptions/{{subscription}}/providers/{NAMESPACE}/locations/{{location}}/operations/{{id}}"
+_READ_IMAGE = f"{NAMESPACE}/locations/publishers/artifacttypes/offers/skus/versions/read"
 _IMAGE = (
     f"/subscriptions/{{subscription}}/providers/{NAMESPACE}/locations/{{location}}/publishers/{{publisher}}"
     "/artifacttypes/vmimage/offers/{offer}/skus/{sku}/versions"
@@ -560,8 +561,6 @@ OPERATIONS = [
         f"{NAMESPACE}/locations/vmSizes/read",
         list_sizes,
     ),
-    Operation("GET", _IMAGE, f"{NAMESPACE}/locations/publishers/artifacttypes/read", list_image_versions),
-    Operation(
-        "GET", f"{_IMAGE}/{{version}}", f"{NAMESPACE}/locations/publishers/artifacttypes/read", get_image_version
-    ),
+    Operation("GET", _IMAGE, _READ_IMAGE, list_image_versions),
+    Operation("GET", f"{_IMAGE}/{{version}}", _READ_IMAGE, get_image_version),
 ]

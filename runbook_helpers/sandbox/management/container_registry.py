@@ -411,7 +411,12 @@ _SUBSCRIPTION = "/subscriptions/{subscription}"
 _PATH = f"{_SUBSCRIPTION}/resourceGroups/{{group}}/providers/{TYPE}"
 _LOCATION = f"{_SUBSCRIPTION}/providers/{NAMESPACE}/locations/{{location}}"
 OPERATIONS = [
-    Operation("POST", f"{_SUBSCRIPTION}/providers/{NAMESPACE}/checkNameAvailability", None, check_name),
+    Operation(
+        "POST",
+        f"{_SUBSCRIPTION}/providers/{NAMESPACE}/checkNameAvailability",
+        f"{NAMESPACE}/checkNameAvailability/read",
+        check_name,
+    ),
     *lists(TYPE, _shown),
     Operation("PUT", f"{_PATH}/{{name}}", f"{TYPE}/write", put),
     Operation("PATCH", f"{_PATH}/{{name}}", f"{TYPE}/write", patch),
