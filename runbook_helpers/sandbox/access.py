@@ -83,6 +83,27 @@ BUILT_IN_ROLES = {
         ),
         Role("c2f4ef07-c644-48eb-af81-4b1b4947fb11", "AcrDelete", "acr delete", (f"{REGISTRY}/artifacts/delete",)),
         Role(
+            "6cef56e8-d556-48e5-a04f-b8e64114680f",
+            "AcrImageSigner",
+            "acr image signer",
+            (f"{REGISTRY}/sign/write",),
+            data_actions=(f"{REGISTRY}/trustedCollections/write",),
+        ),
+        Role(
+            "cdda3590-29a3-44f6-95f2-9f980659eb04",
+            "AcrQuarantineReader",
+            "acr quarantine data reader",
+            (f"{REGISTRY}/quarantine/read",),
+            data_actions=(f"{REGISTRY}/quarantinedArtifacts/read",),
+        ),
+        Role(
+            "c8d4ff99-41c3-41a8-9f60-21dfdad59608",
+            "AcrQuarantineWriter",
+            "acr quarantine data writer",
+            (f"{REGISTRY}/quarantine/read", f"{REGISTRY}/quarantine/write"),
+            data_actions=(f"{REGISTRY}/quarantinedArtifacts/read", f"{REGISTRY}/quarantinedArtifacts/write"),
+        ),
+        Role(
             "b93aa761-3e63-49ed-ac28-beffa264f7ac",
             "Container Registry Repository Reader",
             "Allows for read access to Azure Container Registry repositories, but excluding catalog listing.",

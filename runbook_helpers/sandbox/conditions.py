@@ -11,7 +11,6 @@ comparison false.
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -31,10 +30,22 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE | re.IGNORECASE,
 )
+_QUANTIFIERS = {"": any, **{f"for{left}of{right}values": {"any": any, "all": all}[right]
+                            for left in ("any", "all") for right in ("any", "all")}}  # fmt: skip
+"""How many of the values on the right must satisfy a comparison. On the left there is always one value."""
+
+
+def _like(value: str, pattern: str) -> bool:
+    """Whether a text is like a pattern: * is any text and ? any character, unless a backslash precedes it."""
+    parts = re.findall(r"\\[*?]|[*?]|[^*?\\]+|\\", pattern)
+    wild = {"*": ".*", "?": ".", r"\*": r"\*", r"\?": r"\?"}
+    return bool(re.fullmatch("".join(wild.get(part, re.escape(part)) for part in parts), value, re.DOTALL))
+
+
 _COMPARE: dict[str, Callable[[str, str], bool]] = {
     "stringequals": lambda value, wanted: value == wanted,
     "stringstartswith": lambda value, wanted: value.startswith(wanted),
-    "stringlike": lambda value, wanted: fnmatch.fnmatchcase(value, wanted),
+    "stringlike": _like,
 }
 
 
@@ -106,7 +117,7 @@ class _Parser:
             patterns = self._set()
             if word == "suboperationmatches":  # the sandbox's actions have no suboperations
                 return lambda action, has: False
-            return lambda action, has: any(fnmatch.fnmatch(action.lower(), pattern.lower()) for pattern in patterns)
+            return lambda action, has: any(_like(action.lower(), pattern.lower()) for pattern in patterns)
         if word in ("exists", "notexists"):
             self._take()
             name = self._attribute()
@@ -127,7 +138,8 @@ class _Parser:
         plain = plain.removesuffix("ignorecase")
         negated = "not" in plain
         compare = _COMPARE.get(plain.replace("not", ""))
-        if compare is None or quantifier not in ("", "foranyofanyvalues", "forallofanyvalues"):
+        enough = _QUANTIFIERS.get(quantifier)
+        if compare is None or enough is None:
             raise ConditionError(f"the operator {operator!r} is not known")
         wanted = self._set() if self._peek() == "{" else [self._string()]
 
@@ -135,8 +147,7 @@ class _Parser:
             if name not in has:
                 return False
             value = has[name].lower() if folded else has[name]
-            found = any(compare(value, each.lower() if folded else each) for each in wanted)
-            return found != negated
+            return enough(compare(value, each.lower() if folded else each) != negated for each in wanted)
 
         return holds
 

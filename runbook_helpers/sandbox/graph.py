@@ -46,7 +46,8 @@ class Graph:
         if not match:
             message = "The sandbox emulates the filter servicePrincipalNames/any(c:c eq '…') only."
             return _error(501, "NotImplementedInSandbox", message)
-        principal = self._played.directory_entry(match[1])
+        # These names are client ids; an object id is none of them.
+        principal = self._played.in_directory(self._played.principal_by_app_id(match[1]))
         context = f"https://{self._played.cloud.graph}/v1.0/$metadata#servicePrincipals"
         return JSONResponse({"@odata.context": context, "value": [_shown(principal)] if principal else []})
 
@@ -54,7 +55,7 @@ class Graph:
         if refusal := self._refusal(request):
             return refusal
         wanted = request.path_params["id"]
-        principal = self._played.directory_entry(wanted)
+        principal = self._played.in_directory(self._played.principal(wanted))
         if principal is None:
             message = (
                 f"Resource '{wanted}' does not exist or one of its queried reference-property objects are not present."
@@ -66,7 +67,7 @@ class Graph:
         if refusal := self._refusal(request):
             return refusal
         body = await request.json()
-        principals = [self._played.directory_entry(str(object_id)) for object_id in body.get("ids", [])]
+        principals = [self._played.in_directory(self._played.principal(str(each))) for each in body.get("ids", [])]
         value = [{"@odata.type": "#microsoft.graph.servicePrincipal", **_shown(p)} for p in principals if p]
         context = f"https://{self._played.cloud.graph}/v1.0/$metadata#directoryObjects"
         headers = {"Location": f"https://{self._played.cloud.graph}"}

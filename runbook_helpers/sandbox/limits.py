@@ -17,6 +17,7 @@ class Limit:
 # Per subscription and caller. Source: azure-docs, azure-resource-manager/management/request-limits-and-throttling.
 ARM_LIMITS = {"reads": Limit(250, 25), "writes": Limit(200, 10), "deletes": Limit(200, 10)}
 METADATA_LIMIT = Limit(20, 20)  # per VM. Source: managed identities, how-to-use-vm-token
+INSTANCE_LIMIT = Limit(5, 5)  # per VM, everything but tokens. Source: azure-compute-docs, instance-metadata-service
 REGISTRY_TOKEN_LIMIT = Limit(10_000, 10_000 / 60)  # per registry. Source: container-registry-skus
 
 

@@ -5,8 +5,11 @@ Hosts: login.chinacloudapi.cn, login.partner.microsoftonline.cn, login.microsoft
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hmac
 import uuid
+from urllib.parse import unquote
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -30,6 +33,19 @@ class LoginError(Exception):
     def __init__(self, status: int, error: str, code: int, message: str) -> None:
         super().__init__(message)
         self.status, self.error, self.code = status, error, code
+
+
+def _basic_credentials(request: Request) -> dict[str, str]:
+    """The client's id and secret where they stand in the Authorization header; each is percent-encoded there."""
+    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return {}
+    try:
+        client_id, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError) as error:
+        message = "The Authorization header of the request is no valid Basic header."
+        raise LoginError(400, "invalid_request", 900144, message) from error
+    return {"client_id": unquote(client_id), "client_secret": unquote(secret)}
 
 
 class Login:
@@ -83,12 +99,17 @@ class Login:
         )
 
     async def keys(self, request: Request) -> JSONResponse:
+        try:
+            self._tenant(request)
+        except LoginError as error:
+            return self._refusal(error)
         return JSONResponse(self._played.signer.key_set())
 
     async def token(self, request: Request) -> JSONResponse:
         form = {name: values[0] for name, values in (await read_form(request)).items()}
         try:
             self._tenant(request)
+            form |= _basic_credentials(request)
             return self._client_credentials(form, v2="/v2.0/" in request.url.path)
         except LoginError as error:
             return self._refusal(error)
@@ -120,6 +141,12 @@ class Login:
         # Version 2.0 names a scope: the resource with "/.default" behind it. A resource that ends in a slash thus has
         # two of them, and the token's audience keeps the one.
         resource = form.get("scope", "").removesuffix("/.default") if v2 else form.get("resource", "")
+        if v2 and not form.get("scope", "").endswith("/.default"):
+            message = (
+                f"The provided value for scope {form.get('scope', '')} is not valid. Client credential flows must have "
+                "a scope value with /.default suffixed to the resource identifier (application ID URI)."
+            )
+            raise LoginError(400, "invalid_scope", 1002012, message)
         if resource.removesuffix("/") not in audiences(self._played):
             message = (
                 f"The resource principal named {resource} was not found in the tenant named "

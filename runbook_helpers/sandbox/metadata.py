@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from .limits import METADATA_LIMIT
+from .limits import INSTANCE_LIMIT, METADATA_LIMIT
 from .login import audiences
 from .management import network
 from .played_cloud import PlayedCloud
@@ -20,7 +20,15 @@ from .proxy import Caller
 
 HOST = "169.254.169.254"
 LIFETIME = 24 * 3600 + 300  # seconds a managed identity's token is valid
-NEWEST_VERSIONS = ["2025-04-07", "2024-07-17", "2024-03-15"]
+# Source: azure-compute-docs, instance-metadata-service, supported API versions
+VERSIONS = [
+    "2017-03-01", "2017-04-02", "2017-08-01", "2017-10-01", "2017-12-01", "2018-02-01", "2018-04-02", "2018-10-01",
+    "2019-02-01", "2019-03-11", "2019-04-30", "2019-06-01", "2019-06-04", "2019-08-01", "2019-08-15", "2019-11-01",
+    "2020-06-01", "2020-07-15", "2020-09-01", "2020-10-01", "2020-12-01", "2021-01-01", "2021-02-01", "2021-03-01",
+    "2021-05-01", "2021-10-01", "2021-11-01", "2021-11-15", "2021-12-13", "2023-07-01", "2023-11-15", "2024-03-15",
+    "2024-07-17", "2025-04-07",
+]  # fmt: skip
+NEWEST_VERSIONS = VERSIONS[:-4:-1]
 _SELECTORS = ("client_id", "object_id", "msi_res_id", "mi_res_id")
 
 
@@ -58,8 +66,7 @@ class Metadata:
     async def token(self, request: Request) -> Response:
         found = self._vm(request)
         if found is None:
-            message = "The metadata service answers to a VM only: this request did not come from one."
-            return PlainTextResponse(message, status_code=404)
+            return _no_vm()
         played, vm = found
         _, wait = played.buckets.take(("metadata", vm["id"]), METADATA_LIMIT, played.clock.now())
         try:
@@ -73,7 +80,7 @@ class Metadata:
         return response
 
     def _token(self, request: Request, played: PlayedCloud, vm: dict[str, Any]) -> Response:
-        if request.headers.get("metadata", "").lower() != "true":
+        if request.headers.get("metadata") != "true":  # documented: in lower case
             raise MetadataError("invalid_request", "Required metadata header not specified")
         if "x-forwarded-for" in request.headers:
             raise MetadataError("invalid_request", "The X-Forwarded-For header is not allowed")
@@ -81,7 +88,7 @@ class Metadata:
         query = dict(pairs)
         if len(query) != len(pairs):
             raise MetadataError("invalid_request", "Duplicate query parameters are not allowed")
-        if not query.get("api-version"):
+        if query.get("api-version") not in VERSIONS:
             return _missing_version()
         resource = query.get("resource", "")
         if not resource:
@@ -114,11 +121,14 @@ class Metadata:
     async def instance(self, request: Request) -> Response:
         found = self._vm(request)
         if found is None:
-            message = "The metadata service answers to a VM only: this request did not come from one."
-            return PlainTextResponse(message, status_code=404)
-        if request.headers.get("metadata", "").lower() != "true" or "x-forwarded-for" in request.headers:
-            return JSONResponse({"error": "Bad request. Required metadata header not specified"}, status_code=400)
-        if not request.query_params.get("api-version"):
+            return _no_vm()
+        played, vm = found
+        _, wait = played.buckets.take(("instance", vm["id"]), INSTANCE_LIMIT, played.clock.now())
+        if wait:
+            return JSONResponse({"error": "Too many requests: try again later."}, status_code=429)
+        if refusal := _without_header(request):
+            return refusal
+        if request.query_params.get("api-version") not in VERSIONS:
             return _missing_version()
         value: Any = _document(*found)
         for part in filter(None, request.path_params.get("path", "").split("/")):
@@ -134,7 +144,21 @@ class Metadata:
         return JSONResponse(value)
 
     async def versions(self, request: Request) -> Response:
-        return JSONResponse({"apiVersions": sorted(NEWEST_VERSIONS)})
+        if self._vm(request) is None:
+            return _no_vm()
+        return _without_header(request) or JSONResponse({"apiVersions": VERSIONS})
+
+
+def _no_vm() -> Response:
+    message = "The metadata service answers to a VM only: this request did not come from one."
+    return PlainTextResponse(message, status_code=404)
+
+
+def _without_header(request: Request) -> Response | None:
+    """The refusal of a request that a proxy or a browser could have been talked into."""
+    if request.headers.get("metadata") == "true" and "x-forwarded-for" not in request.headers:
+        return None
+    return JSONResponse({"error": "Bad request. Required metadata header not specified"}, status_code=400)
 
 
 def _missing_version() -> JSONResponse:
@@ -151,7 +175,12 @@ def _choose(played: PlayedCloud, vm: dict[str, Any], selectors: dict[str, str]) 
     Without a selector: the system-assigned identity, else the only user-assigned one.
     """
     identity = vm.get("identity", {})
-    attached = [resource for resource in map(played.state.get, identity.get("userAssignedIdentities", {})) if resource]
+    attached = [
+        resource
+        for resource_id, shown in identity.get("userAssignedIdentities", {}).items()
+        # One that was deleted and made again is another identity, which nobody has attached yet.
+        if (resource := played.state.get(resource_id)) and resource["properties"]["principalId"] == shown["principalId"]
+    ]
     if len(selectors) > 1:
         raise MetadataError("invalid_request", f"Only one of {', '.join(_SELECTORS[:3])} may be specified")
     if selectors:

@@ -13,7 +13,7 @@ from .clock import Clock
 from .guest import Guests
 from .limits import Buckets
 from .state import State
-from .tokens import Signer
+from .tokens import Signer, TokenError
 
 SUBSCRIPTION_ID = "00000000-0000-0000-0000-000000000000"
 LONG_AGO = "2020-01-01T00:00:00.0000000Z"
@@ -85,16 +85,25 @@ class PlayedCloud:
         self.state.next_generation(f"{key}/client")
 
     def principal(self, object_id: str) -> dict[str, Any] | None:
+        """The service principal with an object id; ids are found in any case."""
         return self.state.read("principal", object_id)
 
     def principal_by_app_id(self, app_id: str) -> dict[str, Any] | None:
         return next((p for p in self.state.documents("principal") if p["appId"] == app_id.lower()), None)
 
-    def directory_entry(self, id_or_app_id: str) -> dict[str, Any] | None:
+    def in_directory(self, principal: dict[str, Any] | None) -> dict[str, Any] | None:
         """A principal as the directory's replicas know it: a new one only after the sandbox's directory_delay."""
-        found = self.principal(id_or_app_id) or self.principal_by_app_id(id_or_app_id)
-        known_from = found["created"] + self.clock.settings.directory_delay if found else 0
-        return found if found and (found["kind"] == "Application" or known_from <= self.clock.now()) else None
+        if principal is None or principal["kind"] == "Application":
+            return principal
+        known_from = principal["created"] + self.clock.settings.directory_delay
+        return principal if known_from <= self.clock.now() else None
+
+    def delete_resource(self, resource_id: str) -> None:
+        """Remove a resource, and with it the role assignments at it and below: one made later has none of them."""
+        with self.state.transaction():
+            for assignment in self.state.resources(under=f"{resource_id}/", type=ASSIGNMENT):
+                self.state.delete(assignment["id"])
+            self.state.delete(resource_id)
 
     def ensure_operator(self) -> dict[str, Any]:
         """The application the operator signs in as: Owner of the subscription."""
@@ -153,7 +162,12 @@ class PlayedCloud:
     def verify_token(self, token: str, audiences: tuple[str, ...]) -> dict[str, Any]:
         """The claims of a token of this tenant for one of the audiences (with or without a trailing slash)."""
         accepted = {form for audience in audiences for form in (audience, audience + "/")}
-        return self.signer.verify(token, now=self.clock.now(), issuer=self.issuer, audiences=accepted)
+        claims = self.signer.verify(token, now=self.clock.now(), issuer=self.issuer, audiences=accepted)
+        if claims.get("tid") != self.tenant_id:
+            raise TokenError(TokenError.ISSUER, f"of the tenant {claims.get('tid')}")
+        if not all(isinstance(claims.get(name), str) for name in ("oid", "appid")):
+            raise TokenError(TokenError.INVALID, "oid and appid are missing")
+        return claims
 
     @property
     def vms(self) -> list[dict[str, Any]]:

@@ -150,6 +150,11 @@ def reset(folder: Path) -> None:
     """End the sandbox of a folder and forget all that it knows."""
     _check_folder(folder)
     stop(folder)
+    # A process that cannot be found any more is still closing its databases, which removes files of theirs.
+    deadline = time.monotonic() + STOP_SECONDS
+    while folder.exists() and time.monotonic() < deadline:
+        shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.02)
     if folder.exists():
         shutil.rmtree(folder)
 

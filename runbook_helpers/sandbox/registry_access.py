@@ -132,14 +132,14 @@ class RegistryAccess:
         principal = self._played.principal(claims["oid"])
         if principal is None or not may_sign_in(self._played, claims["oid"], registry):
             raise self._refused()
-        return self._refresh_token(server, claims["oid"], claims["appid"])
+        return self._refresh_token(registry, claims["oid"], claims["appid"])
 
     def _refused(self) -> RegistryError:
         return RegistryError(401, "UNAUTHORIZED", f"{UNAUTHORIZED} CorrelationId: {uuid.uuid4()}")
 
-    def _refresh_token(self, server: str, object_id: str, app_id: str) -> str:
+    def _refresh_token(self, registry: dict[str, Any], object_id: str, app_id: str) -> str:
         return self._issue(
-            server,
+            registry,
             REFRESH_SECONDS,
             sub=object_id,
             grant_type="refresh_token",
@@ -148,17 +148,26 @@ class RegistryAccess:
             roles=[],
         )
 
-    def _issue(self, server: str, lifetime: int, **claims: Any) -> str:
+    def _issue(self, registry: dict[str, Any], lifetime: int, **claims: Any) -> str:
         now = int(self._played.clock.now())
         times = {"nbf": now, "exp": now + lifetime, "iat": now}
-        identity = {"jti": str(uuid.uuid4()), "iss": ISSUER, "aud": server, "version": "1.0"}
+        identity = {"jti": str(uuid.uuid4()), "iss": ISSUER, "aud": registry["properties"]["loginServer"]}
+        identity |= {"version": "1.0", "rid": self._registry_id(registry)}
         return self._played.signer.sign({**identity, **times, **claims})
 
-    def _verify(self, token: str, server: str, grant_type: str) -> dict[str, Any]:
-        now = self._played.clock.now()
+    def _registry_id(self, registry: dict[str, Any]) -> str:
+        """The `rid` of a registry's tokens; one that is made again under the same name has another."""
+        return self._played.stable_id(registry["id"])
+
+    def _verify(self, token: str, registry: dict[str, Any], grant_type: str) -> dict[str, Any]:
+        """The claims of a token that this registry issued; refresh tokens of an admin user end when it is switched off."""
+        now, server = self._played.clock.now(), registry["properties"]["loginServer"]
         claims = self._played.signer.verify(token, now=now, issuer=ISSUER, audiences={server})
-        if claims.get("grant_type") != grant_type:
-            raise TokenError(TokenError.INVALID, f"not a token of grant type {grant_type}")
+        if claims.get("grant_type") != grant_type or claims.get("rid") != self._registry_id(registry):
+            raise TokenError(TokenError.INVALID, f"not a token of grant type {grant_type} of this registry")
+        admin_is_off = claims["sub"] == ADMIN and not registry["properties"]["adminUserEnabled"]
+        if grant_type == "refresh_token" and admin_is_off:
+            raise TokenError(TokenError.INVALID, "the admin user is switched off")
         return claims
 
     async def token(self, request: Request) -> Response:
@@ -181,18 +190,16 @@ class RegistryAccess:
         object_id = None
         if refresh_token:
             try:
-                object_id = self._verify(refresh_token, server, "refresh_token")["sub"]
+                object_id = self._verify(refresh_token, registry, "refresh_token")["sub"]
             except TokenError as error:
                 raise self._refused() from error
-            if object_id == ADMIN and not registry["properties"]["adminUserEnabled"]:
-                raise self._refused()
         elif not registry["properties"]["anonymousPullEnabled"]:
             raise self._refused()
         wanted = [scope for text in form.get("scope", []) for scope in text.split(" ") if scope]
         access = [granted for scope in wanted if (granted := self._granted(registry, object_id, scope))]
         answer = {
             "access_token": self._issue(
-                server,
+                registry,
                 ACCESS_SECONDS,
                 sub=object_id or "anonymous",
                 access=access,
@@ -210,8 +217,12 @@ class RegistryAccess:
         The admin user presents a password instead, and gets one here.
         """
         grant = form.get("grant_type", [""])[0]
+        if grant not in ("refresh_token", "password") and (grant or request.method == "POST"):
+            raise RegistryError(400, "BAD_REQUEST", f"The grant type '{grant}' is not supported.")
         if grant == "refresh_token":
-            return form.get("refresh_token", [""])[0] or None
+            if not form.get("refresh_token", [""])[0]:
+                raise self._refused()
+            return form["refresh_token"][0]
         user, password = form.get("username", [""])[0], form.get("password", [""])[0]
         scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "basic":
@@ -224,7 +235,7 @@ class RegistryAccess:
         if user == TOKEN_USER:
             return password
         if is_admin(self._played, registry, user, password):
-            return self._refresh_token(registry["properties"]["loginServer"], ADMIN, registry["name"])
+            return self._refresh_token(registry, ADMIN, registry["name"])
         raise self._refused()
 
     def _granted(self, registry: dict[str, Any], object_id: str | None, scope: str) -> dict[str, Any] | None:
@@ -262,7 +273,7 @@ class RegistryAccess:
         if token is None:
             raise self._challenge(server, needs, "")
         try:
-            claims = self._verify(token, server, "access_token")
+            claims = self._verify(token, registry, "access_token")
         except TokenError as error:
             raise self._challenge(server, needs, "invalid_token") from error
         for need in needs:
@@ -275,19 +286,18 @@ class RegistryAccess:
 
     def _token_of_basic(self, registry: dict[str, Any], encoded: str, needs: tuple[Need, ...]) -> str | None:
         """A client may also present its refresh token as a password with each request."""
-        server = registry["properties"]["loginServer"]
         try:
             user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
             if is_admin(self._played, registry, user, password):
                 claims = {"sub": ADMIN}
             else:
-                claims = self._verify(password, server, "refresh_token")
+                claims = self._verify(password, registry, "refresh_token")
         except (binascii.Error, UnicodeDecodeError, TokenError):
             return None
         if user != TOKEN_USER and claims["sub"] != ADMIN:
             return None
         access = [granted for need in needs if (granted := self._granted(registry, claims["sub"], need.scope))]
-        return self._issue(server, ACCESS_SECONDS, sub=claims["sub"], access=access, grant_type="access_token")
+        return self._issue(registry, ACCESS_SECONDS, sub=claims["sub"], access=access, grant_type="access_token")
 
     @staticmethod
     def _challenge(server: str, needs: tuple[Need, ...], error: str) -> RegistryError:

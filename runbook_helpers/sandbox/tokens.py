@@ -78,6 +78,8 @@ class Signer:
             raise TokenError(TokenError.INVALID, str(error)) from error
         if not all(isinstance(claims[name], (int, float)) for name in ("exp", "nbf")):
             raise TokenError(TokenError.INVALID, "exp and nbf must be numbers")
+        if not all(isinstance(claims[name], str) for name in ("iss", "aud")):
+            raise TokenError(TokenError.INVALID, "iss and aud must be strings")
         if claims["exp"] + LEEWAY <= now:
             raise TokenError(TokenError.EXPIRED, f"expired at {claims['exp']}", claims["exp"])
         if claims["nbf"] - LEEWAY > now:

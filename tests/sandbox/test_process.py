@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -116,3 +118,15 @@ def test_listens_on_loopback_only(fresh: Path) -> None:
     running = process.start(fresh)
     listening = [c.laddr.ip for c in psutil.Process(running.pid).net_connections() if c.status == "LISTEN"]
     assert listening == ["127.0.0.1"]
+
+
+def test_reset_of_a_sandbox_that_another_process_started(tmp_path: Path) -> None:
+    """It is still closing its databases when it can be found no more."""
+    folder = tmp_path / "sandbox"
+    begin = "import sys, pathlib; from runbook_helpers.sandbox import process; process.start(pathlib.Path(sys.argv[1]))"
+    for _ in range(4):
+        subprocess.run([sys.executable, "-c", begin, str(folder)], check=True)
+        running = process.find(folder)
+        assert running is not None
+        process.reset(folder)
+        assert not folder.exists()

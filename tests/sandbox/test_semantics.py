@@ -654,7 +654,7 @@ def test_who_asks_too_often_is_told_to_wait(player: Player, group: Group) -> Non
     url = f"{CLOUD.resource_manager_url}{group.id}?api-version=2024-11-01"
     left = [session.get(url, headers=headers) for _ in range(2)]
     remaining = [int(each.headers["x-ms-ratelimit-remaining-subscription-reads"]) for each in left]
-    assert remaining[1] < remaining[0] < 250
+    assert max(remaining) < 250  # they are refilled at 25 a second, so the second may show as many as the first
     deadline = time.monotonic() + 20
     while (answer := session.get(url, headers=headers)).status_code == 200:
         assert time.monotonic() < deadline, "never throttled"

@@ -20,7 +20,8 @@ from . import authorization, compute, container_registry, deployments, managed_i
 from .arm import ArmError, Call, Json, Operation, authenticate, authorize, group_id, read_body
 
 logger = logging.getLogger(__name__)
-_API_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-\w+)?")
+_METHODS = ["GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE"]
+_API_VERSION = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(-\w+)?")
 
 
 OPERATIONS: list[Operation] = [
@@ -51,11 +52,16 @@ class _CaseInsensitiveRoute(Route):
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         # Starlette would let GET answer HEAD, and answer 405 itself where only the path matches.
         # az resource show writes two slashes where a resource has no parent.
-        path = re.sub("/{2,}", "/", scope["path"])
+        path = re.sub("/{2,}", "/", scope["path"]).rstrip("/")
         match, child = super().matches({**scope, "path": path})
         if match == Match.FULL and scope["method"] == self._only:
-            return match, {**child, "path": path}
+            return match, {**child, "path": path, "query_string": _lower_names(scope["query_string"])}
         return Match.NONE, {}
+
+
+def _lower_names(query: bytes) -> bytes:
+    """A query whose parameters have their names in lower case: Resource Manager takes them in any."""
+    return re.sub(rb"(^|&)[^=&]+", lambda match: match[0].lower(), query)
 
 
 class Management:
@@ -64,7 +70,7 @@ class Management:
     def __init__(self, played: PlayedCloud) -> None:
         self.routes: list[BaseRoute] = [_CaseInsensitiveRoute(operation, played) for operation in OPERATIONS]
         self._played = played
-        self.routes.append(Route("/{path:path}", self.not_emulated, methods=["GET", "PUT", "POST", "PATCH", "DELETE"]))
+        self.routes.append(Route("/{path:path}", self.not_emulated, methods=_METHODS))
 
     async def not_emulated(self, request: Request) -> Response:
         """Nobody learns anything without a token and a subscription; then what is missing is said."""
@@ -73,8 +79,8 @@ class Management:
             match = re.match(r"/subscriptions/([^/]+)", request.url.path, re.IGNORECASE)
             _check_subscription(self._played, match[1] if match else self._played.subscription_id)
         except ArmError as error:
-            return error.response()
-        return _not_emulated(request)
+            return _finished(self._played, request, error.response(), {})
+        return _finished(self._played, request, _not_emulated(request), {})
 
 
 def _check_subscription(played: PlayedCloud, subscription: str) -> None:
@@ -110,6 +116,11 @@ async def _perform(played: PlayedCloud, operation: Operation, request: Request) 
         logger.exception("%s %s", request.method, request.url.path)
         message = "The sandbox failed to answer: this is a fault of its own, and its log has more."
         response = ArmError(500, "InternalServerError", message).response()
+    return _finished(played, request, response, headers)
+
+
+def _finished(played: PlayedCloud, request: Request, response: Response, headers: dict[str, str]) -> Response:
+    """The answer with what every answer of Resource Manager has: the ids of the request, and no caching."""
     request_id = str(uuid.uuid4())
     headers |= {
         "x-ms-request-id": request_id,
@@ -149,7 +160,7 @@ def _count(played: PlayedCloud, claims: Json, method: str, headers: dict[str, st
 async def _answer(played: PlayedCloud, operation: Operation, request: Request, headers: dict[str, str]) -> Response:
     parameters: dict[str, str] = dict(request.path_params)
     version = request.query_params.get("api-version")
-    if version is None and operation.action is not None:
+    if version is None and not operation.path.startswith("/metadata/"):
         message = "The api-version query parameter (?api-version=) is required for all requests."
         raise ArmError(400, "MissingApiVersionParameter", message, gateway=True)
     if version is not None and not _API_VERSION.fullmatch(version):
@@ -161,8 +172,9 @@ async def _answer(played: PlayedCloud, operation: Operation, request: Request, h
     _count(played, claims, request.method, headers)
     _check_subscription(played, parameters.get("subscription", played.subscription_id))
     if operation.action is not None:
-        authorize(played, claims, operation.action, request.url.path.rstrip("/"))
-        parameters["action"] = operation.action
+        action = operation.action.format(**parameters)
+        authorize(played, claims, action, request.url.path)
+        parameters["action"] = action
     group = parameters.get("group")
     if group is not None and operation.needs_group and played.state.get(group_id(played, group)) is None:
         message = f"Resource group '{group}' could not be found."

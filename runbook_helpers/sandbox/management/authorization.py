@@ -48,7 +48,7 @@ async def list_definitions(call: Call) -> Response:
     if rest:
         message = f"The sandbox does not emulate the filter {wanted!r}: only roleName, type and atScopeAndBelow()."
         raise ArmError(501, "NotImplementedInSandbox", message)
-    state, subscription = call.played.state, call.played.subscription_id
+    state, subscription, scope = call.played.state, call.played.subscription_id, _scope(call)
     found = [role_definition(state, role_id, subscription) for role_id in BUILT_IN_ROLES]
     value = [
         definition
@@ -56,9 +56,15 @@ async def list_definitions(call: Call) -> Response:
         if definition
         and criteria.get("rolename", definition["properties"]["roleName"].lower())
         == definition["properties"]["roleName"].lower()
+        and _assignable(definition, scope)
         and criteria.get("type", definition["properties"]["type"].lower()) == definition["properties"]["type"].lower()
     ]
     return JSONResponse({"value": value})
+
+
+def _assignable(definition: Json, scope: str) -> bool:
+    """Whether a role may be assigned at a scope: it, or one above it, is among the role's assignable scopes."""
+    return any(covers(each, scope) for each in definition["properties"]["assignableScopes"])
 
 
 def _no_definition(role_id: str) -> ArmError:
@@ -118,7 +124,10 @@ async def delete_definition(call: Call) -> Response:
     definition = played.state.get(definition_id(played.subscription_id, role_id))
     if definition is None:
         return Response(status_code=204)
-    if any(a["properties"]["roleDefinitionId"].endswith(role_id) for a in played.state.resources(type=ASSIGNMENT)):
+    if any(
+        a["properties"]["roleDefinitionId"].lower().endswith(role_id.lower())
+        for a in played.state.resources(type=ASSIGNMENT)
+    ):
         message = f"There are existing role assignments referencing role '{role_id}'. Delete them first."
         raise ArmError(400, "RoleDefinitionHasAssignments", message)
     played.state.delete(definition["id"])
@@ -131,7 +140,8 @@ async def put_assignment(call: Call) -> Response:
     _exists(call, scope)
     principal_id = _checked_principal_id(given)
     role_id = str(given.get("roleDefinitionId", "")).rpartition("/")[2]
-    if role_definition(call.played.state, role_id, call.played.subscription_id) is None:
+    definition = role_definition(call.played.state, role_id, call.played.subscription_id)
+    if definition is None or not _assignable(definition, scope):
         raise _no_definition(role_id)
     if not _GUID.fullmatch(name):
         message = f"The role assignment ID '{name}' is not valid. The role assignment ID must be a GUID."
@@ -147,7 +157,7 @@ async def put_assignment(call: Call) -> Response:
             "principalType": principal_type,
             "scope": scope,
             "condition": condition,
-            "conditionVersion": given.get("conditionVersion") if condition else None,
+            "conditionVersion": "2.0" if condition else None,
             "createdOn": existing["properties"]["createdOn"] if existing else now,
             "updatedOn": now,
             "createdBy": existing["properties"]["createdBy"] if existing else call.claims["oid"],
@@ -169,7 +179,7 @@ def _checked_condition(given: Json) -> str | None:
     condition = given.get("condition")
     if not condition:
         return None
-    if given.get("conditionVersion") != "2.0":
+    if given.get("conditionVersion", "2.0") != "2.0":
         message = "The role assignment has a condition: its conditionVersion must be 2.0."
         raise ArmError(400, "InvalidConditionVersion", message)
     try:
@@ -188,10 +198,17 @@ def _checked_principal_id(given: Json) -> str:
     return principal_id.lower()
 
 
-def _principal_type(call: Call, principal_id: str, given: str | None) -> str:
+_PRINCIPAL_TYPES = {each.lower(): each for each in ("User", "Group", "ServicePrincipal", "ForeignGroup", "Device")}
+
+
+def _principal_type(call: Call, principal_id: str, said: str | None) -> str:
     """The type of the principal; the directory is asked only where the caller does not say it."""
-    known = call.played.directory_entry(principal_id)
-    if known is not None and given not in (None, "", "ServicePrincipal"):
+    given = _PRINCIPAL_TYPES.get((said or "").lower())
+    if said and given is None:
+        message = f"The principal type '{said}' is invalid: use {', '.join(_PRINCIPAL_TYPES.values())}."
+        raise ArmError(400, "InvalidPrincipalType", message)
+    known = call.played.in_directory(call.played.principal(principal_id))
+    if known is not None and given not in (None, "ServicePrincipal"):
         message = (
             f"The PrincipalId '{principal_id.replace('-', '')}' has type 'ServicePrincipal', which is different from "
             f"specified PrincipalType '{given}'."
@@ -219,7 +236,7 @@ def _conflict(call: Call, name: str, scope: str, principal_id: str, role_id: str
             properties["principalId"],
             properties["roleDefinitionId"].rpartition("/")[2].lower(),
         )
-        same_name = assignment["name"].lower() == name.lower() and other[0] == triple[0]
+        same_name = assignment["name"].lower() == name.lower()  # names are unique over all scopes
         if same_name and other == triple:
             return assignment
         if same_name:

@@ -187,7 +187,7 @@ async def patch(call: Call) -> Response:
         raise ArmError(501, "NotImplementedInSandbox", message)
     before = set(vm.get("identity", {}).get("userAssignedIdentities", {}))
     if "identity" in call.body:
-        _apply_identity(call, vm, call.body["identity"] or {"type": "None"}, merge=True)
+        _apply_identity(call, vm, call.body["identity"], merge=True)
     if "tags" in call.body:
         vm["tags"] = call.body["tags"]
     vm["changes"] += 1
@@ -225,7 +225,7 @@ async def remove(played: PlayedCloud, vm: Json) -> None:
     vm_id = vm["properties"]["vmId"]
     if "SystemAssigned" in vm.get("identity", {}).get("type", ""):
         played.delete_principal(vm["id"])
-    played.state.delete(vm["id"])
+    played.delete_resource(vm["id"])
     played.state.erase("secret", vm_id)
     await played.guests.delete(vm_id)
 
@@ -286,8 +286,8 @@ def machine(played: PlayedCloud, vm: Json) -> Machine:
 
 def _apply_identity(call: Call, vm: Json, wanted: Json, *, merge: bool) -> None:
     """Give the VM the identities that a PUT (all of them) or a PATCH (a merge) asks for."""
-    kinds = {kind.strip().lower() for kind in str(wanted.get("type", "None")).split(",")}
-    if not kinds <= {"systemassigned", "userassigned", "none"}:
+    kinds = {kind.strip().lower() for kind in str(wanted.get("type", "")).split(",")}
+    if kinds != {"none"} and not kinds <= {"systemassigned", "userassigned"}:
         message = f"The identity type '{wanted.get('type')}' is not valid: use SystemAssigned, UserAssigned or None."
         raise ArmError(400, "InvalidParameter", message, target="identity.type")
     current = vm.get("identity", {})
@@ -537,6 +537,7 @@ def _image_properties(call: Call) -> Json:
 
 _PATH = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{TYPE}"
 _OPERATIONS = f"/subscriptions/{{subscription}}/providers/{NAMESPACE}/locations/{{location}}/operations/{{id}}"
+_READ_IMAGE = f"{NAMESPACE}/locations/publishers/artifacttypes/offers/skus/versions/read"
 _IMAGE = (
     f"/subscriptions/{{subscription}}/providers/{NAMESPACE}/locations/{{location}}/publishers/{{publisher}}"
     "/artifacttypes/vmimage/offers/{offer}/skus/{sku}/versions"
@@ -560,8 +561,6 @@ OPERATIONS = [
         f"{NAMESPACE}/locations/vmSizes/read",
         list_sizes,
     ),
-    Operation("GET", _IMAGE, f"{NAMESPACE}/locations/publishers/artifacttypes/read", list_image_versions),
-    Operation(
-        "GET", f"{_IMAGE}/{{version}}", f"{NAMESPACE}/locations/publishers/artifacttypes/read", get_image_version
-    ),
+    Operation("GET", _IMAGE, _READ_IMAGE, list_image_versions),
+    Operation("GET", f"{_IMAGE}/{{version}}", _READ_IMAGE, get_image_version),
 ]

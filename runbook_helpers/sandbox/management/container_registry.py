@@ -196,10 +196,7 @@ def _change(call: Call, registry: Json) -> None:
     }
     for key, allowed in choices.items():
         value = given.pop(key, None)
-        if value is not None and value not in allowed:
-            message = f"The value '{value}' of {key} is invalid: use {' or '.join(allowed)}."
-            raise ArmError(400, "InvalidParameter", message, target=key)
-        properties[key] = value or properties[key]
+        properties[key] = properties[key] if value is None else _word(key, value, allowed)
     anonymous = given.pop("anonymousPullEnabled", None)
     if anonymous and registry["sku"]["name"] == "Basic":
         message = "The Anonymous Pull feature is not supported for SKU Basic."
@@ -208,7 +205,8 @@ def _change(call: Call, registry: Json) -> None:
         properties["anonymousPullEnabled"] = anonymous
     arm_policy = (given.pop("policies", None) or {}).get("azureADAuthenticationAsArmPolicy")
     if arm_policy:
-        properties["policies"]["azureADAuthenticationAsArmPolicy"] = {"status": arm_policy["status"]}
+        status = _word("azureADAuthenticationAsArmPolicy.status", arm_policy.get("status"), ("enabled", "disabled"))
+        properties["policies"]["azureADAuthenticationAsArmPolicy"] = {"status": status}
     sku = (call.body.get("sku") or {}).get("name")
     if sku is not None and sku.lower() != registry["sku"]["name"].lower():
         if sku.lower() not in _SKUS:
@@ -221,6 +219,15 @@ def _change(call: Call, registry: Json) -> None:
         message = f"The sandbox does not emulate these properties of a registry: {', '.join(sorted(unknown))}."
         raise ArmError(501, "NotImplementedInSandbox", message)
     registry["tags"] = call.body.get("tags") or registry["tags"]
+
+
+def _word(key: str, value: object, allowed: tuple[str, ...]) -> str:
+    """The value of an enumeration as it is written, whatever its case; 400 where it is none."""
+    for each in allowed:
+        if str(value).lower() == each.lower():
+            return each
+    message = f"The value '{value}' of {key} is invalid: use {' or '.join(allowed)}."
+    raise ArmError(400, "InvalidParameter", message, target=key)
 
 
 def _change_network_rules(registry: Json, rules: Json | None) -> None:
@@ -239,7 +246,7 @@ def _change_network_rules(registry: Json, rules: Json | None) -> None:
             raise ArmError(400, "InvalidParameter", message, target="networkRuleSet.ipRules") from error
         ip_rules.append({"action": "Allow", "value": rule["value"]})
     registry["properties"]["networkRuleSet"] = {
-        "defaultAction": rules.get("defaultAction", before["defaultAction"]),
+        "defaultAction": _word("defaultAction", rules.get("defaultAction", before["defaultAction"]), ("Allow", "Deny")),
         "ipRules": ip_rules,
     }
 
@@ -291,7 +298,7 @@ async def remove(played: PlayedCloud, registry: Json) -> None:
     with played.state.transaction():
         played.state.delete_registry(registry["properties"]["loginServer"])
         played.state.erase("secret", registry["id"])
-        played.state.delete(registry["id"])
+        played.delete_resource(registry["id"])
 
 
 async def import_image(call: Call) -> Response:
@@ -404,7 +411,12 @@ _SUBSCRIPTION = "/subscriptions/{subscription}"
 _PATH = f"{_SUBSCRIPTION}/resourceGroups/{{group}}/providers/{TYPE}"
 _LOCATION = f"{_SUBSCRIPTION}/providers/{NAMESPACE}/locations/{{location}}"
 OPERATIONS = [
-    Operation("POST", f"{_SUBSCRIPTION}/providers/{NAMESPACE}/checkNameAvailability", None, check_name),
+    Operation(
+        "POST",
+        f"{_SUBSCRIPTION}/providers/{NAMESPACE}/checkNameAvailability",
+        f"{NAMESPACE}/checkNameAvailability/read",
+        check_name,
+    ),
     *lists(TYPE, _shown),
     Operation("PUT", f"{_PATH}/{{name}}", f"{TYPE}/write", put),
     Operation("PATCH", f"{_PATH}/{{name}}", f"{TYPE}/write", patch),

@@ -72,7 +72,7 @@ async def remove(played: PlayedCloud, resource: dict[str, Any]) -> None:
     """Delete an identity: its service principal goes with it, its role assignments stay as orphans."""
     with played.state.transaction():
         played.delete_principal(resource["id"])
-        played.state.delete(resource["id"])
+        played.delete_resource(resource["id"])
 
 
 _PATH = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{TYPE}"

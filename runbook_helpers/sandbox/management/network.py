@@ -397,7 +397,7 @@ def _refers(interface: Json, resource_id: str) -> bool:
 
 
 async def remove(played: PlayedCloud, resource: Json) -> None:
-    played.state.delete(resource["id"])
+    played.delete_resource(resource["id"])
 
 
 async def _put_subnet(call: Call) -> Response:

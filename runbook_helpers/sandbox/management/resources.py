@@ -12,9 +12,12 @@ from starlette.responses import JSONResponse, Response
 from ..access import ASSIGNMENT, assignments, covers, decide
 from ..played_cloud import PlayedCloud
 from . import compute, container_registry, deployments, managed_identity, network
-from .arm import GROUP, ArmError, Call, Json, Operation, group_id
+from .arm import GROUP, ArmError, Call, Json, Operation, authorize, group_id
 
 _NAME = re.compile(r"[\w.()-]{0,89}[\w()-]")
+
+SUBSCRIPTION_ACTIONS = "Microsoft.Resources/subscriptions"
+GROUP_ACTIONS = f"{SUBSCRIPTION_ACTIONS}/resourceGroups"  # not below the name of their type
 
 _LISTED = ("id", "name", "type", "location", "tags", "sku", "identity", "systemData")
 
@@ -62,8 +65,7 @@ async def list_subscriptions(call: Call) -> Response:
 
 async def get_subscription(call: Call) -> Response:
     if not _sees_subscription(call):
-        message = f"The subscription '{call.parameters['subscription']}' could not be found."
-        raise ArmError(404, "SubscriptionNotFound", message, gateway=True)
+        authorize(call.played, call.claims, f"{SUBSCRIPTION_ACTIONS}/read", call.resource_id)
     return JSONResponse(_subscription(call.played))
 
 
@@ -202,8 +204,11 @@ async def head_group(call: Call) -> Response:
 
 
 async def list_groups(call: Call) -> Response:
+    if not _sees_subscription(call):
+        scope = f"/subscriptions/{call.played.subscription_id}"
+        authorize(call.played, call.claims, f"{GROUP_ACTIONS}/read", scope)
     groups = call.played.state.resources(type=GROUP)
-    return JSONResponse({"value": [group for group in groups if _may_read(call, group, f"{GROUP}/read")]})
+    return JSONResponse({"value": [group for group in groups if _may_read(call, group, f"{GROUP_ACTIONS}/read")]})
 
 
 def _may_read(call: Call, resource: Json, action: str) -> bool:
@@ -289,13 +294,13 @@ OPERATIONS = [
     Operation("GET", f"{_SUBSCRIPTION}/locations", None, list_locations),
     Operation("GET", f"{_SUBSCRIPTION}/providers", None, list_providers),
     Operation("GET", f"{_SUBSCRIPTION}/providers/{{namespace}}", None, get_provider),
-    Operation("POST", f"{_SUBSCRIPTION}/providers/{{namespace}}/register", "*/register/action", get_provider),
+    Operation("POST", f"{_SUBSCRIPTION}/providers/{{namespace}}/register", "{namespace}/register/action", get_provider),
     Operation("GET", _GROUPS, None, list_groups),
-    Operation("PUT", f"{_GROUPS}/{{name}}", f"{GROUP}/write", put_group),
-    Operation("GET", f"{_GROUPS}/{{name}}", f"{GROUP}/read", get_group),
-    Operation("PATCH", f"{_GROUPS}/{{name}}", f"{GROUP}/write", patch_group),
-    Operation("HEAD", f"{_GROUPS}/{{name}}", f"{GROUP}/read", head_group),
-    Operation("DELETE", f"{_GROUPS}/{{name}}", f"{GROUP}/delete", delete_group),
+    Operation("PUT", f"{_GROUPS}/{{name}}", f"{GROUP_ACTIONS}/write", put_group),
+    Operation("GET", f"{_GROUPS}/{{name}}", f"{GROUP_ACTIONS}/read", get_group),
+    Operation("PATCH", f"{_GROUPS}/{{name}}", f"{GROUP_ACTIONS}/write", patch_group),
+    Operation("HEAD", f"{_GROUPS}/{{name}}", f"{GROUP_ACTIONS}/read", head_group),
+    Operation("DELETE", f"{_GROUPS}/{{name}}", f"{GROUP_ACTIONS}/delete", delete_group),
     Operation("GET", f"{_SUBSCRIPTION}/resources", None, list_resources),
     Operation("GET", f"{_GROUPS}/{{group}}/resources", None, list_resources),
     Operation("GET", f"{_SUBSCRIPTION}/operationresults/{{job}}", None, get_operation_result),
