@@ -35,7 +35,7 @@ async def put(call: Call) -> Response:
     vm = _updated(call, existing) if existing else _created(call)
     identity = call.body.get("identity")
     if identity is not None:
-        _apply_identity(call, vm, identity, merge=False)
+        managed_identity.apply_identity(call, vm, identity, merge=False)
     vm["changes"] = vm.get("changes", 0) + 1
     call.played.state.put(vm)
     if vm["powerState"] == "running":
@@ -187,7 +187,7 @@ async def patch(call: Call) -> Response:
         raise ArmError(501, "NotImplementedInSandbox", message)
     before = set(vm.get("identity", {}).get("userAssignedIdentities", {}))
     if "identity" in call.body:
-        _apply_identity(call, vm, call.body["identity"] or {"type": "None"}, merge=True)
+        managed_identity.apply_identity(call, vm, call.body["identity"] or {"type": "None"}, merge=True)
     if "tags" in call.body:
         vm["tags"] = call.body["tags"]
     vm["changes"] += 1
@@ -279,67 +279,6 @@ def machine(played: PlayedCloud, vm: Json) -> Machine:
         proxy=played.door.url(vm_id, secret),
         authority_file=str(played.door.authority_file),
     )
-
-
-# Identity
-
-
-def _apply_identity(call: Call, vm: Json, wanted: Json, *, merge: bool) -> None:
-    """Give the VM the identities that a PUT (all of them) or a PATCH (a merge) asks for."""
-    kinds = {kind.strip().lower() for kind in str(wanted.get("type", "None")).split(",")}
-    if not kinds <= {"systemassigned", "userassigned", "none"}:
-        message = f"The identity type '{wanted.get('type')}' is not valid: use SystemAssigned, UserAssigned or None."
-        raise ArmError(400, "InvalidParameter", message, target="identity.type")
-    current = vm.get("identity", {})
-    given = wanted.get("userAssignedIdentities") or {}
-    if given and "userassigned" not in kinds:
-        message = f'identityIds should not be provided if the type is "{wanted.get("type")}"'
-        raise ArmError(400, "InvalidParameter", message, target="resourceIdentity.identityIds")
-    attached = _attached(call, vm, current, given, merge=merge) if "userassigned" in kinds else {}
-    if "userassigned" in kinds and not attached:
-        message = "The identity type UserAssigned needs at least one id in userAssignedIdentities."
-        raise ArmError(400, "InvalidParameter", message, target="identity.userAssignedIdentities")
-    identity: Json = {}
-    had_system = "SystemAssigned" in current.get("type", "")
-    if "systemassigned" in kinds:
-        principal_id = current.get("principalId")
-        if not had_system:
-            created = call.played.create_principal(vm["id"], vm["name"], "ManagedIdentity", vm["id"])
-            principal_id = created["objectId"]
-        identity = {"principalId": principal_id, "tenantId": call.played.tenant_id}
-    elif had_system:
-        call.played.delete_principal(vm["id"])
-    names = [name for name in ("SystemAssigned", "UserAssigned") if name.lower() in kinds]
-    if names:
-        vm["identity"] = {"type": ", ".join(names), **identity}
-        if attached:
-            vm["identity"]["userAssignedIdentities"] = attached
-    else:
-        vm.pop("identity", None)
-
-
-def _attached(call: Call, vm: Json, current: Json, given: Json, *, merge: bool) -> Json:
-    """The user-assigned identities after the change; null detaches one."""
-    kept = {key.lower(): (key, value) for key, value in current.get("userAssignedIdentities", {}).items()}
-    result = dict(kept) if merge else {}
-    for identity_id, value in given.items():
-        if value is None:
-            result.pop(identity_id.lower(), None)
-            continue
-        found = call.played.state.get(identity_id)
-        if found is None or found["type"] != managed_identity.TYPE:
-            inner = f'{{"error":{{"code":"BadRequest","message":"Resource \'{identity_id}\' was not found."}}}}'
-            message = (
-                f"Identity operation for resource '{vm['id']}' failed with error 'Failed to perform resource identity "
-                f"operation. Status: 'BadRequest'. Response: '{inner}'.'."
-            )
-            raise ArmError(400, "FailedIdentityOperation", message, gateway=True)
-        if identity_id.lower() not in kept:
-            call.require(f"{managed_identity.TYPE}/assign/action", found["id"])
-        properties = found["properties"]
-        shown = {"principalId": properties["principalId"], "clientId": properties["clientId"]}
-        result[identity_id.lower()] = (kept.get(identity_id.lower(), (identity_id,))[0], shown)
-    return dict(result.values())
 
 
 # Power and run-command

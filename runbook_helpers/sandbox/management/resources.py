@@ -101,10 +101,10 @@ async def put_group(call: Call) -> Response:
         "name": name,
         "type": GROUP,
         "location": _plain(location),
-        "tags": {},
         "properties": {"provisioningState": "Succeeded"},
     }
-    resource["tags"] = call.body.get("tags", resource["tags"])
+    if "tags" in call.body:
+        resource["tags"] = call.body["tags"]
     if call.body.get("managedBy"):
         resource["managedBy"] = call.body["managedBy"]
     call.played.state.put(resource)
@@ -132,7 +132,8 @@ async def patch_group(call: Call) -> Response:
     if group is None:
         message = f"Resource group '{call.parameters['name']}' could not be found."
         raise ArmError(404, "ResourceGroupNotFound", message, gateway=True)
-    group["tags"] = call.body.get("tags", group["tags"])
+    if "tags" in call.body:
+        group["tags"] = call.body["tags"]
     call.played.state.put(group)
     return JSONResponse(group)
 
@@ -234,7 +235,7 @@ async def delete_group(call: Call) -> Response:
 async def get_operation_result(call: Call) -> Response:
     if "endTime" in call.operation():
         return Response(status_code=200)
-    return Response(status_code=202, headers={"Retry-After": "15"})
+    return Response(status_code=202, headers={"Location": str(call.request.url), "Retry-After": "15"})
 
 
 async def list_resources(call: Call) -> Response:
