@@ -205,7 +205,7 @@ def test_a_subnet_with_a_delegation_and_service_endpoints(player: Player, group:
         "delegations": [{"name": "d", "properties": {"serviceName": "Microsoft.Web/serverFarms"}}],
     }
     assert player.arm("PUT", f"{subnets}/two", {"properties": given}).status_code == 201
-    shown = [each for each in player.arm("GET", subnets).json()["value"] if each["name"] == "two"][0]["properties"]
+    shown = next(each for each in player.arm("GET", subnets).json()["value"] if each["name"] == "two")["properties"]
     assert shown["serviceEndpoints"][0] == {
         "provisioningState": "Succeeded", "service": "Microsoft.Storage", "locations": ["westus"],
     }  # fmt: skip

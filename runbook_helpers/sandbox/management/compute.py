@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from ..guest import Machine
 from ..played_cloud import PlayedCloud
-from . import managed_identity, network
+from . import compute_members, managed_identity, network
 from .arm import ArmError, Call, Json, Operation, answer, group_id, lists, new_operation_id, not_found
 
 NAMESPACE = "Microsoft.Compute"
@@ -59,15 +59,7 @@ def _created(call: Call) -> Json:
         message = "The location property is required for this definition."
         raise ArmError(400, "LocationRequired", message, gateway=True)
     os_profile = _checked_os_profile(given.get("osProfile") or {})
-    interfaces = (given.get("networkProfile") or {}).get("networkInterfaces") or []
-    if not interfaces:
-        raise _invalid("Required parameter 'networkProfile' is missing (null).", "networkProfile")
-    for interface in interfaces:
-        found = call.played.state.get(interface["id"])
-        if found is None or found["type"] != network.INTERFACE:
-            raise ArmError(404, "NotFound", f"Resource {interface['id']} not found.", details=[])
-        call.require(f"{network.INTERFACE}/join/action", interface["id"])
-        _refuse_used_interface(call.played, found)
+    interfaces = _checked_interfaces(call, given.get("networkProfile") or {})
     vm_id = call.played.stable_id(call.resource_id)
     call.played.state.write("secret", vm_id, {"value": secrets.token_urlsafe(24)})
     vm: Json = {
@@ -75,7 +67,7 @@ def _created(call: Call) -> Json:
         "id": call.resource_id,
         "type": TYPE,
         "location": call.body["location"],
-        **({"tags": call.body["tags"]} if call.body.get("tags") is not None else {}),
+        **{key: call.body[key] for key in ("tags", "zones") if key in call.body},
         "properties": {
             "hardwareProfile": {"vmSize": (given.get("hardwareProfile") or {}).get("vmSize", "Standard_A1")},
             "provisioningState": "Succeeded",
@@ -83,6 +75,7 @@ def _created(call: Call) -> Json:
             "storageProfile": _storage_profile(call, given.get("storageProfile") or {}),
             "osProfile": os_profile,
             "networkProfile": {"networkInterfaces": interfaces},
+            **{key: given[key] for key in compute_members.ECHOED if key in given},
             "timeCreated": call.played.clock.timestamp(),
         },
         "powerState": "running",
@@ -91,9 +84,23 @@ def _created(call: Call) -> Json:
     return vm
 
 
-def _refuse_used_interface(played: PlayedCloud, interface: Json) -> None:
+def _checked_interfaces(call: Call, given: Json) -> list[Json]:
+    """The references to a VM's network interfaces, which must exist and be nobody else's."""
+    interfaces = given.get("networkInterfaces") or []
+    if not interfaces:
+        raise _invalid("Required parameter 'networkProfile' is missing (null).", "networkProfile")
+    for interface in interfaces:
+        found = call.played.state.get(interface["id"])
+        if found is None or found["type"] != network.INTERFACE:
+            raise ArmError(404, "NotFound", f"Resource {interface['id']} not found.", details=[])
+        call.require(f"{network.INTERFACE}/join/action", interface["id"])
+        _refuse_used_interface(call.played, found, call.resource_id)
+    return [{key: value for key, value in each.items() if value != {}} for each in interfaces]
+
+
+def _refuse_used_interface(played: PlayedCloud, interface: Json, user: str) -> None:
     for vm in played.vms:
-        if any(
+        if vm["id"].lower() != user.lower() and any(
             nic["id"].lower() == interface["id"].lower()
             for nic in vm["properties"]["networkProfile"]["networkInterfaces"]
         ):
@@ -103,6 +110,8 @@ def _refuse_used_interface(played: PlayedCloud, interface: Json) -> None:
 
 def _checked_os_profile(given: Json) -> Json:
     """The osProfile as it is answered: without customData and password."""
+    if given.get("windowsConfiguration"):
+        raise ArmError(501, "NotImplementedInSandbox", "The sandbox does not emulate Windows.")
     user = given.get("adminUsername", "")
     if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,63}", user, re.IGNORECASE):
         raise _invalid(f"The Admin Username '{user}' contains invalid characters or is missing.", "adminUsername")
@@ -140,6 +149,8 @@ def _checked_os_profile(given: Json) -> Json:
 
 def _storage_profile(call: Call, given: Json) -> Json:
     image, name = given.get("imageReference") or {}, call.parameters["name"]
+    if given.get("dataDisks"):
+        raise ArmError(501, "NotImplementedInSandbox", "The sandbox does not emulate the data disks of a VM.")
     if not image.get("publisher"):
         raise _invalid("Required parameter 'imageReference' is missing (null).", "imageReference")
     disk = given.get("osDisk") or {}
@@ -173,15 +184,26 @@ def _updated(call: Call, vm: Json) -> Json:
     if os_profile.get("customData") and os_profile["customData"] != vm["customData"]:
         message = "Changing property 'osProfile.customData' is not allowed."
         raise ArmError(409, "PropertyChangeNotAllowed", message, target="osProfile.customData")
-    vm["tags"] = call.body.get("tags", vm.get("tags", {}))
-    if given.get("hardwareProfile"):
-        vm["properties"]["hardwareProfile"] = {"vmSize": given["hardwareProfile"]["vmSize"]}
+    if "tags" in call.body:
+        vm["tags"] = call.body["tags"]
+    _change_properties(call, vm, given)
     return vm
+
+
+def _change_properties(call: Call, vm: Json, given: Json) -> None:
+    """What a PUT or PATCH may change of a VM's properties."""
+    if (given.get("hardwareProfile") or {}).get("vmSize"):
+        vm["properties"]["hardwareProfile"] = {"vmSize": given["hardwareProfile"]["vmSize"]}
+    if given.get("networkProfile"):
+        vm["properties"]["networkProfile"] = {"networkInterfaces": _checked_interfaces(call, given["networkProfile"])}
+    vm["properties"] |= {key: given[key] for key in compute_members.ECHOED if key in given}
 
 
 async def patch(call: Call) -> Response:
     vm = call.existing()
-    unknown = set(call.body) - {"identity", "tags"}
+    given = call.body.get("properties") or {}
+    changeable = {"hardwareProfile", "networkProfile", *compute_members.ECHOED}
+    unknown = set(call.body) - {"identity", "tags", "properties"} | set(given) - changeable
     if unknown:
         message = f"The sandbox does not emulate changing {', '.join(sorted(unknown))} of a VM with PATCH."
         raise ArmError(501, "NotImplementedInSandbox", message)
@@ -190,6 +212,7 @@ async def patch(call: Call) -> Response:
         managed_identity.apply_identity(call, vm, call.body["identity"] or {"type": "None"}, merge=True)
     if "tags" in call.body:
         vm["tags"] = call.body["tags"]
+    _change_properties(call, vm, given)
     vm["changes"] += 1
     call.played.state.put(vm)
     attached = vm.get("identity", {}).get("userAssignedIdentities", {})
@@ -232,10 +255,7 @@ async def remove(played: PlayedCloud, vm: Json) -> None:
 
 def _shown(call: Call, vm: Json) -> Json:
     """The VM as the asked version of the API knows it."""
-    shown = {key: value for key, value in vm.items() if key not in ("customData", "powerState", "changes")}
-    if call.api_version >= "2024-07-01":
-        shown["etag"] = f'"{vm["changes"]}"'
-    return shown
+    return compute_members.shown(vm, call.api_version)
 
 
 def _instance_view(call: Call, vm: Json) -> Json:
@@ -255,12 +275,18 @@ def _instance_view(call: Call, vm: Json) -> Json:
                 "statuses": [{"code": "ProvisioningState/succeeded", **status}],
             }
         ],
+        **({"bootDiagnostics": {}} if _has_boot_diagnostics(vm) else {}),
         **({"hyperVGeneration": "V2"} if call.api_version >= "2019" else {}),
         "statuses": [
             {"code": "ProvisioningState/succeeded", **status},
             {"code": f"PowerState/{vm['powerState']}", "level": "Info", "displayStatus": f"VM {vm['powerState']}"},
         ],
     }
+
+
+def _has_boot_diagnostics(vm: Json) -> bool:
+    profile = vm["properties"].get("diagnosticsProfile") or {}
+    return bool((profile.get("bootDiagnostics") or {}).get("enabled"))
 
 
 def machine(played: PlayedCloud, vm: Json) -> Machine:
