@@ -254,3 +254,145 @@ def test_the_last_poll_of_a_deletion_in_the_network(player: Player, group: str) 
     assert done.status_code == 204 and done.headers["Location"]
     status = player.session.get(done.headers["Azure-AsyncOperation"], headers=headers)
     assert status.json()["status"] == "Succeeded"
+
+
+def make_vm(player: Player, group: str) -> str:
+    path = f"{group}/providers/Microsoft.Compute/virtualMachines/vm"
+    player.make(path, {"properties": {"diagnosticsProfile": {"bootDiagnostics": {"enabled": True}}}})
+    return path
+
+
+def test_each_version_knows_its_own_members_of_a_vm(player: Player, group: str) -> None:
+    path = make_vm(player, group)
+    linux = "enableVMAgentPlatformUpdates"
+    for version, there in (("2022-03-01", False), ("2022-11-01", True), ("2024-07-01", False)):
+        shown = player.arm("GET", path, version=version).json()
+        assert (linux in shown["properties"]["osProfile"]["linuxConfiguration"]) == there
+        assert "timeCreated" in shown["properties"] and ("etag" in shown) == (version == "2024-07-01")
+    older = player.arm("GET", path, version="2020-12-01").json()["properties"]
+    assert "timeCreated" not in older and "deleteOption" not in older["storageProfile"]["osDisk"]
+
+
+def test_what_a_vm_is_asked_to_have_is_shown(player: Player, group: str) -> None:
+    path = make_vm(player, group)
+    assert player.arm("GET", path).json()["properties"]["diagnosticsProfile"] == {"bootDiagnostics": {"enabled": True}}
+    assert player.arm("GET", f"{path}/instanceView").json()["bootDiagnostics"] == {}
+    changed = player.arm("PATCH", path, {"properties": {"hardwareProfile": {"vmSize": "Standard_B2s"}}})
+    assert changed.status_code == 200
+    assert player.arm("GET", path).json()["properties"]["hardwareProfile"] == {"vmSize": "Standard_B2s"}
+    disks = {"storageProfile": {"dataDisks": [{"lun": 0, "createOption": "Empty"}]}}
+    assert player.arm("PATCH", path, {"properties": disks}).status_code == 501
+
+
+def test_a_deallocated_vm_does_not_tell_its_disk(player: Player, group: str) -> None:
+    path = make_vm(player, group)
+    assert player.arm("POST", f"{path}/deallocate").status_code == 202
+    disk = player.arm("GET", path).json()["properties"]["storageProfile"]["osDisk"]
+    assert "diskSizeGB" not in disk and "storageAccountType" not in disk["managedDisk"]
+
+
+def test_the_interfaces_of_a_vm_can_be_changed(player: Player, group: str) -> None:
+    path, interface = make_vm(player, group), make_interface(player, make_network(player, group))
+    body = player.arm("GET", path).json()
+    body["properties"]["networkProfile"]["networkInterfaces"] = [{"id": interface["id"], "properties": {}}]
+    assert player.arm("PUT", path, body).status_code == 200
+    shown = player.arm("GET", path).json()["properties"]["networkProfile"]["networkInterfaces"]
+    assert shown == [{"id": interface["id"]}]
+    assert player.arm("GET", interface["id"]).json()["properties"]["virtualMachine"] == {"id": path}
+
+
+def test_a_deployment_refers_to_what_it_made(player: Player, group: str) -> None:
+    """As az vm create --assign-identity --scope --role does it."""
+    registry = f"r{uuid.uuid4().hex[:10]}"
+    kind = "Microsoft.ContainerRegistry/registries"
+    role = (
+        f"/subscriptions/{ZERO}/providers/Microsoft.Authorization/roleDefinitions/acdd72a7-3385-48ef-bd42-f606fba81ae7"
+    )
+    resources = [
+        {
+            "type": "Microsoft.Authorization/roleAssignments",
+            "apiVersion": "2022-04-01",
+            "name": str(uuid.uuid4()),
+            "dependsOn": [f"{kind}/{registry}"],
+            "properties": {
+                "roleDefinitionId": role,
+                "principalId": f"[reference('{kind}/{registry}', '2025-11-01', 'Full').identity.principalId]",
+                "principalType": "ServicePrincipal",
+            },
+        },
+        {
+            "type": kind,
+            "apiVersion": "2025-11-01",
+            "name": registry,
+            "location": "westus",
+            "sku": {"name": "Basic"},
+            "identity": {"type": "SystemAssigned"},
+        },
+    ]
+    template = {"parameters": {"secret": {"type": "securestring"}}, "resources": resources}
+    given = {"secret": {"value": "x"}}
+    path = f"{group}/providers/Microsoft.Resources/deployments/d"
+    made = player.arm("PUT", path, {"properties": {"mode": "Incremental", "template": template, "parameters": given}})
+    assert made.status_code == 201, made.text
+    shown = player.arm("GET", path).json()["properties"]
+    assert shown["parameters"] == {"secret": {"type": "SecureString"}}
+    assert shown["dependencies"][0]["dependsOn"][0]["resourceName"] == registry
+    principal = player.arm("GET", f"{group}/providers/{kind}/{registry}").json()["identity"]["principalId"]
+    listed = player.arm(
+        "GET", f"{group}/providers/Microsoft.Authorization/roleAssignments", version="2022-04-01"
+    ).json()
+    assert principal in [each["properties"]["principalId"] for each in listed["value"]]
+    gone = player.arm("DELETE", path)
+    assert gone.status_code == 202
+    headers = {"Authorization": f"Bearer {player.token()}"}
+    assert player.session.get(gone.headers["Location"], headers=headers).status_code == 204
+
+
+def test_a_custom_role_is_made_by_nobody_at_first(player: Player) -> None:
+    name = str(uuid.uuid4())
+    path = f"/subscriptions/{ZERO}/providers/Microsoft.Authorization/roleDefinitions/{name}"
+    wanted = {
+        "roleName": name,
+        "permissions": [{"actions": ["*/read"]}],
+        "assignableScopes": [f"/subscriptions/{ZERO}"],
+    }
+    made = player.arm("PUT", path, {"properties": wanted})
+    assert made.status_code == 201 and made.json()["properties"]["createdBy"] is None
+    shown = player.arm("GET", path).json()["properties"]
+    assert shown["createdBy"] and shown["description"] is None
+    assert player.arm("DELETE", path).status_code == 200
+
+
+def test_everybody_may_know_the_roles(player: Player) -> None:
+    path = "/providers/Microsoft.Authorization/roleDefinitions?$filter=roleName eq 'AcrPull'"
+    answer = player.as_nobody("GET", f"{path}&api-version=2022-04-01", None)
+    assert answer.status_code == 200 and len(answer.json()["value"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("condition", "found"),
+    [
+        ("name eq '{name}'", True),
+        ("resourceGroup eq '{group}' and name eq '{name}' and resourceType eq '{type}'", True),
+        ("resourceGroup eq 'other' and name eq '{name}'", False),
+        ("name eq '{name}' and location eq 'eastus'", False),
+        ("tagName eq 'a' and tagValue eq 'b'", True),
+        ("tagName eq 'a' and tagValue eq 'c'", False),
+    ],
+)
+def test_resources_are_filtered(player: Player, group: str, condition: str, found: bool) -> None:
+    identity = f"{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i{uuid.uuid4().hex[:8]}"
+    player.make(identity, {"tags": {"a": "b"}})
+    names = {
+        "name": identity.rpartition("/")[2],
+        "group": group.rpartition("/")[2],
+        "type": "Microsoft.ManagedIdentity/userAssignedIdentities",
+    }
+    path = f"/subscriptions/{ZERO}/resources?$filter={condition.format(**names)}"
+    listed = player.arm("GET", path).json()["value"]
+    assert (names["name"] in [each["name"] for each in listed]) == found
+
+
+def test_a_filter_that_is_not_played(player: Player) -> None:
+    path = f"/subscriptions/{ZERO}/resources?$filter=startswith(tagName, 'a')"
+    assert player.arm("GET", path).status_code == 501

@@ -78,7 +78,9 @@ async def delete(call: Call) -> Response:
     if deployment is None:
         return Response(status_code=204)
     call.played.state.delete(deployment["id"])  # what was deployed stays
-    return Response(status_code=204)
+    path = f"/subscriptions/{call.played.subscription_id}/operationresults/{new_operation_id()}"
+    url = call.start_operation(path, result={"status": 204})
+    return Response(status_code=202, headers={"Location": url, "Retry-After": "15"})
 
 
 async def get_operation(call: Call) -> Response:

@@ -421,7 +421,7 @@ async def _patch(call: Call) -> Response:
     resource = call.existing()
     resource["tags"] = call.body.get("tags", resource.get("tags", {}))
     call.played.state.put(resource)
-    return JSONResponse(_shown(call, resource))
+    return JSONResponse(_shown(call, resource), headers={"Azure-AsyncNotification": "Enabled"})
 
 
 async def _delete(call: Call, kind: str) -> Response:
