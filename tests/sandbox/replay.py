@@ -364,6 +364,7 @@ class Player:
             },
             "osProfile": {"computerName": "vm", "adminUsername": user, **linux},
             "networkProfile": {"networkInterfaces": [{"id": nic}]},
+            **{key: given[key] for key in ("diagnosticsProfile",) if key in given},
         }  # fmt: skip
 
     def _identity(self, shown: Json | None) -> Json:

@@ -50,11 +50,11 @@ NOT_EMULATED = {
 
 # What is different on purpose: the recording, what each difference has in it, and why.
 DEVIATIONS = {
-    "acr-put-200-sync": (
-        "status 201",
-        "Azure makes a registry at once or in a long-running operation; the sandbox in one",
-    ),
     "blob-get-307": (["status 200"], "the sandbox has no storage account behind a registry: it serves blobs itself"),
+    "rg-delete-poll-202": (
+        ["header location"],
+        "most recorded answers to this poll name the next one in a Location header, as the sandbox does; this one not",
+    ),
     "vm-instanceview-200": (["bootDiagnostics"], "the sandbox's VMs have no boot diagnostics"),
     "roleassign-list-atscope": (
         ["createdBy", "updatedBy", "description"],

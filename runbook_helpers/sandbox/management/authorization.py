@@ -103,7 +103,7 @@ async def put_definition(call: Call) -> Response:
         "properties": {
             "roleName": name,
             "type": "CustomRole",
-            "description": given.get("description", ""),
+            "description": given.get("description"),
             "assignableScopes": given["assignableScopes"],
             "permissions": [{key: list(each.get(key) or []) for key in keys} for each in permissions],
             "createdOn": existing["properties"]["createdOn"] if existing else now,
@@ -116,7 +116,7 @@ async def put_definition(call: Call) -> Response:
         "name": role_id,
     }
     played.state.put(definition)
-    return JSONResponse(definition, status_code=201)
+    return JSONResponse(_without_creator(definition), status_code=201)
 
 
 async def delete_definition(call: Call) -> Response:
@@ -170,9 +170,12 @@ async def put_assignment(call: Call) -> Response:
         "name": name,
     }
     call.played.state.put(assignment)
-    # The answer to the PUT does not name the creator yet; a later GET does.
-    shown = {**assignment, "properties": {**assignment["properties"], "createdBy": None}}
-    return JSONResponse(shown, status_code=201)
+    return JSONResponse(_without_creator(assignment), status_code=201)
+
+
+def _without_creator(resource: Json) -> Json:
+    """The answer to a PUT does not name the creator yet; a later GET does."""
+    return {**resource, "properties": {**resource["properties"], "createdBy": None}}
 
 
 def _checked_condition(given: Json) -> str | None:
@@ -294,9 +297,10 @@ def _operations() -> list[Operation]:
     # A scope is a subscription, a group in it, or a resource; the path in front may be any of these.
     for scope in ("", "/subscriptions/{subscription}", "/subscriptions/{subscription}/{scope:path}"):
         base = f"{scope}/providers/Microsoft.Authorization"
+        read = f"{DEFINITION}/read" if scope else None  # what roles there are, everybody may know
         operations += [
-            Operation("GET", f"{base}/roleDefinitions", f"{DEFINITION}/read", list_definitions, False),
-            Operation("GET", f"{base}/roleDefinitions/{{name}}", f"{DEFINITION}/read", get_definition, False),
+            Operation("GET", f"{base}/roleDefinitions", read, list_definitions, False),
+            Operation("GET", f"{base}/roleDefinitions/{{name}}", read, get_definition, False),
             Operation("PUT", f"{base}/roleDefinitions/{{name}}", f"{DEFINITION}/write", put_definition, False),
             Operation("DELETE", f"{base}/roleDefinitions/{{name}}", f"{DEFINITION}/delete", delete_definition, False),
             Operation("GET", f"{base}/roleAssignments", f"{ASSIGNMENT}/read", list_assignments, False),

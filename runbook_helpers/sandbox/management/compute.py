@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from ..guest import Machine
 from ..played_cloud import PlayedCloud
-from . import managed_identity, network
+from . import compute_members, managed_identity, network
 from .arm import ArmError, Call, Json, Operation, answer, group_id, lists, new_operation_id, not_found
 
 NAMESPACE = "Microsoft.Compute"
@@ -35,7 +35,7 @@ async def put(call: Call) -> Response:
     vm = _updated(call, existing) if existing else _created(call)
     identity = call.body.get("identity")
     if identity is not None:
-        _apply_identity(call, vm, identity, merge=False)
+        managed_identity.apply_identity(call, vm, identity, merge=False)
     vm["changes"] = vm.get("changes", 0) + 1
     call.played.state.put(vm)
     if vm["powerState"] == "running":
@@ -59,15 +59,7 @@ def _created(call: Call) -> Json:
         message = "The location property is required for this definition."
         raise ArmError(400, "LocationRequired", message, gateway=True)
     os_profile = _checked_os_profile(given.get("osProfile") or {})
-    interfaces = (given.get("networkProfile") or {}).get("networkInterfaces") or []
-    if not interfaces:
-        raise _invalid("Required parameter 'networkProfile' is missing (null).", "networkProfile")
-    for interface in interfaces:
-        found = call.played.state.get(interface["id"])
-        if found is None or found["type"] != network.INTERFACE:
-            raise ArmError(404, "NotFound", f"Resource {interface['id']} not found.", details=[])
-        call.require(f"{network.INTERFACE}/join/action", interface["id"])
-        _refuse_used_interface(call.played, found)
+    interfaces = _checked_interfaces(call, given.get("networkProfile") or {})
     vm_id = call.played.stable_id(call.resource_id)
     call.played.state.write("secret", vm_id, {"value": secrets.token_urlsafe(24)})
     vm: Json = {
@@ -75,7 +67,7 @@ def _created(call: Call) -> Json:
         "id": call.resource_id,
         "type": TYPE,
         "location": call.body["location"],
-        **({"tags": call.body["tags"]} if call.body.get("tags") is not None else {}),
+        **{key: call.body[key] for key in ("tags", "zones") if key in call.body},
         "properties": {
             "hardwareProfile": {"vmSize": (given.get("hardwareProfile") or {}).get("vmSize", "Standard_A1")},
             "provisioningState": "Succeeded",
@@ -83,6 +75,7 @@ def _created(call: Call) -> Json:
             "storageProfile": _storage_profile(call, given.get("storageProfile") or {}),
             "osProfile": os_profile,
             "networkProfile": {"networkInterfaces": interfaces},
+            **{key: given[key] for key in compute_members.ECHOED if key in given},
             "timeCreated": call.played.clock.timestamp(),
         },
         "powerState": "running",
@@ -91,9 +84,23 @@ def _created(call: Call) -> Json:
     return vm
 
 
-def _refuse_used_interface(played: PlayedCloud, interface: Json) -> None:
+def _checked_interfaces(call: Call, given: Json) -> list[Json]:
+    """The references to a VM's network interfaces, which must exist and be nobody else's."""
+    interfaces = given.get("networkInterfaces") or []
+    if not interfaces:
+        raise _invalid("Required parameter 'networkProfile' is missing (null).", "networkProfile")
+    for interface in interfaces:
+        found = call.played.state.get(interface["id"])
+        if found is None or found["type"] != network.INTERFACE:
+            raise ArmError(404, "NotFound", f"Resource {interface['id']} not found.", details=[])
+        call.require(f"{network.INTERFACE}/join/action", interface["id"])
+        _refuse_used_interface(call.played, found, call.resource_id)
+    return [{key: value for key, value in each.items() if value != {}} for each in interfaces]
+
+
+def _refuse_used_interface(played: PlayedCloud, interface: Json, user: str) -> None:
     for vm in played.vms:
-        if any(
+        if vm["id"].lower() != user.lower() and any(
             nic["id"].lower() == interface["id"].lower()
             for nic in vm["properties"]["networkProfile"]["networkInterfaces"]
         ):
@@ -103,6 +110,8 @@ def _refuse_used_interface(played: PlayedCloud, interface: Json) -> None:
 
 def _checked_os_profile(given: Json) -> Json:
     """The osProfile as it is answered: without customData and password."""
+    if given.get("windowsConfiguration"):
+        raise ArmError(501, "NotImplementedInSandbox", "The sandbox does not emulate Windows.")
     user = given.get("adminUsername", "")
     if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,63}", user, re.IGNORECASE):
         raise _invalid(f"The Admin Username '{user}' contains invalid characters or is missing.", "adminUsername")
@@ -140,6 +149,8 @@ def _checked_os_profile(given: Json) -> Json:
 
 def _storage_profile(call: Call, given: Json) -> Json:
     image, name = given.get("imageReference") or {}, call.parameters["name"]
+    if given.get("dataDisks"):
+        raise ArmError(501, "NotImplementedInSandbox", "The sandbox does not emulate the data disks of a VM.")
     if not image.get("publisher"):
         raise _invalid("Required parameter 'imageReference' is missing (null).", "imageReference")
     disk = given.get("osDisk") or {}
@@ -173,23 +184,35 @@ def _updated(call: Call, vm: Json) -> Json:
     if os_profile.get("customData") and os_profile["customData"] != vm["customData"]:
         message = "Changing property 'osProfile.customData' is not allowed."
         raise ArmError(409, "PropertyChangeNotAllowed", message, target="osProfile.customData")
-    vm["tags"] = call.body.get("tags", vm.get("tags", {}))
-    if given.get("hardwareProfile"):
-        vm["properties"]["hardwareProfile"] = {"vmSize": given["hardwareProfile"]["vmSize"]}
+    if "tags" in call.body:
+        vm["tags"] = call.body["tags"]
+    _change_properties(call, vm, given)
     return vm
+
+
+def _change_properties(call: Call, vm: Json, given: Json) -> None:
+    """What a PUT or PATCH may change of a VM's properties."""
+    if (given.get("hardwareProfile") or {}).get("vmSize"):
+        vm["properties"]["hardwareProfile"] = {"vmSize": given["hardwareProfile"]["vmSize"]}
+    if given.get("networkProfile"):
+        vm["properties"]["networkProfile"] = {"networkInterfaces": _checked_interfaces(call, given["networkProfile"])}
+    vm["properties"] |= {key: given[key] for key in compute_members.ECHOED if key in given}
 
 
 async def patch(call: Call) -> Response:
     vm = call.existing()
-    unknown = set(call.body) - {"identity", "tags"}
+    given = call.body.get("properties") or {}
+    changeable = {"hardwareProfile", "networkProfile", *compute_members.ECHOED}
+    unknown = set(call.body) - {"identity", "tags", "properties"} | set(given) - changeable
     if unknown:
         message = f"The sandbox does not emulate changing {', '.join(sorted(unknown))} of a VM with PATCH."
         raise ArmError(501, "NotImplementedInSandbox", message)
     before = set(vm.get("identity", {}).get("userAssignedIdentities", {}))
     if "identity" in call.body:
-        _apply_identity(call, vm, call.body["identity"], merge=True)
+        managed_identity.apply_identity(call, vm, call.body["identity"], merge=True)
     if "tags" in call.body:
         vm["tags"] = call.body["tags"]
+    _change_properties(call, vm, given)
     vm["changes"] += 1
     call.played.state.put(vm)
     attached = vm.get("identity", {}).get("userAssignedIdentities", {})
@@ -232,10 +255,7 @@ async def remove(played: PlayedCloud, vm: Json) -> None:
 
 def _shown(call: Call, vm: Json) -> Json:
     """The VM as the asked version of the API knows it."""
-    shown = {key: value for key, value in vm.items() if key not in ("customData", "powerState", "changes")}
-    if call.api_version >= "2024-07-01":
-        shown["etag"] = f'"{vm["changes"]}"'
-    return shown
+    return compute_members.shown(vm, call.api_version)
 
 
 def _instance_view(call: Call, vm: Json) -> Json:
@@ -255,12 +275,18 @@ def _instance_view(call: Call, vm: Json) -> Json:
                 "statuses": [{"code": "ProvisioningState/succeeded", **status}],
             }
         ],
+        **({"bootDiagnostics": {}} if _has_boot_diagnostics(vm) else {}),
         **({"hyperVGeneration": "V2"} if call.api_version >= "2019" else {}),
         "statuses": [
             {"code": "ProvisioningState/succeeded", **status},
             {"code": f"PowerState/{vm['powerState']}", "level": "Info", "displayStatus": f"VM {vm['powerState']}"},
         ],
     }
+
+
+def _has_boot_diagnostics(vm: Json) -> bool:
+    profile = vm["properties"].get("diagnosticsProfile") or {}
+    return bool((profile.get("bootDiagnostics") or {}).get("enabled"))
 
 
 def machine(played: PlayedCloud, vm: Json) -> Machine:
@@ -279,67 +305,6 @@ def machine(played: PlayedCloud, vm: Json) -> Machine:
         proxy=played.door.url(vm_id, secret),
         authority_file=str(played.door.authority_file),
     )
-
-
-# Identity
-
-
-def _apply_identity(call: Call, vm: Json, wanted: Json, *, merge: bool) -> None:
-    """Give the VM the identities that a PUT (all of them) or a PATCH (a merge) asks for."""
-    kinds = {kind.strip().lower() for kind in str(wanted.get("type", "")).split(",")}
-    if kinds != {"none"} and not kinds <= {"systemassigned", "userassigned"}:
-        message = f"The identity type '{wanted.get('type')}' is not valid: use SystemAssigned, UserAssigned or None."
-        raise ArmError(400, "InvalidParameter", message, target="identity.type")
-    current = vm.get("identity", {})
-    given = wanted.get("userAssignedIdentities") or {}
-    if given and "userassigned" not in kinds:
-        message = f'identityIds should not be provided if the type is "{wanted.get("type")}"'
-        raise ArmError(400, "InvalidParameter", message, target="resourceIdentity.identityIds")
-    attached = _attached(call, vm, current, given, merge=merge) if "userassigned" in kinds else {}
-    if "userassigned" in kinds and not attached:
-        message = "The identity type UserAssigned needs at least one id in userAssignedIdentities."
-        raise ArmError(400, "InvalidParameter", message, target="identity.userAssignedIdentities")
-    identity: Json = {}
-    had_system = "SystemAssigned" in current.get("type", "")
-    if "systemassigned" in kinds:
-        principal_id = current.get("principalId")
-        if not had_system:
-            created = call.played.create_principal(vm["id"], vm["name"], "ManagedIdentity", vm["id"])
-            principal_id = created["objectId"]
-        identity = {"principalId": principal_id, "tenantId": call.played.tenant_id}
-    elif had_system:
-        call.played.delete_principal(vm["id"])
-    names = [name for name in ("SystemAssigned", "UserAssigned") if name.lower() in kinds]
-    if names:
-        vm["identity"] = {"type": ", ".join(names), **identity}
-        if attached:
-            vm["identity"]["userAssignedIdentities"] = attached
-    else:
-        vm.pop("identity", None)
-
-
-def _attached(call: Call, vm: Json, current: Json, given: Json, *, merge: bool) -> Json:
-    """The user-assigned identities after the change; null detaches one."""
-    kept = {key.lower(): (key, value) for key, value in current.get("userAssignedIdentities", {}).items()}
-    result = dict(kept) if merge else {}
-    for identity_id, value in given.items():
-        if value is None:
-            result.pop(identity_id.lower(), None)
-            continue
-        found = call.played.state.get(identity_id)
-        if found is None or found["type"] != managed_identity.TYPE:
-            inner = f'{{"error":{{"code":"BadRequest","message":"Resource \'{identity_id}\' was not found."}}}}'
-            message = (
-                f"Identity operation for resource '{vm['id']}' failed with error 'Failed to perform resource identity "
-                f"operation. Status: 'BadRequest'. Response: '{inner}'.'."
-            )
-            raise ArmError(400, "FailedIdentityOperation", message, gateway=True)
-        if identity_id.lower() not in kept:
-            call.require(f"{managed_identity.TYPE}/assign/action", found["id"])
-        properties = found["properties"]
-        shown = {"principalId": properties["principalId"], "clientId": properties["clientId"]}
-        result[identity_id.lower()] = (kept.get(identity_id.lower(), (identity_id,))[0], shown)
-    return dict(result.values())
 
 
 # Power and run-command

@@ -2,7 +2,8 @@
 
 A template's resources are made through the same operations that a client would call, in the order of their dependsOn.
 Of the template language only literal values and these functions are played: parameters, variables, concat, resourceId,
-resourceGroup().location, subscription().subscriptionId, reference(name) in outputs.
+resourceGroup().location, subscription().subscriptionId, reference(name or id[, version, 'Full']) with one member or
+more behind it.
 """
 
 from __future__ import annotations
@@ -30,12 +31,14 @@ async def put(call: Call) -> Response:
         evaluate = _Evaluator(call, template, properties.get("parameters") or {})
         resources = _ordered(evaluate.resources(template.get("resources") or []))
         paths = [_path(call, resource) for resource in resources]
-        outputs = evaluate.value(template.get("outputs") or {})
+        evaluate.value(template.get("outputs") or {})
     except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
         message = f"Deployment template validation failed: {type(error).__name__}: {error}."
         raise ArmError(400, "InvalidTemplate", message) from error
+    written = {id(resource): given for resource, given in evaluate.written}
     for path, resource in zip(paths, resources, strict=True):
-        await _make(call, path, resource)
+        # What is made by now can be referred to.
+        await _make(call, path, evaluate.value(written[id(resource)]))
     now = call.played.clock.timestamp()
     deployment: Json = {
         "id": call.resource_id,
@@ -50,8 +53,8 @@ async def put(call: Call) -> Response:
             "duration": "PT1S",
             "correlationId": new_operation_id(),
             "providers": _providers(resources),
-            "dependencies": [],
-            "outputs": outputs,
+            "dependencies": _dependencies(resources, paths),
+            "outputs": evaluate.value(template.get("outputs") or {}),
             "outputResources": [{"id": resource_id} for resource_id in paths],
         },
     }
@@ -75,7 +78,9 @@ async def delete(call: Call) -> Response:
     if deployment is None:
         return Response(status_code=204)
     call.played.state.delete(deployment["id"])  # what was deployed stays
-    return Response(status_code=204)
+    path = f"/subscriptions/{call.played.subscription_id}/operationresults/{new_operation_id()}"
+    url = call.start_operation(path, result={"status": 204})
+    return Response(status_code=202, headers={"Location": url, "Retry-After": "15"})
 
 
 async def get_operation(call: Call) -> Response:
@@ -96,19 +101,33 @@ def _providers(resources: list[Json]) -> list[Json]:
     ]
 
 
+def _depends(resource: Json, other: Json) -> bool:
+    full = f"{other['type']}/{other['name']}".lower()
+    return other is not resource and any(
+        full == name.lower() or name.lower().endswith(f"/providers/{full}") or name.lower() == other["name"].lower()
+        for name in resource.get("dependsOn") or []
+    )
+
+
+def _dependencies(resources: list[Json], paths: list[str]) -> list[Json]:
+    """Which resource waits for which, as a deployment tells it."""
+    named = [
+        {"id": path, "resourceType": resource["type"], "resourceName": resource["name"]}
+        for path, resource in zip(paths, resources, strict=True)
+    ]
+    return [
+        {"dependsOn": before, **own}
+        for resource, own in zip(resources, named, strict=True)
+        if (before := [name for other, name in zip(resources, named, strict=True) if _depends(resource, other)])
+    ]
+
+
 def _ordered(resources: list[Json]) -> list[Json]:
     """The resources so that each comes after those it depends on."""
     waiting, done = list(resources), []
 
-    def depends(resource: Json, other: Json) -> bool:
-        full = f"{other['type']}/{other['name']}".lower()
-        return other is not resource and any(
-            full == name.lower() or name.lower().endswith(f"/providers/{full}") or name.lower() == other["name"].lower()
-            for name in resource.get("dependsOn") or []
-        )
-
     while waiting:
-        ready = [each for each in waiting if not any(depends(each, other) for other in waiting)]
+        ready = [each for each in waiting if not any(_depends(each, other) for other in waiting)]
         if not ready:
             names = ", ".join(each["name"] for each in waiting)
             message = f"Deployment template validation failed: circular dependency between {names}."
@@ -161,6 +180,9 @@ async def _make(call: Call, path: str, resource: Json) -> None:
         raise ArmError(response.status_code, "DeploymentFailed", message, details=[error])
 
 
+_KINDS = {kind.lower(): kind for kind in ("String", "SecureString", "Int", "Bool", "Array", "Object", "SecureObject")}
+
+
 class _Evaluator:
     """The values of a template: literal ones, and a few functions."""
 
@@ -168,6 +190,7 @@ class _Evaluator:
 
     def __init__(self, call: Call, template: Json, given: Json) -> None:
         self._call, self._template = call, template
+        self.written: list[tuple[Json, Json]] = []
         defaults = {name: each.get("defaultValue") for name, each in (template.get("parameters") or {}).items()}
         self._parameters = {**defaults, **{name: each.get("value") for name, each in given.items()}}
 
@@ -176,12 +199,14 @@ class _Evaluator:
         declared = self._template.get("parameters") or {}
         shown = {}
         for name, value in self._parameters.items():
-            kind = str((declared.get(name) or {}).get("type", "String"))
+            kind = _KINDS.get(str((declared.get(name) or {}).get("type", "")).lower(), "String")
             shown[name] = {"type": kind} if kind.lower().startswith("secure") else {"type": kind, "value": value}
         return shown
 
     def resources(self, resources: list[Json]) -> list[Json]:
-        return [self.value(resource) for resource in resources if self.value(resource.get("condition", True))]
+        """The resources, as far as they are known before anything is made; `written` keeps the template's own words."""
+        self.written = [(self.value(each), each) for each in resources if self.value(each.get("condition", True))]
+        return [resource for resource, _ in self.written]
 
     def value(self, given: Any) -> Any:
         if isinstance(given, dict):
@@ -205,10 +230,21 @@ class _Evaluator:
             raise self._unknown(text)
         name, members = match[1].lower(), match[3].lstrip(".")
         if name == "reference":
-            return None  # known only when all is made; no client of the sandbox reads it
+            return self._reference([self._expression(each) for each in _arguments(match[2])], members)
         value = self._function(name, [self._expression(each) for each in _arguments(match[2])], text)
         for member in filter(None, members.split(".")):
             value = value[member]
+        return value
+
+    def _reference(self, arguments: list[Any], members: str) -> Any:
+        """A member of what the template has made: of its properties, or of all of it; none before it is made."""
+        wanted = str(arguments[0]).lower()
+        given = next((each for each, _ in self.written if each["name"].lower() == wanted.rpartition("/")[2]), None)
+        path = wanted if wanted.startswith("/") or given is None else _path(self._call, given)
+        found = self._call.played.state.get(path)
+        value: Any = found if arguments[2:] == ["Full"] else (found or {}).get("properties")
+        for member in filter(None, members.split(".")):
+            value = (value or {}).get(member)
         return value
 
     def _function(self, name: str, arguments: list[Any], text: str) -> Any:

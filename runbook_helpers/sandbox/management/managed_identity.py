@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
 from ..played_cloud import PlayedCloud
-from .arm import ArmError, Call, Operation, lists
+from .arm import ArmError, Call, Json, Operation, lists
 
 TYPE = "Microsoft.ManagedIdentity/userAssignedIdentities"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,127}")
@@ -68,11 +67,69 @@ async def delete(call: Call) -> Response:
     return Response(status_code=200)
 
 
-async def remove(played: PlayedCloud, resource: dict[str, Any]) -> None:
+async def remove(played: PlayedCloud, resource: Json) -> None:
     """Delete an identity: its service principal goes with it, its role assignments stay as orphans."""
     with played.state.transaction():
         played.delete_principal(resource["id"])
         played.delete_resource(resource["id"])
+
+
+def apply_identity(call: Call, resource: Json, wanted: Json, *, merge: bool) -> None:
+    """Give a resource the identities that a PUT (all of them) or a PATCH (a merge) asks for."""
+    kinds = {kind.strip().lower() for kind in str(wanted.get("type", "")).split(",")}
+    if kinds != {"none"} and not kinds <= {"systemassigned", "userassigned"}:
+        message = f"The identity type '{wanted.get('type')}' is not valid: use SystemAssigned, UserAssigned or None."
+        raise ArmError(400, "InvalidParameter", message, target="identity.type")
+    current = resource.get("identity", {})
+    given = wanted.get("userAssignedIdentities") or {}
+    if given and "userassigned" not in kinds:
+        message = f'identityIds should not be provided if the type is "{wanted.get("type")}"'
+        raise ArmError(400, "InvalidParameter", message, target="resourceIdentity.identityIds")
+    attached = _attached(call, resource, current, given, merge=merge) if "userassigned" in kinds else {}
+    if "userassigned" in kinds and not attached:
+        message = "The identity type UserAssigned needs at least one id in userAssignedIdentities."
+        raise ArmError(400, "InvalidParameter", message, target="identity.userAssignedIdentities")
+    identity: Json = {}
+    had_system = "SystemAssigned" in current.get("type", "")
+    if "systemassigned" in kinds:
+        principal_id = current.get("principalId")
+        if not had_system:
+            created = call.played.create_principal(resource["id"], resource["name"], "ManagedIdentity", resource["id"])
+            principal_id = created["objectId"]
+        identity = {"principalId": principal_id, "tenantId": call.played.tenant_id}
+    elif had_system:
+        call.played.delete_principal(resource["id"])
+    names = [name for name in ("SystemAssigned", "UserAssigned") if name.lower() in kinds]
+    if names:
+        resource["identity"] = {"type": ", ".join(names), **identity}
+        if attached:
+            resource["identity"]["userAssignedIdentities"] = attached
+    else:
+        resource.pop("identity", None)
+
+
+def _attached(call: Call, resource: Json, current: Json, given: Json, *, merge: bool) -> Json:
+    """The user-assigned identities after the change; null detaches one."""
+    kept = {key.lower(): (key, value) for key, value in current.get("userAssignedIdentities", {}).items()}
+    result = dict(kept) if merge else {}
+    for identity_id, value in given.items():
+        if value is None:
+            result.pop(identity_id.lower(), None)
+            continue
+        found = call.played.state.get(identity_id)
+        if found is None or found["type"] != TYPE:
+            inner = f'{{"error":{{"code":"BadRequest","message":"Resource \'{identity_id}\' was not found."}}}}'
+            message = (
+                f"Identity operation for resource '{resource['id']}' failed with error 'Failed to perform resource identity "
+                f"operation. Status: 'BadRequest'. Response: '{inner}'.'."
+            )
+            raise ArmError(400, "FailedIdentityOperation", message, gateway=True)
+        if identity_id.lower() not in kept:
+            call.require(f"{TYPE}/assign/action", found["id"])
+        properties = found["properties"]
+        shown = {"principalId": properties["principalId"], "clientId": properties["clientId"]}
+        result[identity_id.lower()] = (kept.get(identity_id.lower(), (identity_id,))[0], shown)
+    return dict(result.values())
 
 
 _PATH = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{TYPE}"

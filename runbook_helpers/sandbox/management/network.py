@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from ..played_cloud import PlayedCloud
 from ..state import State
+from . import network_members
 from .arm import ArmError, Call, Json, Operation, answer, lists, new_operation_id, not_found
 
 NAMESPACE = "Microsoft.Network"
@@ -26,6 +28,11 @@ ADDRESS_RANGES = {
     "AzureChinaCloud": ipaddress.ip_network("203.0.113.0/24"),
     "AzureCloud": ipaddress.ip_network("198.51.100.0/24"),
     "AzureUSGovernment": ipaddress.ip_network("192.0.2.0/25"),
+}
+_DNS_SUFFIXES = {
+    "AzureChinaCloud": "cloudapp.chinacloudapi.cn",
+    "AzureCloud": "cloudapp.azure.com",
+    "AzureUSGovernment": "cloudapp.usgovcloudapi.net",
 }
 OPERATOR_ADDRESS = "192.0.2.200"
 """The address that the operator's machine has towards the VMs of the sandbox."""
@@ -71,7 +78,15 @@ def _named(children: list[Json], collection: str) -> list[Json]:
 
 def _fill_network(call: Call, resource: Json, given: Json) -> None:
     space = given.get("addressSpace") or {"addressPrefixes": []}
-    resource["properties"] |= {"addressSpace": space, "virtualNetworkPeerings": [], "enableDdosProtection": False}
+    defaults: Json = {"dhcpOptions": {"dnsServers": []}, "encryption": {"enforcement": "AllowUnencrypted"}}
+    resource["properties"] |= {
+        "addressSpace": space,
+        **{key: {**default, **given[key]} for key, default in defaults.items() if key in given},
+        **{key: given[key] for key in ("flowTimeoutInMinutes",) if key in given},
+        "virtualNetworkPeerings": [],
+        "enableDdosProtection": False,
+        "privateEndpointVNetPolicies": given.get("privateEndpointVNetPolicies", "Disabled"),
+    }
     resource["properties"]["subnets"] = [
         _child(resource, "subnets", subnet["name"], _subnet_properties(call, resource, subnet["name"], subnet))
         for subnet in _named(given.get("subnets", []), "subnets")
@@ -95,7 +110,10 @@ def _subnet_properties(call: Call, network: Json, name: str, subnet: Json) -> Js
         raise ArmError(400, "NetcfgInvalidSubnet", message)
     properties: Json = {
         "addressPrefix": prefix,
-        "delegations": [],
+        **_service_endpoints(network, given),
+        "delegations": [
+            _delegation(network, name, each) for each in _named(given.get("delegations", []), "delegations")
+        ],
         "privateEndpointNetworkPolicies": "Disabled",
         "privateLinkServiceNetworkPolicies": "Enabled",
     }
@@ -103,6 +121,30 @@ def _subnet_properties(call: Call, network: Json, name: str, subnet: Json) -> Js
         group = _require_reference(call, given["networkSecurityGroup"], "networkSecurityGroup")
         properties["networkSecurityGroup"] = {"id": group["id"]}
     return properties
+
+
+def _service_endpoints(network: Json, given: Json) -> Json:
+    if "serviceEndpoints" not in given:
+        return {}
+    endpoints = [
+        {
+            "provisioningState": "Succeeded",
+            "service": each.get("service", ""),
+            "locations": each.get("locations") or [network["location"]],
+        }
+        for each in given["serviceEndpoints"]
+    ]
+    return {"serviceEndpoints": endpoints}
+
+
+def _delegation(network: Json, subnet: str, given: Json) -> Json:
+    """A subnet that is handed over to a service."""
+    parent = {"id": f"{network['id']}/subnets/{subnet}", "type": SUBNET, "etag": network["etag"]}
+    properties = {
+        "serviceName": (given.get("properties") or {}).get("serviceName", ""),
+        "actions": [f"{SUBNET}/join/action"],
+    }
+    return _child(parent, "delegations", given["name"], properties)
 
 
 def _contains(space: Any, wanted: Any) -> bool:
@@ -183,7 +225,10 @@ def _rule(name: str, given: Json) -> Json:
             raise ArmError(400, "SecurityRuleInvalidParameter", message)
     lists = ("sourcePortRanges", "destinationPortRanges", "sourceAddressPrefixes", "destinationAddressPrefixes")
     rule: Json = {key: [] for key in lists}
-    return rule | {key: value for key, value in given.items() if value is not None}
+    rule |= {key: value for key, value in given.items() if value is not None}
+    for key in ("access", "direction"):  # taken in any case, and shown in one
+        rule[key] = str(rule[key]).capitalize()
+    return rule
 
 
 def _fill_address(call: Call, resource: Json, given: Json) -> None:
@@ -198,12 +243,19 @@ def _fill_address(call: Call, resource: Json, given: Json) -> None:
     resource["properties"] |= {
         "ipAddress": ip_address,
         "publicIPAddressVersion": "IPv4",
-        "publicIPAllocationMethod": given.get("publicIPAllocationMethod", "Dynamic"),
-        "idleTimeoutInMinutes": 4,
-        "ipTags": [],
-        "ddosSettings": {"protectionMode": "VirtualNetworkInherited"},
+        "publicIPAllocationMethod": given.get("publicIPAllocationMethod", "Dynamic").capitalize(),
+        "idleTimeoutInMinutes": given.get("idleTimeoutInMinutes", 4),
+        "ipTags": given.get("ipTags", []),
     }
+    label = (given.get("dnsSettings") or {}).get("domainNameLabel")
+    if label:
+        name = f"{label}.{resource['location']}.{_DNS_SUFFIXES[call.played.cloud.name]}"
+        resource["properties"]["dnsSettings"] = {"domainNameLabel": label, "fqdn": name}
     resource["sku"] = {"name": "Basic", "tier": "Regional", **(call.body.get("sku") or {})}
+    if resource["sku"]["name"] == "Standard":
+        resource["properties"]["ddosSettings"] = {"protectionMode": "VirtualNetworkInherited"}
+    if call.body.get("zones"):
+        resource["zones"] = call.body["zones"]
 
 
 def _fill_interface(call: Call, resource: Json, given: Json) -> None:
@@ -212,8 +264,8 @@ def _fill_interface(call: Call, resource: Json, given: Json) -> None:
         wanted = configuration.get("properties", {})
         subnet = _require_reference(call, wanted.get("subnet"), "subnet")
         properties: Json = {
-            "privateIPAddress": _private_address(call, resource["id"], subnet),
-            "privateIPAllocationMethod": wanted.get("privateIPAllocationMethod", "Dynamic"),
+            "privateIPAddress": wanted.get("privateIPAddress") or _private_address(call, resource["id"], subnet),
+            "privateIPAllocationMethod": wanted.get("privateIPAllocationMethod", "Dynamic").capitalize(),
             "subnet": {"id": subnet["id"]},
             "primary": position == 0,
             "privateIPAddressVersion": "IPv4",
@@ -226,14 +278,15 @@ def _fill_interface(call: Call, resource: Json, given: Json) -> None:
     if not configurations:
         message = f"Network interface {call.resource_id} must have one or more IP configurations."
         raise ArmError(400, "NetworkInterfaceMustHaveOneIpConfiguration", message)
+    resource["kind"] = "Regular"
+    # Most versions fill this in; the oldest and those since 2022 leave it out where it was not asked for.
+    if "2016" < call.api_version < "2022" or "enableAcceleratedNetworking" in given:
+        resource["properties"]["enableAcceleratedNetworking"] = bool(given.get("enableAcceleratedNetworking"))
     resource["properties"] |= {
         "ipConfigurations": configurations,
-        "dnsSettings": {
-            "dnsServers": [],
-            "appliedDnsServers": [],
-            "internalDomainNameSuffix": f"{resource['properties']['resourceGuid'][:23]}.internal.cloudapp.net",
-        },
-        "enableAcceleratedNetworking": bool(given.get("enableAcceleratedNetworking")),
+        "dnsSettings": _dns_settings(resource, given.get("dnsSettings") or {}),
+        "allowPort25Out": True,
+        "disableTcpStateTracking": bool(given.get("disableTcpStateTracking")),
         "enableIPForwarding": bool(given.get("enableIPForwarding")),
         "vnetEncryptionSupported": False,
         "hostedWorkloads": [],
@@ -243,6 +296,13 @@ def _fill_interface(call: Call, resource: Json, given: Json) -> None:
     if given.get("networkSecurityGroup"):
         group = _require_reference(call, given["networkSecurityGroup"], "networkSecurityGroup")
         resource["properties"]["networkSecurityGroup"] = {"id": group["id"]}
+
+
+def _dns_settings(interface: Json, given: Json) -> Json:
+    suffix = f"{interface['properties']['resourceGuid'][:23]}.internal.cloudapp.net"
+    servers, label = given.get("dnsServers", []), given.get("internalDnsNameLabel")
+    named = {"internalDnsNameLabel": label, "internalFqdn": f"{label}.{suffix}"} if label else {}
+    return {"dnsServers": servers, "appliedDnsServers": [], "internalDomainNameSuffix": suffix, **named}
 
 
 def _private_address(call: Call, interface_id: str, subnet: Json) -> str:
@@ -271,9 +331,9 @@ _KINDS: dict[str, tuple[Fill, int, int]] = {
 }
 
 
-def _operation_url(call: Call, location: str, kind: str = "operations") -> str:
+def _operation_url(call: Call, location: str, kind: str = "operations", operation: str = "") -> str:
     path = f"/subscriptions/{call.played.subscription_id}/providers/{NAMESPACE}/locations/{location}/{kind}"
-    return call.start_operation(f"{path}/{new_operation_id()}")
+    return call.start_operation(f"{path}/{operation or new_operation_id()}")
 
 
 async def _put(call: Call, kind: str) -> Response:
@@ -293,30 +353,51 @@ async def _put(call: Call, kind: str) -> Response:
             "resourceGuid": call.played.stable_id(call.resource_id),
         },
     }
-    if call.body.get("tags"):
+    if "tags" in call.body:
         resource["tags"] = call.body["tags"]
     fill(call, resource, call.body.get("properties", {}))
     call.played.state.put(resource)
+    shown = _shown(call, resource)
     status = 200 if existing else 201
     if not retry_after:
-        return answer(resource, status=status)
-    headers = {
-        "Azure-AsyncOperation": _operation_url(call, resource["location"]),
-        "Azure-AsyncNotification": "Enabled",
-        "Retry-After": str(retry_after),
-    }
+        return answer(shown, status=status)
     if kind == ADDRESS and not existing:  # it is allocated while the operation goes on
-        del resource["properties"]["ipAddress"]
-    response = answer(resource, status=status, state="Updating")
-    response.headers.update(headers)
+        shown["properties"].pop("ipAddress", None)
+    return _under_way(call, shown, status, resource["location"], retry_after, changed=_differs(existing, resource))
+
+
+def _differs(before: Json | None, after: Json) -> bool:
+    return before is None or _settings(before) != _settings(after)
+
+
+def _settings(value: Any) -> Any:
+    """The properties of a resource, without the marks that every write changes."""
+    if isinstance(value, dict):
+        kept = value["properties"] if "location" in value else value
+        return {key: _settings(each) for key, each in kept.items() if key != "etag"}
+    return [_settings(each) for each in value] if isinstance(value, list) else value
+
+
+def _under_way(call: Call, shown: Json, status: int, location: str, retry_after: int, *, changed: bool) -> JSONResponse:
+    """A PUT's answer: in progress where it changes a property; where it does not there is nothing to wait for."""
+    response = answer(shown, status=status, state="Updating" if changed else None)
+    response.headers["Azure-AsyncOperation"] = _operation_url(call, location)
+    response.headers["Azure-AsyncNotification"] = "Enabled"
+    if changed:
+        response.headers["Retry-After"] = str(retry_after)
     return response
+
+
+def _shown(call: Call, resource: Json) -> Json:
+    shown = network_members.shown(call.played.state, resource, call.api_version)
+    if resource["type"] == INTERFACE:
+        shown["properties"] |= _machine(call.played, resource)
+    return shown
 
 
 async def _get(call: Call) -> Response:
     resource = call.existing()
-    if resource["type"] == INTERFACE:
-        resource["properties"] |= _machine(call.played, resource)
-    return JSONResponse(resource, headers={"ETag": resource["etag"]})
+    return JSONResponse(_shown(call, resource), headers={"ETag": resource["etag"]})
 
 
 def _machine(played: PlayedCloud, interface: Json) -> Json:
@@ -340,7 +421,7 @@ async def _patch(call: Call) -> Response:
     resource = call.existing()
     resource["tags"] = call.body.get("tags", resource.get("tags", {}))
     call.played.state.put(resource)
-    return JSONResponse(resource)
+    return JSONResponse(_shown(call, resource), headers={"Azure-AsyncNotification": "Enabled"})
 
 
 async def _delete(call: Call, kind: str) -> Response:
@@ -353,10 +434,11 @@ async def _delete(call: Call, kind: str) -> Response:
 
 
 def _deleting(call: Call, location: str, retry_after: int) -> Response:
+    operation = new_operation_id()
     headers = {
-        "Azure-AsyncOperation": _operation_url(call, location),
+        "Azure-AsyncOperation": _operation_url(call, location, operation=operation),
         "Azure-AsyncNotification": "Enabled",
-        "Location": _operation_url(call, location, "operationResults"),
+        "Location": _operation_url(call, location, "operationResults", operation),
         "Retry-After": str(retry_after),
     }
     return Response(status_code=202, headers=headers)
@@ -423,14 +505,21 @@ def _parent(call: Call) -> Json:
 
 def _put_child(call: Call, parent: Json, collection: str, child: Json, *, retry_after: int) -> Response:
     children = parent["properties"][collection]
-    others = [each for each in children if each["id"].lower() != child["id"].lower()]
-    parent["properties"][collection] = [*others, child]
+    before = next((each for each in children if each["id"].lower() == child["id"].lower()), None)
+    parent["properties"][collection] = [*(each for each in children if each is not before), child]
     call.played.state.put(parent)
-    response = answer(child, status=201 if len(others) == len(children) else 200, state="Updating")
-    response.headers["Azure-AsyncOperation"] = _operation_url(call, parent["location"])
-    response.headers["Azure-AsyncNotification"] = "Enabled"
-    response.headers["Retry-After"] = str(retry_after)
-    return response
+    changed = before is None or _settings(before) != _settings(child)
+    status = 200 if before else 201
+    return _under_way(call, _shown(call, child), status, parent["location"], retry_after, changed=changed)
+
+
+async def _list_children(call: Call) -> Response:
+    collection, parent_id = call.resource_id.rpartition("/")[2].lower(), call.resource_id.rpartition("/")[0]
+    parent = call.played.state.get(parent_id)
+    if parent is None:
+        raise not_found(parent_id)
+    children = next(value for name, value in parent["properties"].items() if name.lower() == collection)
+    return JSONResponse({"value": [_shown(call, child) for child in children]})
 
 
 async def _get_child(call: Call) -> Response:
@@ -439,21 +528,8 @@ async def _get_child(call: Call) -> Response:
         if name.lower() == collection:
             for child in children:
                 if child["id"].lower() == call.resource_id.lower():
-                    child["properties"] |= _users(call.played.state, child)
-                    return JSONResponse(child, headers={"ETag": child["etag"]})
+                    return JSONResponse(_shown(call, child), headers={"ETag": child["etag"]})
     raise ArmError(404, "NotFound", f"Resource {call.resource_id} not found.", details=[])
-
-
-def _users(state: State, subnet: Json) -> Json:
-    """The ipConfigurations of the interfaces in a subnet, in the upper case that the provider writes them in."""
-    found = [
-        {"id": "/".join([*ids[:4], *(part.upper() if odd % 2 == 0 else part for odd, part in enumerate(ids[4:]))])}
-        for interface in state.resources(type=INTERFACE)
-        for configuration in interface["properties"]["ipConfigurations"]
-        if configuration["properties"]["subnet"]["id"].lower() == subnet["id"].lower()
-        for ids in [configuration["id"].split("/")]
-    ]
-    return {"ipConfigurations": found} if found else {}
 
 
 async def _delete_child(call: Call) -> Response:
@@ -474,9 +550,12 @@ async def _get_operation(call: Call) -> Response:
     running = "endTime" not in operation
     if "/operationresults/" not in call.request.url.path.lower():
         return JSONResponse({"status": operation["status"]}, headers={"Retry-After": "10"} if running else {})
-    if not running:
-        return Response(status_code=204)
-    return Response(status_code=202, headers={"Location": str(call.request.url), "Retry-After": "10"})
+    url = str(call.request.url)
+    if running:
+        return Response(status_code=202, headers={"Location": url, "Retry-After": "10"})
+    status_url = re.sub("/operationresults/", "/operations/", url, flags=re.IGNORECASE)
+    headers = {"Location": url, "Azure-AsyncOperation": status_url, "Azure-AsyncNotification": "Enabled"}
+    return Response(status_code=204, headers=headers)
 
 
 def ssh_target(played: PlayedCloud, ip_address: str) -> tuple[Json, Json] | None:
@@ -562,7 +641,7 @@ def _operations() -> list[Operation]:
             return await _delete(call, kind)
 
         operations += [
-            *lists(kind),
+            *lists(kind, _shown),
             Operation("PUT", f"{group}/{kind}/{{name}}", f"{kind}/write", put),
             Operation("PATCH", f"{group}/{kind}/{{name}}", f"{kind}/write", _patch),
             Operation("GET", f"{group}/{kind}/{{name}}", f"{kind}/read", _get),
@@ -575,6 +654,7 @@ def _operations() -> list[Operation]:
         (f"{group}/{SECURITY_GROUP}/{{parent}}/securityRules/{{name}}", RULE, _put_security_rule),
     ):
         children += [
+            Operation("GET", path.removesuffix("/{name}"), f"{kind}/read", _list_children),
             Operation("GET", path, f"{kind}/read", _get_child),
             Operation("PUT", path, f"{kind}/write", put_child),
             Operation("DELETE", path, f"{kind}/delete", _delete_child),

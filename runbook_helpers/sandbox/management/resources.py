@@ -70,7 +70,9 @@ async def get_subscription(call: Call) -> Response:
 
 
 async def list_tenants(call: Call) -> Response:
-    tenant = {"id": f"/tenants/{call.played.tenant_id}", "tenantId": call.played.tenant_id, "displayName": "Sandbox"}
+    tenant = {"id": f"/tenants/{call.played.tenant_id}", "tenantId": call.played.tenant_id, "tenantCategory": "Home"}
+    if call.api_version >= "2020":
+        tenant["displayName"] = "Sandbox"
     return JSONResponse({"value": [tenant]})
 
 
@@ -103,10 +105,10 @@ async def put_group(call: Call) -> Response:
         "name": name,
         "type": GROUP,
         "location": _plain(location),
-        "tags": {},
         "properties": {"provisioningState": "Succeeded"},
     }
-    resource["tags"] = call.body.get("tags", resource["tags"])
+    if "tags" in call.body:
+        resource["tags"] = call.body["tags"]
     if call.body.get("managedBy"):
         resource["managedBy"] = call.body["managedBy"]
     call.played.state.put(resource)
@@ -134,7 +136,8 @@ async def patch_group(call: Call) -> Response:
     if group is None:
         message = f"Resource group '{call.parameters['name']}' could not be found."
         raise ArmError(404, "ResourceGroupNotFound", message, gateway=True)
-    group["tags"] = call.body.get("tags", group["tags"])
+    if "tags" in call.body:
+        group["tags"] = call.body["tags"]
     call.played.state.put(group)
     return JSONResponse(group)
 
@@ -237,24 +240,49 @@ async def delete_group(call: Call) -> Response:
 
 
 async def get_operation_result(call: Call) -> Response:
-    if "endTime" in call.operation():
-        return Response(status_code=200)
-    return Response(status_code=202, headers={"Retry-After": "15"})
+    operation = call.operation()
+    if "endTime" in operation:
+        return Response(status_code=(operation["result"] or {}).get("status", 200))
+    return Response(status_code=202, headers={"Location": str(call.request.url), "Retry-After": "15"})
+
+
+_CONDITION = re.compile(r"(resourceType|resourceGroup|name|location|tagName|tagValue) eq '([^']*)'", re.IGNORECASE)
+
+
+def _wanted(call: Call) -> dict[str, str]:
+    """The conditions of $filter, which must all hold; 501 where there is one that the sandbox does not play."""
+    given = call.request.query_params.get("$filter", "")
+    if re.sub(r"\band\b|\s", "", _CONDITION.sub("", given), flags=re.IGNORECASE):
+        fields = "resourceType, resourceGroup, name, location, tagName and tagValue"
+        message = f"The sandbox does not emulate the filter {given!r}: only '<field> eq <value>' of {fields}."
+        raise ArmError(501, "NotImplementedInSandbox", message)
+    return {field.lower(): value.lower() for field, value in _CONDITION.findall(given)}
+
+
+def _matches(resource: Json, wanted: dict[str, str]) -> bool:
+    tags = {key.lower(): str(value).lower() for key, value in (resource.get("tags") or {}).items()}
+    has = {
+        "resourcetype": resource["type"].lower(),
+        "resourcegroup": resource["id"].split("/")[4].lower(),
+        "name": resource["name"].lower(),
+        "location": _plain(resource.get("location", "")),
+    }
+    tag_name, tag_value = wanted.get("tagname"), wanted.get("tagvalue")
+    tagged = tag_name is None or (tag_name in tags and tag_value in (None, tags[tag_name]))
+    return tagged and all(has[field] == value for field, value in wanted.items() if field in has)
 
 
 async def list_resources(call: Call) -> Response:
-    """All resources the caller may read; of the filters only the one by type is emulated."""
-    wanted = call.request.query_params.get("$filter", "")
-    match = re.fullmatch(r"\s*resourceType eq '([^']+)'\s*", wanted, re.IGNORECASE)
-    if wanted and not match:
-        message = f"The sandbox does not emulate the filter {wanted!r}: only resourceType eq '<type>'."
-        raise ArmError(501, "NotImplementedInSandbox", message)
+    """All resources the caller may read, those that $filter wants."""
+    wanted = _wanted(call)
     value: list[dict[str, Any]] = [
         {key: resource[key] for key in _LISTED if key in resource}
         for resource in call.played.state.resources(
-            under=f"/subscriptions/{call.played.subscription_id}/resourceGroups/", type=match[1] if match else ""
+            under=f"/subscriptions/{call.played.subscription_id}/resourceGroups/"
         )
-        if resource["type"] in REMOVERS and _may_read(call, resource, f"{resource['type']}/read")
+        if resource["type"] in REMOVERS
+        and _matches(resource, wanted)
+        and _may_read(call, resource, f"{resource['type']}/read")
     ]
     group = call.parameters.get("group")
     if group is not None:
