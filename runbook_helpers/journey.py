@@ -147,7 +147,7 @@ def _tokens(azure: Azure, vm_name: str, identity_id: str | None) -> list[Step]:
         claims = identity_claims(azure, vm_name, audience, identity_id)
         if claims is not None:
             what = f"GET token: {audience_name(audience, azure.cloud)}"
-            steps.append(Step("curl, for this picture", VM, METADATA, what, "answered", readable(claims)))
+            steps.append(Step("curl, for this picture", VM, METADATA, what, "a token", readable(claims)))
     return steps
 
 
@@ -158,4 +158,4 @@ def _outcome(steps: list[Step]) -> str:
     if last[-1].part == PULL and not last[-1].refused:
         return "The image is pulled."
     refused = [step for step in last if step.refused]
-    return f"Refused: {refused[-1].what}, {refused[-1].status}." if refused else "Signed in; nothing was pulled."
+    return f"Refused: {refused[-1].what} ({refused[-1].status})." if refused else "Signed in; nothing was pulled."
