@@ -16,10 +16,10 @@ from .journey_steps import (
     Step,
     audience_name,
     from_commands,
-    from_traffic,
     grant_step,
     readable,
 )
+from .journey_traffic import from_traffic
 from .registries import show_registry
 from .roles import role_assignments
 from .virtual_machines import show_vm

@@ -37,7 +37,8 @@ from runbook_helpers.clouds import CLOUDS
 from runbook_helpers.errors import CommandFailed
 from runbook_helpers.journal import Journal
 from runbook_helpers.journey_picture import LANES, LETTER, WIDTH, draw
-from runbook_helpers.journey_steps import MANAGER, METADATA, REGISTRY, VM, YOU, Step, from_traffic, span
+from runbook_helpers.journey_steps import MANAGER, METADATA, REGISTRY, VM, YOU, Step, span
+from runbook_helpers.journey_traffic import from_traffic
 
 from .conftest import SSH_SOURCE
 from .test_verbs import ready
@@ -116,15 +117,11 @@ def test_user_assigned_pulled_again_refused_and_from_the_client_side(azure: Azur
     assert claims[3] == {"aud": registry.login_server, "sub": identity.principal_id, "exp": "valid for 3 h 15 min"}
     assert claims[5]["access"] == "app: pull" and claims[5]["exp"] == "valid for 75 min"
 
-    # Again, with all layers there: the same picture, letter for letter; and after a second docker pull, too.
-    sign_in_and_pull(azure, "vm", name, identity.id, reference)
-    docker_pull(azure, "vm", reference)
-    assert shown(show_journey(azure, "vm", name, identity.id)) == shown(journey)
-
     # As on a real cloud, which does not tell what it was asked.
     client = dataclasses.replace(azure, traffic=None, journal=Journal())
     assert shown(show_journey(client, "vm", name, identity.id)).count("There was no sign-in with this identity.") == 3
     sign_in_and_pull(client, "vm", name, identity.id, reference)
+    docker_pull(client, "vm", reference)
     outside = show_journey(client, "vm", name, identity.id)
     assert outside.outcome == "The image is pulled."
     assert asked(outside) == [
@@ -135,6 +132,9 @@ def test_user_assigned_pulled_again_refused_and_from_the_client_side(azure: Azur
         (METADATA, "GET token: Registry", "a token"),
     ]
     assert outside.steps[-1].claims == claims[2]
+
+    # That was the same again, but for the layers that were there: the same picture of it, letter for letter.
+    assert shown(show_journey(azure, "vm", name, identity.id)) == shown(journey)
 
     # Nothing of a token is in the log, in a picture or in a text.
     assert azure.traffic
@@ -156,6 +156,8 @@ def test_user_assigned_pulled_again_refused_and_from_the_client_side(azure: Azur
     journey = show_journey(azure, "vm", name, identity.id)
     assert asked(journey)[-1] == (REGISTRY, "POST /oauth2/exchange", "401")
     assert journey.outcome == "Refused: POST /oauth2/exchange (401)."
+    refused = [each for each in azure.traffic() if each["path"] == "/oauth2/exchange"][-1]
+    assert (refused["status"], refused["principal"]) == (401, identity.principal_id)
     assert "stroke-dasharray" in shown(journey) and not JWT.search(shown(journey))
 
 
