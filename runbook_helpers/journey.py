@@ -93,7 +93,7 @@ def show_journey(azure: Azure, vm_name: str, registry_name: str, identity_id: st
         notes.append("Azure does not tell what it was asked: these are the commands of this session and their outcome.")
     identity = "its own identity" if resource_id.lower() == str(vm.id).lower() else resource_id.rpartition("/")[2]
     return Journey(
-        f"The token's journey: {vm_name} pulls from {registry_name} with {identity}",
+        f"The token's journey: {vm_name} to {registry_name}, with {identity}",
         [*steps, *walked],
         outcome,
         [*notes, SIGNED],

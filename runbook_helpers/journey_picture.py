@@ -14,6 +14,7 @@ BOX = 136  # width of a lane's name
 SANS = "-apple-system, 'Segoe UI', 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
 MONO = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 INK, SOFT, LINE, BAND, CARD, EDGE, BAD = "#1f2328", "#57606a", "#c4cad1", "#f1f4f7", "#f4f8fd", "#b3c6dd", "#a40e26"
+DEFAULTS = {"font-family": SANS, "font-size": "12", "font-weight": "400", "fill": INK, "text-anchor": "start"}
 LETTER = 0.61  # width of a letter of any of these fonts, in its size; the widest of them
 KEY = 12  # letters of a claim's name
 LONGEST = 72  # letters of a claim's line
@@ -46,7 +47,7 @@ class _Picture:
 
     def __init__(self, subtitles: Mapping[str, str]) -> None:
         self._subtitles = subtitles
-        self._root = ElementTree.Element("svg", xmlns="http://www.w3.org/2000/svg", role="img")
+        self._root = ElementTree.Element("svg", DEFAULTS, xmlns="http://www.w3.org/2000/svg", role="img")
         self._lifelines: list[ElementTree.Element] = []
         self._told: list[Mapping[str, str]] = []
         self._y = 0.0
@@ -56,8 +57,11 @@ class _Picture:
         described = "; ".join(f"{step.source} to {step.target}: {step.what}, {step.status}" for step in steps)
         ElementTree.SubElement(self._root, "desc").text = f"{described}. {outcome}" if steps else outcome
         background = self._rectangle(0, 0, WIDTH, 0, "#ffffff", LINE)
-        self._text(20, 32, title, size=15, weight="600")
-        self._y = 50
+        self._y = 12
+        for line in _wrap(title, int((WIDTH - 40) / (15 * LETTER))):
+            self._y += 20
+            self._text(20, self._y, line, size=15, weight="600")
+        self._y += 18
         self._lanes()
         part = ""
         for step in steps:
@@ -181,15 +185,15 @@ class _Picture:
         anchor: str = "start",
         over_line: bool = False,
     ) -> None:
-        attributes = {
-            "x": _number(x),
-            "y": _number(y),
+        chosen = {
             "font-family": font,
             "font-size": str(size),
             "font-weight": weight,
             "fill": color,
             "text-anchor": anchor,
         }
+        attributes = {"x": _number(x), "y": _number(y)}
+        attributes |= {key: value for key, value in chosen.items() if value != DEFAULTS[key]}
         if over_line:  # a rim, so that a lifeline does not run through the letters
             attributes |= {"stroke": "#ffffff", "stroke-width": "4", "paint-order": "stroke"}
         ElementTree.SubElement(self._root, "text", attributes).text = text

@@ -244,11 +244,13 @@ def test_no_text_leaves_the_picture_or_meets_another(letters: int) -> None:
         Step("part", source, target, f"GET {word}/{word}", "401 sign in first", claims if step else None, bool(step))
         for step, (source, target) in enumerate([(YOU, MANAGER), (VM, METADATA), (VM, MANAGER), (VM, REGISTRY)])
     ]
-    root = ElementTree.fromstring(draw(word[:80], steps, f"Refused: {word}", [word, "note"], {VM: word}))
+    root = ElementTree.fromstring(
+        draw(f"{word} pulls from {word}", steps, f"Refused: {word}", [word, "note"], {VM: word})
+    )
     height, boxes = float(root.get("height", "0")), []
     for text in root.iter(f"{SVG}text"):
-        size, content = float(text.get("font-size", "0")), text.text or ""
-        width = len(content) * size * (LETTER if size < 15 else 0)
+        size, content = float(text.get("font-size", "12")), text.text or ""
+        width = len(content) * size * LETTER
         x, y = float(text.get("x", "0")), float(text.get("y", "0"))
         left = x - width * {"start": 0, "middle": 0.5, "end": 1}[text.get("text-anchor", "start")]
         assert left >= 0 and left + width <= WIDTH and y < height, content
