@@ -26,7 +26,8 @@ class Journal:
 
     def __init__(self) -> None:
         self.commands: list[dict[str, Any]] = []
-        """{"vm", "command", "status"} of each sign-in and pull on a VM: the VM's vmId, and the exit status."""
+        """{"vm", "command", "status", "after"} of each sign-in and pull on a VM: the VM's vmId, the exit status, and how
+        many requests there were before its end."""
         self.requests: list[dict[str, Any]] = []
         """{"method", "path", "status", "x-ms-request-id"} of each."""
 
@@ -42,7 +43,8 @@ class Journal:
                         del rest[: options[word]]
                     elif not rest and command == ("docker", "pull"):
                         shown.append(word)  # the image
-                self.commands.append({"vm": vm_id, "command": " ".join(shown), "status": exit_status})
+                kept = {"vm": vm_id, "command": " ".join(shown), "status": exit_status, "after": len(self.requests)}
+                self.commands.append(kept)
 
     def policy(self) -> SansIOHTTPPolicy[Any, Any]:
         """A policy for the pipeline of an SDK client, which fills this journal."""

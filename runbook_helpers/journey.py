@@ -81,21 +81,20 @@ def show_journey(azure: Azure, vm_name: str, registry_name: str, identity_id: st
     resource_id, principal_id = _identity(azure, vm, identity_id)
     traffic = azure.traffic() if azure.traffic else None
     requests = traffic if traffic is not None else azure.journal.requests if azure.journal else []
-    steps, notes = _grants(azure, requests, principal_id, str(registry.id))
+    grants, notes = _grants(azure, requests, principal_id, str(registry.id))
     if traffic is not None:
         walked = from_traffic(traffic, azure.cloud, vm_id, resource_id, identity_id, login_server)
-        outcome = _outcome(walked)
+        tokens = []
     else:
         commands = azure.journal.commands if azure.journal else []
         walked = from_commands(commands, vm_id, identity_id, registry_name, login_server)
-        outcome = _outcome(walked)
-        walked = walked + _tokens(azure, vm_name, identity_id)
+        tokens = _tokens(azure, vm_name, identity_id)
         notes.append("Azure does not tell what it was asked: these are the commands of this session and their outcome.")
     identity = "its own identity" if resource_id.lower() == str(vm.id).lower() else resource_id.rpartition("/")[2]
     return Journey(
         f"The token's journey: {vm_name} to {registry_name}, with {identity}",
-        [*steps, *walked],
-        outcome,
+        [*sorted(walked + grants, key=lambda step: step.moment), *tokens],
+        _outcome(walked),
         [*notes, SIGNED],
         {VM: vm_name, "Registry": registry_name},
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .clouds import REGISTRY_AUDIENCE, Cloud
@@ -28,6 +28,8 @@ class Step:
     claims: dict[str, str] | None = None
     """What the token says that was answered, if one was; None otherwise."""
     refused: bool = False
+    moment: int = field(default=0, compare=False, repr=False)
+    """Its place in what was recorded: a grant may have come too late."""
 
 
 def span(seconds: float) -> str:
@@ -57,11 +59,10 @@ def readable(claims: Json) -> dict[str, str]:
 def grant_step(requests: Iterable[Json], assignment_name: str, claims: dict[str, str]) -> Step | None:
     """The newest request that made a role assignment; None where none was recorded."""
     end = f"/roleassignments/{assignment_name}".lower()
-    made = [each for each in requests if each["method"] == "PUT" and each["path"].lower().endswith(end)]
-    for request in reversed(made):
-        if request["status"] < 400:
-            what = f"PUT roleAssignments/{assignment_name}"
-            return Step("az role assignment create", YOU, MANAGER, what, str(request["status"]), claims)
+    for moment, request in reversed(list(enumerate(requests))):
+        if request["method"] == "PUT" and request["path"].lower().endswith(end) and request["status"] < 400:
+            what, status = f"PUT roleAssignments/{assignment_name}", str(request["status"])
+            return Step("az role assignment create", YOU, MANAGER, what, status, claims, moment=moment)
     return None
 
 
@@ -104,4 +105,5 @@ def _selector(command: str) -> str:
 
 def _command_step(part: str, target: str, command: Json) -> Step:
     shown = re.sub(r"/subscriptions/\S+/", "…/", command["command"])
-    return Step(part, VM, target, shown, f"exit status {command['status']}", None, command["status"] != 0)
+    status = f"exit status {command['status']}"
+    return Step(part, VM, target, shown, status, None, command["status"] != 0, command["after"])

@@ -78,11 +78,11 @@ def from_traffic(
     """
     hosts = (METADATA_HOST, cloud.resource_manager, login_server)
     commands: list[_Command] = []
-    for request in traffic:
+    for moment, request in enumerate(traffic):
         if request["vm"] == vm_id and request["host"] in hosts and not request["agent"].startswith("curl/"):
             if not commands or commands[-1].ends_before(request, cloud):
                 commands.append(_Command())
-            commands[-1].requests.append(request)
+            commands[-1].requests.append({**request, "moment": moment})
     chosen = _latest(commands, identity_id, selector)
     return _fold(step for command in chosen for step in _steps(command, cloud))
 
@@ -115,7 +115,7 @@ def _steps(command: _Command, cloud: Cloud) -> Iterable[Step]:
             # One step for all of them: how many layers are sent depends on those that the VM has already.
             repository, _, tag = request["path"].removeprefix("/v2/").rpartition("/manifests/")
             what = f"GET manifest {repository}:{tag}, and the layers that the VM lacks"
-            yield Step(command.name, VM, REGISTRY, what, str(request["status"]))
+            yield Step(command.name, VM, REGISTRY, what, str(request["status"]), moment=request["moment"])
         elif request not in got:
             yield _step(command.name, request, cloud)
 
@@ -135,7 +135,7 @@ def _step(part: str, request: Json, cloud: Cloud) -> Step:
     if request["host"] == METADATA_HOST:
         target, what = METADATA, f"GET token: {audience_name(request.get('resource', ''), cloud)}"
     claims = readable(request["issued"]) if "issued" in request else None
-    return Step(part, VM, target, what, status, claims, refused)
+    return Step(part, VM, target, what, status, claims, refused, request["moment"])
 
 
 def _fold(steps: Iterable[Step]) -> list[Step]:

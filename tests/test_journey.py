@@ -88,7 +88,7 @@ def tokens_on(azure: Azure, vm_name: str) -> list[str]:
     with ssh(azure, vm_name) as shell:
         auths: dict[str, dict[str, str]] = json.loads(shell.run("cat", ".docker/config.json").stdout)["auths"]
     found = [value for auth in auths.values() for value in auth.values()]
-    decoded = [base64.b64decode(value + "==").decode("latin-1") for value in found]
+    decoded = [base64.b64decode(value).decode("latin-1") for value in found if "." not in value]
     return [token for text in found + decoded for token in re.findall(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", text)]
 
 
@@ -158,6 +158,15 @@ def test_user_assigned_pulled_again_refused_and_from_the_client_side(azure: Azur
     assert journey.outcome == "Refused: POST /oauth2/exchange (401)."
     refused = [each for each in azure.traffic() if each["path"] == "/oauth2/exchange"][-1]
     assert (refused["status"], refused["principal"]) == (401, identity.principal_id)
+    # A grant that comes too late stands where it happened; the client side knows its place, too.
+    assert try_pull(client, "vm", name, "app:v1", identity.id).refusal
+    assign_role(client, "AcrPull", assignee=identity.principal_id, scope=registry.id)
+    assert [step.source for step in show_journey(azure, "vm", name, identity.id).steps] == [VM] * 7 + [YOU]
+    outside = show_journey(client, "vm", name, identity.id)
+    assert [step.source for step in outside.steps] == [VM, VM, YOU, VM, VM]
+    assert (
+        outside.steps[2].status == "201" and outside.outcome == f"Refused: az acr login --name {name} (exit status 1)."
+    )
     assert "stroke-dasharray" in shown(journey) and not JWT.search(shown(journey))
 
 
