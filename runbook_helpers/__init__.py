@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from .connection import Azure, connect
     from .errors import RunbookError
     from .identities import assign_identity, create_identity, remove_identity, show_identity
+    from .journey import Journey, show_journey
     from .parameters import check_parameters
     from .registries import create_registry, import_image, show_image, show_registry
     from .resource_groups import create_resource_group, delete_resource_group
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "Azure": "connection",
     "Completed": "shell",
+    "Journey": "journey",
     "RunbookError": "errors",
     "Shell": "shell",
     "acr_login": "vm_software",
@@ -43,6 +45,7 @@ _MODULES = {
     "remove_role": "roles",
     "show_identity": "identities",
     "show_image": "registries",
+    "show_journey": "journey",
     "show_registry": "registries",
     "show_result": "results",
     "show_vm": "virtual_machines",
@@ -60,6 +63,7 @@ def __getattr__(name: str) -> object:
 __all__ = [
     "Azure",
     "Completed",
+    "Journey",
     "RunbookError",
     "Shell",
     "acr_login",
@@ -82,6 +86,7 @@ __all__ = [
     "remove_role",
     "show_identity",
     "show_image",
+    "show_journey",
     "show_registry",
     "show_result",
     "show_vm",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -48,6 +49,8 @@ class Azure:
     authority_file: Path | None = None
     journal: Journal | None = None
     """What is kept of the requests, for Azure's support; None in the sandbox, whose support is its own log."""
+    traffic: Callable[[], list[dict[str, Any]]] | None = None
+    """The requests that the cloud answered, in order: only the sandbox tells them."""
 
     def __repr__(self) -> str:
         return (
@@ -195,6 +198,7 @@ def _connect_sandbox(cloud: Cloud, common: dict[str, Any]) -> Azure:
         folder=running.folder / "ssh",
         proxy=running.proxy,
         authority_file=running.authority_file,
+        traffic=lambda: process.traffic(running, cloud.name),
         **common,
     )
 

@@ -1,7 +1,10 @@
-"""What was asked of Resource Manager in this session, and under which request id: what Azure's support asks for first."""
+"""What this session saw of its own work: the requests to Resource Manager, under which id (what Azure's support asks for
+first), and the sign-ins and pulls on VMs.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -10,13 +13,38 @@ if TYPE_CHECKING:
 
 READS = ("GET", "HEAD")
 
+# The commands on a VM that are kept, and of their options those that cannot hold a secret, with how many values each has.
+COMMANDS: dict[tuple[str, ...], dict[str, int]] = {
+    ("az", "login"): {"--identity": 0, "--resource-id": 1, "--username": 1},
+    ("az", "acr", "login"): {"--name": 1},
+    ("docker", "pull"): {},
+}
+
 
 class Journal:
-    """The requests that changed something or failed, in order; without headers and bodies, so without secrets."""
+    """The requests that changed something or failed, and the sign-ins and pulls; without anything that may be secret."""
 
     def __init__(self) -> None:
+        self.commands: list[dict[str, Any]] = []
+        """{"vm", "command", "status", "after"} of each sign-in and pull on a VM: the VM's vmId, the exit status, and how
+        many requests there were before its end."""
         self.requests: list[dict[str, Any]] = []
         """{"method", "path", "status", "x-ms-request-id"} of each."""
+
+    def command(self, vm_id: str, arguments: Sequence[str], exit_status: int) -> None:
+        """Keep a command that ended on a VM, where it is one of COMMANDS."""
+        for command, options in COMMANDS.items():
+            if tuple(arguments[: len(command)]) == command:
+                shown, rest = list(command), list(arguments[len(command) :])
+                while rest:
+                    word = rest.pop(0)
+                    if word in options:
+                        shown += [word, *rest[: options[word]]]
+                        del rest[: options[word]]
+                    elif not rest and command == ("docker", "pull"):
+                        shown.append(word)  # the image
+                kept = {"vm": vm_id, "command": " ".join(shown), "status": exit_status, "after": len(self.requests)}
+                self.commands.append(kept)
 
     def policy(self) -> SansIOHTTPPolicy[Any, Any]:
         """A policy for the pipeline of an SDK client, which fills this journal."""

@@ -7,7 +7,7 @@ import shlex
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from urllib.parse import urlsplit
@@ -41,9 +41,15 @@ class Completed:
 class Shell:
     """An SSH connection to a VM; made by `ssh`, closed by ``with``."""
 
-    def __init__(self, client: paramiko.SSHClient, vm_name: str) -> None:
+    def __init__(
+        self,
+        client: paramiko.SSHClient,
+        vm_name: str,
+        record: Callable[[Sequence[str], int], None] = lambda arguments, exit_status: None,
+    ) -> None:
         self._client = client
         self.vm_name = vm_name
+        self._record = record  # told each command that ended
 
     def __enter__(self) -> Shell:
         return self
@@ -69,6 +75,7 @@ class Shell:
         """
         command = shlex.join(arguments)
         completed = self._execute(command, timeout)
+        self._record(arguments, completed.exit_status)
         if check and completed.exit_status != 0:
             raise CommandFailed(completed)
         return completed
@@ -166,6 +173,11 @@ def ssh(azure: Azure, vm_name: str, *, within: float = CONNECT_SECONDS) -> Shell
     assert vm.os_profile and vm.os_profile.admin_username and vm.id
     client = _client_that_knows(azure, vm_name, str(vm.id), address)
     private_key = paramiko.RSAKey.from_private_key_file(str(login_key(azure.folder)[0]))
+
+    def record(arguments: Sequence[str], exit_status: int) -> None:
+        if azure.journal:
+            azure.journal.command(str(vm.vm_id), arguments, exit_status)
+
     deadline = time.monotonic() + within
     while True:
         try:
@@ -181,7 +193,7 @@ def ssh(azure: Azure, vm_name: str, *, within: float = CONNECT_SECONDS) -> Shell
                 banner_timeout=30,
                 auth_timeout=30,
             )
-            return Shell(client, vm_name)
+            return Shell(client, vm_name, record)
         except paramiko.BadHostKeyException as error:
             message = (
                 f"The VM {vm_name} at {address} proved itself with another host key than the one it was made with: "

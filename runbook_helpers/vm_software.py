@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from .connection import Azure
 from .errors import AccessDenied, CommandFailed
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
 HELLO_IMAGE = "mcr.microsoft.com/hello-world"
 INSTALL_SCRIPT = "https://aka.ms/InstallAzureCLIDeb"
+METADATA_TOKEN = "http://169.254.169.254/metadata/identity/oauth2/token"
 PROPAGATION = "Azure does not act on the role assignment yet"
 ROLE_SECONDS = 600.0  # how long Azure may take until a role assignment has an effect
 RESOURCE_ID_SINCE = (2, 69)  # the azure-cli that brought `az login --identity --resource-id`
@@ -206,3 +210,29 @@ def try_pull(azure: Azure, vm_name: str, registry_name: str, image: str, identit
         return Attempt(docker_pull(azure, vm_name, reference), None)
     except (AccessDenied, CommandFailed) as error:
         return Attempt(None, str(error))
+
+
+def identity_claims(azure: Azure, vm_name: str, audience: str, identity_id: str | None = None) -> dict[str, Any] | None:
+    """What a token of one of the VM's identities says; None where the metadata service gives none.
+
+    The documented way to one: ``curl 'http://169.254.169.254/metadata/identity/oauth2/token?…' -H Metadata:true``
+
+    Only the token's second part, its claims, leaves the VM: nobody can use them without the signature.
+
+    Args:
+        audience: whom the token is for.
+        identity_id: as for `az_login`.
+    """
+    query = {"api-version": "2018-02-01", "resource": audience}
+    if identity_id is not None:
+        query["msi_res_id"] = identity_id
+    url = shlex.quote(f"{METADATA_TOKEN}?{urlencode(query)}")
+    with ssh(azure, vm_name) as shell:
+        # The token stands first in the answer, so nothing but its claims is between the first dot and the second.
+        command = f"curl -s -H Metadata:true {url} | cut -s -d. -f2"
+        payload = shell.run("bash", "-c", command, check=False).stdout.strip()
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except ValueError:  # an error's text
+        return None
+    return claims if isinstance(claims, dict) else None

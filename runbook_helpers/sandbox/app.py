@@ -125,6 +125,7 @@ class _Traffic:
                     "path": request.url.path,
                     "status": status,
                     "agent": request.headers.get("user-agent", ""),
+                    **getattr(request.state, "noted", {}),
                     "milliseconds": round((time.monotonic() - started) * 1000, 1),
                 }
             )

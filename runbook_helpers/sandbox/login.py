@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from ..clouds import REGISTRY_AUDIENCE
 from .played_cloud import PlayedCloud
-from .wire import read_form
+from .wire import note_token, read_form
 
 LIFETIME = 3599  # seconds a client-credentials token is valid
 
@@ -110,7 +110,7 @@ class Login:
         try:
             self._tenant(request)
             form |= _basic_credentials(request)
-            return self._client_credentials(form, v2="/v2.0/" in request.url.path)
+            return self._client_credentials(request, form, v2="/v2.0/" in request.url.path)
         except LoginError as error:
             return self._refusal(error)
 
@@ -121,7 +121,7 @@ class Login:
             raise LoginError(400, "invalid_request", 90002, message)
         return tenant
 
-    def _client_credentials(self, form: dict[str, str], *, v2: bool) -> JSONResponse:
+    def _client_credentials(self, request: Request, form: dict[str, str], *, v2: bool) -> JSONResponse:
         if form.get("grant_type") != "client_credentials":
             message = f"The app requested an unsupported grant type '{form.get('grant_type', '')}'."
             raise LoginError(400, "unsupported_grant_type", 70003, message)
@@ -156,6 +156,7 @@ class Login:
             )
             raise LoginError(400, "invalid_resource", 500011, message)
         token = self._played.issue_token(principal, resource, LIFETIME + 1, {"appidacr": "1"})
+        note_token(request, token)
         answer: dict[str, object] = {
             "token_type": "Bearer",
             "expires_in": LIFETIME,

@@ -17,6 +17,7 @@ from .login import audiences
 from .management import network
 from .played_cloud import PlayedCloud
 from .proxy import Caller
+from .wire import note, note_token
 
 HOST = "169.254.169.254"
 LIFETIME = 24 * 3600 + 300  # seconds a managed identity's token is valid
@@ -93,7 +94,9 @@ class Metadata:
         resource = query.get("resource", "")
         if not resource:
             raise MetadataError("invalid_request", "Required audience parameter not specified")
-        principal, mirid = _choose(played, vm, {key: query[key] for key in _SELECTORS if query.get(key)})
+        selectors = {key: query[key] for key in _SELECTORS if query.get(key)}
+        note(request, resource=resource, identity=next(iter(selectors.values()), None))
+        principal, mirid = _choose(played, vm, selectors)
         if resource.removesuffix("/") not in audiences(played):
             message = (
                 f"AADSTS500011: The resource principal named {resource} was not found in the tenant named "
@@ -105,9 +108,11 @@ class Metadata:
         extra = {"appidacr": "2", "xms_mirid": mirid.replace("/resourceGroups/", "/resourcegroups/")}
         if mirid.lower() != vm["id"].lower():
             extra["xms_az_rid"] = vm["id"].replace("/resourceGroups/", "/resourcegroups/")
+        token = played.issue_token(principal, resource, LIFETIME, extra)
+        note_token(request, token)
         return JSONResponse(
             {
-                "access_token": played.issue_token(principal, resource, LIFETIME, extra),
+                "access_token": token,
                 "client_id": principal["appId"],
                 "expires_in": str(LIFETIME),
                 "expires_on": str(now + LIFETIME),

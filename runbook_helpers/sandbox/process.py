@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -9,15 +10,19 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
 from filelock import FileLock, Timeout
 
 from ..errors import SandboxError
 from . import settings
+
+if TYPE_CHECKING:
+    from .state import State
 
 START_SECONDS = 30.0  # how long a sandbox may take to open its door
 STOP_SECONDS = 10.0
@@ -159,19 +164,32 @@ def reset(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def vm_proxy(running: Running, cloud_name: str, vm_name: str) -> str:
-    """The door with the credentials of a VM: what uses it is that VM, for the metadata service."""
+@contextlib.contextmanager
+def _state(running: Running, cloud_name: str) -> Iterator[State]:
+    """What the sandbox knows of a cloud, read beside it."""
     from .state import Blobs, State
 
     state = State(running.folder / f"{cloud_name}.sqlite", Blobs(running.folder / "blobs"))
     try:
+        yield state
+    finally:
+        state.close()
+
+
+def traffic(running: Running, cloud_name: str) -> list[dict[str, Any]]:
+    """The requests that the sandbox answered in a cloud, in order; without tokens and other secrets."""
+    with _state(running, cloud_name) as state:
+        return state.traffic()
+
+
+def vm_proxy(running: Running, cloud_name: str, vm_name: str) -> str:
+    """The door with the credentials of a VM: what uses it is that VM, for the metadata service."""
+    with _state(running, cloud_name) as state:
         for vm in state.resources(type="Microsoft.Compute/virtualMachines"):
             if vm["name"].lower() == vm_name.lower():
                 vm_id = vm["properties"]["vmId"]
                 secret = state.read("secret", vm_id) or {"value": ""}
                 return f"http://{vm_id}:{secret['value']}@127.0.0.1:{running.port}"
-    finally:
-        state.close()
     raise SandboxError(f"The sandbox has no VM named {vm_name} in {cloud_name}: run notebook 02, or `az vm create`.")
 
 

@@ -23,7 +23,7 @@ from .management.container_registry import TYPE, admits, is_admin
 from .management.network import source_address
 from .played_cloud import PlayedCloud
 from .tokens import TokenError
-from .wire import bearer_token, read_form
+from .wire import bearer_token, note, note_token, read_form
 
 ISSUER = "Azure Container Registry"
 REFRESH_SECONDS = 11700
@@ -102,7 +102,9 @@ class RegistryAccess:
             registry = self.find(request)
             headers = self._count(registry)
             form = {name: values[0] for name, values in (await read_form(request)).items()}
-            return JSONResponse({"refresh_token": self._exchange(registry, form)}, headers=headers)
+            token = self._exchange(registry, request, form)
+            note_token(request, token)
+            return JSONResponse({"refresh_token": token}, headers=headers)
         except RegistryError as error:
             return error.response()
 
@@ -115,7 +117,7 @@ class RegistryAccess:
             raise RegistryError(429, "TOOMANYREQUESTS", "too many requests: try again later", headers=headers)
         return {"x-ms-ratelimit-remaining-calls-per-second": f"{left / 60:.6g}"}
 
-    def _exchange(self, registry: dict[str, Any], form: dict[str, str]) -> str:
+    def _exchange(self, registry: dict[str, Any], request: Request, form: dict[str, str]) -> str:
         server = registry["properties"]["loginServer"]
         if form.get("grant_type") != "access_token" or form.get("service", "").lower() != server:
             message = f"The exchange needs grant_type=access_token and service={server}."
@@ -129,6 +131,7 @@ class RegistryAccess:
             claims = self._played.verify_token(form.get("access_token", ""), tuple(accepted))
         except TokenError as error:
             raise self._refused() from error
+        note(request, principal=claims["oid"])
         principal = self._played.principal(claims["oid"])
         if principal is None or not may_sign_in(self._played, claims["oid"], registry):
             raise self._refused()
@@ -193,20 +196,21 @@ class RegistryAccess:
                 object_id = self._verify(refresh_token, registry, "refresh_token")["sub"]
             except TokenError as error:
                 raise self._refused() from error
+            note(request, principal=object_id)
         elif not registry["properties"]["anonymousPullEnabled"]:
             raise self._refused()
         wanted = [scope for text in form.get("scope", []) for scope in text.split(" ") if scope]
         access = [granted for scope in wanted if (granted := self._granted(registry, object_id, scope))]
-        answer = {
-            "access_token": self._issue(
-                registry,
-                ACCESS_SECONDS,
-                sub=object_id or "anonymous",
-                access=access,
-                roles=[],
-                grant_type="access_token",
-            )
-        }
+        token = self._issue(
+            registry,
+            ACCESS_SECONDS,
+            sub=object_id or "anonymous",
+            access=access,
+            roles=[],
+            grant_type="access_token",
+        )
+        note_token(request, token)
+        answer = {"access_token": token}
         if refresh_token and form.get("offline_token", [""])[0] == "true":
             answer["refresh_token"] = refresh_token
         return answer
@@ -276,6 +280,7 @@ class RegistryAccess:
             claims = self._verify(token, registry, "access_token")
         except TokenError as error:
             raise self._challenge(server, needs, "invalid_token") from error
+        note(request, principal=claims["sub"])
         for need in needs:
             held = {
                 a for g in claims["access"] if (g["type"], g["name"]) == (need.kind, need.name) for a in g["actions"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+from typing import Any
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
@@ -17,3 +20,23 @@ def bearer_token(request: Request) -> str | None:
     """The token of the Authorization header, where it is a bearer token."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
+
+
+# The claims of a token that say who may do what, where and for how long.
+_CLAIMS = ("aud", "oid", "sub", "xms_mirid", "access", "nbf", "exp")
+
+
+def note(request: Request, **facts: Any) -> None:
+    """Let the traffic log know what a request was about: names and ids, never a token or another secret.
+
+    The facts are `principal` (who asked: an object id), `resource` and `identity` (what the metadata service was asked
+    for), `issued` (the claims of the token that was answered) and `found` (how many entries a list had).
+    """
+    request.state.noted = {**getattr(request.state, "noted", {}), **facts}
+
+
+def note_token(request: Request, token: str) -> None:
+    """Let the traffic log know what the token says that is answered. Neither it nor its signature is kept."""
+    payload = token.split(".")[1]
+    claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    note(request, issued={name: claims[name] for name in _CLAIMS if name in claims})

@@ -235,6 +235,12 @@ def wait_for(condition: Any) -> None:
         ("set -o pipefail; false | cat", 1, ""),
         ("false | cat", 0, ""),
         ("echo a > f; echo b >> f; cat < f; ls /no 2>/dev/null; ls /no 2>&1 | wc -l", 0, "a\nb\n1\n"),
+        (
+            "echo a.b.c | cut -d. -f2; echo whole | cut -d. -f2; echo whole | cut -s -d. -f2; echo a.b | cut -d. -f3",
+            0,
+            "b\nwhole\n\n",
+        ),
+        ("echo a.b | cut -d. -f1-2", 2, ""),
         ("echo one \\\n two # three\n# four\necho '# five'", 0, "one two\n# five\n"),
         ("cd /tmp && pwd; cd; pwd", 0, "/tmp\n/home/azureuser\n"),
         ("export A='b  c'; sh -c 'echo \"$A\" $1' x y; B=1 env | grep ^B", 0, "b  c y\nB=1\n"),

@@ -73,6 +73,25 @@ def _head(process: Process, arguments: list[str]) -> int:
     return 0
 
 
+@program("cut")
+def _cut(process: Process, arguments: list[str]) -> int:
+    pairs, names = process.options(arguments, "sd:f:", ["only-delimited", "delimiter=", "fields="])
+    options = {name.lstrip("-")[0]: value for name, value in pairs}
+    delimiter, field = options.get("d", "\t"), options.get("f", "")
+    if not re.fullmatch("[1-9][0-9]*", field):
+        raise Refused("cut", "list of fields other than one number, -f N")
+    if len(delimiter) != 1:
+        raise Failure("cut: the delimiter must be a single character")
+    for _, text in _texts(process, names):
+        for line in text.splitlines():
+            fields = line.split(delimiter)
+            if len(fields) > 1:
+                process.print(fields[int(field) - 1] if int(field) <= len(fields) else "")
+            elif "s" not in options:
+                process.print(line)
+    return 0
+
+
 @program("wc")
 def _wc(process: Process, arguments: list[str]) -> int:
     pairs, names = process.options(arguments, "lwc")

@@ -187,7 +187,6 @@ NOT_PLAYED = frozenset(
         "cmp",
         "comm",
         "crontab",
-        "cut",
         "dd",
         "diff",
         "dig",

@@ -17,7 +17,7 @@ from starlette.routing import compile_path
 from ..access import decide
 from ..played_cloud import PlayedCloud
 from ..tokens import TokenError
-from ..wire import bearer_token
+from ..wire import bearer_token, note
 
 Json = dict[str, Any]
 GROUP = "Microsoft.Resources/resourceGroups"
@@ -217,7 +217,9 @@ def authenticate(played: PlayedCloud, request: Request) -> Json:
         message = "Authentication failed. The 'Authorization' header is missing."
         raise _unauthorized("AuthenticationFailed", message, "The access token is missing.")
     try:
-        return played.verify_token(token, played.cloud.audiences)
+        claims = played.verify_token(token, played.cloud.audiences)
+        note(request, principal=claims["oid"])
+        return claims
     except TokenError as error:
         if error.reason == TokenError.EXPIRED:
             message = (

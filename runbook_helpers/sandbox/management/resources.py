@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from ..access import ASSIGNMENT, assignments, covers, decide
 from ..played_cloud import PlayedCloud
+from ..wire import note
 from . import compute, container_registry, deployments, managed_identity, network
 from .arm import GROUP, ArmError, Call, Json, Operation, authorize, group_id
 
@@ -57,6 +58,7 @@ def _sees_subscription(call: Call) -> bool:
 
 async def list_subscriptions(call: Call) -> Response:
     value = [_subscription(call.played)] if _sees_subscription(call) else []
+    note(call.request, found=len(value))
     if call.api_version < "2019":  # the older versions did not tell these
         old = [{key: each[key] for key in each if key not in ("tenantId", "managedByTenants")} for each in value]
         return JSONResponse({"value": old})
