@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from runbook_helpers import create_identity, show_identity
 from runbook_helpers.errors import SandboxError
@@ -116,3 +119,13 @@ def test_listens_on_loopback_only(fresh: Path) -> None:
     running = process.start(fresh)
     listening = [c.laddr.ip for c in psutil.Process(running.pid).net_connections() if c.status == "LISTEN"]
     assert listening == ["127.0.0.1"]
+
+
+def test_stop_waits_until_a_sandbox_of_another_process_has_let_go(fresh: Path) -> None:
+    for _ in range(5):
+        code = (
+            f"import pathlib; from runbook_helpers.sandbox import process; process.start(pathlib.Path({str(fresh)!r}))"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+        assert process.stop(fresh)
+        FileLock(fresh / "lock").acquire(timeout=0).lock.release()
