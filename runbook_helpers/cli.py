@@ -114,6 +114,21 @@ def refresh() -> None:
         click.echo(path.name)
 
 
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def lab(arguments: tuple[str, ...]) -> None:
+    """Open JupyterLab on the first notebook; ARGUMENTS go to `jupyter lab`: --no-browser, --port 8889."""
+    from . import runner
+
+    try:
+        from jupyterlab.labapp import LabApp  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise RunbookError("JupyterLab is not installed: `make lab` installs it.") from error
+    # In this process, not in a child: Ctrl-C and the pid are JupyterLab's own.
+    address = [f"--ServerApp.root_dir={runner.PROJECT}", "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"]
+    LabApp.launch_instance([*address, *arguments])
+
+
 @main.group(cls=_Group)
 def sandbox() -> None:
     """The embedded Azure."""
