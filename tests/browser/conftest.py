@@ -27,7 +27,10 @@ PACKAGES = ["playwright-core@1.65.1", "axe-core@4.14.1"]
 DRIVE_SECONDS = 240
 FIRST = PROJECT / "notebooks" / "00_start_here.ipynb"
 BROKEN = "broken/broken.ipynb"
-BROKEN_TEXTS = ["# One\n\n![](https://example.com/picture.svg)", "# Two\n\n```\n" + "far" * 200 + "\n```"]
+BROKEN_TEXTS = [
+    "# One\n\n![](https://example.com/picture.svg)",
+    "# Two\n\n**费用：**规格\n\n```\n" + "far" * 200 + "\n```",
+]
 
 Drive = Callable[..., dict[str, Any]]
 

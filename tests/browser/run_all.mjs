@@ -11,6 +11,15 @@ await browse(async (page, seen) => {
   seen.notices = await page.locator(".Toastify__toast").allInnerTexts();
 
   seen.titles = await page.locator(".jp-NotebookPanel h1").allInnerTexts();
+  seen.marks = await page.evaluate(() => { // Markdown's own signs, where it was not understood: **费用：**规格
+    const walker = document.createTreeWalker(document.querySelector(".jp-Notebook"), NodeFilter.SHOW_TEXT);
+    const marks = [];
+    for (let text; (text = walker.nextNode()); ) {
+      const prose = text.parentElement.closest(".jp-RenderedMarkdown") && !text.parentElement.closest("code");
+      if (prose && /\*\*|__|`|\]\(|^#/.test(text.data)) marks.push(text.data);
+    }
+    return marks;
+  });
   seen.sideways = await page.evaluate(() => // what has to be scrolled to be read
     [...document.querySelectorAll(".jp-Notebook .jp-Cell, .jp-Notebook .jp-Cell *")]
       .filter((part) => part.scrollWidth > part.clientWidth + 1 && ["auto", "scroll"].includes(getComputedStyle(part).overflowX))

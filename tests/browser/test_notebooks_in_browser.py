@@ -64,6 +64,7 @@ def test_readable_by_everybody(name: str, run_all: Callable[[str], dict[str, Any
     seen = run_all(name)
     assert len(seen["titles"]) == 1
     assert not [picture for picture in seen["pictures"] if not picture["text"].strip() or not picture["drawn"]]
+    assert seen["marks"] == []
     assert seen["sideways"] == []
     assert seen["barriers"] == []
 
@@ -76,6 +77,7 @@ def test_what_is_wrong_is_seen(drive: Drive, tmp_path: Path) -> None:
     assert seen["foreign"] == ["https://example.com/picture.svg"]
     assert seen["titles"] == ["One", "Two"]
     assert seen["pictures"] == [{"text": "", "drawn": False}]
+    assert seen["marks"] == ["**费用：**规格"]
     assert [words.split()[0] for words in seen["sideways"]] == ["Two"]
     assert [barrier.split(":")[0] for barrier in seen["barriers"]] == ["scrollable-region-focusable"]
 
