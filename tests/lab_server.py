@@ -32,6 +32,7 @@ class Lab:
 
     url: str
     token: str
+    pid: int
 
 
 @contextmanager
@@ -53,13 +54,14 @@ def lab_server(command: list[str], folder: Path) -> Iterator[Lab]:
         server = subprocess.Popen(
             [*command, "--no-browser", "--ip=127.0.0.1", "--port=0", *root],
             env=clean_environment() | {name: str(value) for name, value in own.items()},
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
         )
     try:
         found = _address(server, runtime / f"jpserver-{server.pid}.json", folder / "lab.log")
-        yield Lab(f"http://127.0.0.1:{found['port']}", found["token"])
+        yield Lab(f"http://127.0.0.1:{found['port']}", found["token"], server.pid)
     finally:
         server.terminate()
         try:

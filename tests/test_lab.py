@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
 import requests
+
+from runbook_helpers.runner import PROJECT
 
 from .conftest import clean_environment
 from .lab_server import lab_server
@@ -22,6 +25,7 @@ def test_it_serves_the_project_and_opens_the_first_notebook(tmp_path: Path) -> N
         first = session.get(f"{lab.url}/api/contents/notebooks/00_start_here.ipynb?content=0", timeout=20)
         assert first.json()["type"] == "notebook"
         assert session.get(f"{lab.url}/", timeout=20).url.endswith("/lab/tree/notebooks/00_start_here.ipynb")
+        assert Path(psutil.Process(lab.pid).cwd()) == PROJECT  # a terminal in it finds .venv/bin/runbook
     assert f"{lab.url}/lab/tree/notebooks/00_start_here.ipynb?token=" in (tmp_path / "lab.log").read_text()
 
 
