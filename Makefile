@@ -2,6 +2,7 @@
 # make test   every check and test
 # make lab    JupyterLab on the notebooks
 # make conformance  the vendors' own clients against the sandbox: azure-cli, skopeo, podman, the SDKs (large installs)
+# make browser  the notebooks in real JupyterLab in headless Chromium; screenshots in build/screenshots
 # make check  linters and types only; make lint mends what can be mended
 #
 # Each makes .venv first, from the lock files, with nothing but Python 3.11 or newer and pip.
@@ -17,19 +18,22 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # The notebooks' kernel is ours alone: a Jupyter configuration of the user's does not change a run.
 export PYTHONUTF8 := 1
 
-.PHONY: run test lab conformance check lint lock clean
+.PHONY: run test lab conformance browser check lint lock clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/runbook run
 
 lab: $(VENV)/dev.stamp
-	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+	$(BIN)/runbook lab
 
 test: $(VENV)/dev.stamp check
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 5
 
 conformance: $(VENV)/dev.stamp
 	RUNBOOK_CONFORMANCE=1 $(BIN)/python -m pytest tests/conformance tests/sandbox/test_recordings.py tests/sandbox/test_distribution.py -rs --durations 10
+
+browser: $(VENV)/dev.stamp
+	RUNBOOK_BROWSER=1 $(BIN)/python -m pytest tests/browser -rs --durations 10
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

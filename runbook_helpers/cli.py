@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -112,6 +113,22 @@ def refresh() -> None:
 
     for path in runner.refresh():
         click.echo(path.name)
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def lab(arguments: tuple[str, ...]) -> None:
+    """Open JupyterLab on the first notebook; ARGUMENTS go to `jupyter lab`: --no-browser, --port 8889."""
+    from . import runner
+
+    try:
+        from jupyterlab.labapp import LabApp  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise RunbookError("JupyterLab is not installed: `make lab` installs it.") from error
+    # In this process, not in a child: Ctrl-C and the pid are JupyterLab's own. Its terminals begin where it runs.
+    os.chdir(runner.PROJECT)
+    address = [f"--ServerApp.root_dir={runner.PROJECT}", "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"]
+    LabApp.launch_instance([*address, *arguments])
 
 
 @main.group(cls=_Group)

@@ -74,6 +74,16 @@ def find(folder: Path) -> Running | None:
     return None
 
 
+def _holds(folder: Path, pid: int) -> bool:
+    """Whether a sandbox still has the folder; it takes its address away first and closes its files then."""
+    try:
+        FileLock(folder / "lock").acquire(timeout=0).lock.release()
+    except Timeout:
+        running = find(folder)
+        return running is None or running.pid == pid
+    return False
+
+
 def start(folder: Path, port: int = 0) -> Running:
     """The sandbox of a folder, started when it is not running.
 
@@ -141,7 +151,7 @@ def stop(folder: Path) -> bool:
         return False
     os.kill(running.pid, 15)
     deadline = time.monotonic() + STOP_SECONDS
-    while find(folder) is not None:
+    while _holds(folder, running.pid):
         if time.monotonic() > deadline:
             raise SandboxError(f"The sandbox in {folder} (pid {running.pid}) did not end within {STOP_SECONDS:.0f} s.")
         time.sleep(0.02)
@@ -155,11 +165,6 @@ def reset(folder: Path) -> None:
     """End the sandbox of a folder and forget all that it knows."""
     _check_folder(folder)
     stop(folder)
-    # A process that cannot be found any more is still closing its databases, which removes files of theirs.
-    deadline = time.monotonic() + STOP_SECONDS
-    while folder.exists() and time.monotonic() < deadline:
-        shutil.rmtree(folder, ignore_errors=True)
-        time.sleep(0.02)
     if folder.exists():
         shutil.rmtree(folder)
 

@@ -1,0 +1,95 @@
+"""The notebooks in real JupyterLab in a real browser: they run, they look right, and they can be used by a person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook_helpers.runner import NOTEBOOKS
+
+from .conftest import BROKEN, Drive
+
+NAMES = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
+
+
+def nothing_disturbs(seen: dict[str, Any]) -> None:
+    """No error of the page, no other host, no news, no hint of an update."""
+    assert seen["errors"] == []
+    assert seen["foreign"] == []
+    assert not [path for path in seen["asked"] if path in ("/lab/api/news", "/lab/api/update")]
+
+
+@pytest.fixture(scope="module")
+def rendered() -> dict[str, dict[str, Any]]:
+    """What was seen of the notebooks that were run."""
+    return {}
+
+
+@pytest.fixture
+def run_all(drive: Drive, screenshots: Path, rendered: dict[str, dict[str, Any]]) -> Callable[[str], dict[str, Any]]:
+    """Runs a notebook in the browser, once for all tests of it."""
+
+    def run(name: str) -> dict[str, Any]:
+        if name not in rendered:
+            for old in screenshots.glob(f"{Path(name).stem}-*.png"):
+                old.unlink()
+            rendered[name] = drive("run_all.mjs", notebook=f"notebooks/{name}", screenshots=str(screenshots))
+        return rendered[name]
+
+    return run
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_all_cells_run(
+    name: str, run_all: Callable[[str], dict[str, Any]], record_property: Callable[[str, object], None]
+) -> None:
+    seen = run_all(name)
+    nothing_disturbs(seen)
+    assert seen["notices"] == []
+    code = [cell for cell in seen["cells"] if cell["cell_type"] == "code"]
+    assert code and all(cell["execution_count"] for cell in code if "".join(cell["source"]).strip())
+    outputs = [output for cell in code for output in cell["outputs"]]
+    assert not [output for output in outputs if output["output_type"] == "error"]
+    assert not [output for output in outputs if output.get("name") == "stderr"]
+    assert outputs, "the last cell shows the result"
+    pictures = seen["screenshots"]
+    record_property("figures", f"{name}: {len(code)} cells run; screenshots: {pictures[0]} … ({len(pictures)})")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_readable_by_everybody(name: str, run_all: Callable[[str], dict[str, Any]]) -> None:
+    seen = run_all(name)
+    assert len(seen["titles"]) == 1
+    assert not [picture for picture in seen["pictures"] if not picture["text"].strip() or not picture["drawn"]]
+    assert seen["marks"] == []
+    assert seen["sideways"] == []
+    assert seen["barriers"] == []
+
+
+def test_what_is_wrong_is_seen(drive: Drive, tmp_path: Path) -> None:
+    seen = drive("run_all.mjs", notebook=BROKEN, screenshots=str(tmp_path))
+    failed, not_run = [cell for cell in seen["cells"] if cell["cell_type"] == "code"]
+    assert [output["ename"] for output in failed["outputs"]] == ["ZeroDivisionError"]
+    assert not_run["execution_count"] is None
+    assert seen["foreign"] == ["https://example.com/picture.svg"]
+    assert seen["titles"] == ["One", "Two"]
+    assert seen["pictures"] == [{"text": "", "drawn": False}]
+    assert seen["marks"] == ["**费用：**规格"]
+    assert [words.split()[0] for words in seen["sideways"]] == ["Two"]
+    assert [barrier.split(":")[0] for barrier in seen["barriers"]] == ["scrollable-region-focusable"]
+
+
+def test_a_trainee_clicks_to_the_next_notebook_and_runs_it(drive: Drive, screenshots: Path) -> None:
+    seen = drive(
+        "click.mjs", notebooks=[f"notebooks/{name}" for name in NAMES[:2]], screenshot=str(screenshots / "clicked.png")
+    )
+    nothing_disturbs(seen)
+    assert seen["title"].startswith("1 · ")
+    assert seen["question"] == "Restart Kernel?"
+    numbers = [int(prompt.strip("[]: \n")) for prompt in seen["prompts"]]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert seen["failed"] == []
+    assert seen["last"].strip()
