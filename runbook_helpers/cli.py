@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Callable
@@ -112,6 +113,30 @@ def refresh() -> None:
 
     for path in runner.refresh():
         click.echo(path.name)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@click.option(
+    "--notebooks",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default=None,
+    help="Their folder.  [default: the repository's]",
+)
+def coverage(as_json: bool, notebooks: Path | None) -> None:
+    """Print which command of the document is done in which cell; exit status 1 where one has none."""
+    from . import coverage, runner
+
+    lines = coverage.cover(notebooks or runner.NOTEBOOKS)
+    if as_json:
+        click.echo(json.dumps([line.as_json() for line in lines], indent=1, ensure_ascii=False))
+    else:
+        click.echo("\n".join(coverage.table(lines)))
+    missing = [line for line in lines if line.cell is None]
+    for line in missing:
+        click.echo(f"No cell does `{line.command.text}` ({line.command.section}).", err=True)
+    if missing:
+        sys.exit(FAILED)
 
 
 @main.group(cls=_Group)
