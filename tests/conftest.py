@@ -17,7 +17,9 @@ from runbook_helpers.sandbox.state import Blobs, State
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 SSH_SOURCE = "192.0.2.200"
 
-regression = pytest.mark.skipif(not os.environ.get("RUNBOOK_REGRESSION"), reason="`make regression` runs it: it takes long")
+regression = pytest.mark.skipif(
+    not os.environ.get("RUNBOOK_REGRESSION"), reason="`make regression` runs it: it takes long"
+)
 """For tests that are one more variation of what another test shows."""
 
 

@@ -166,7 +166,12 @@ def azure_scripts(job: dict[str, Any]) -> list[str]:
     return [script for script in found if script and not re.search(r"pip install|curl", script)]
 
 
-@pytest.mark.parametrize("number", [0, *(pytest.param(number, marks=regression) for number in (1, 2))])
+def test_both_services_run_the_same_commands() -> None:
+    job = load(GITHUB)["jobs"]["cloud"]
+    assert all(github_scripts(job, {}) == azure_scripts(each) for each in azure_jobs()[1:])
+
+
+@pytest.mark.parametrize("number", [pytest.param(number, marks=regression) for number in (0, 1, 2)])
 def test_github_sandbox_job(number: int, fresh: Path, tmp_path: Path) -> None:
     job = load(GITHUB)["jobs"]["sandbox"]
     values = {f"matrix.{name}": value for name, value in job["strategy"]["matrix"]["include"][number].items()}
