@@ -2,6 +2,7 @@
 # make test   every check and test
 # make lab    JupyterLab on the notebooks
 # make conformance  the vendors' own clients against the sandbox: azure-cli, skopeo, podman, the SDKs (large installs)
+# make regression  the notebooks in every order, zone and language, and the pipelines to copy (about ten minutes)
 # make check  linters and types only; make lint mends what can be mended
 #
 # Each makes .venv first, from the lock files, with nothing but Python 3.11 or newer and pip.
@@ -17,7 +18,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # The notebooks' kernel is ours alone: a Jupyter configuration of the user's does not change a run.
 export PYTHONUTF8 := 1
 
-.PHONY: run test lab conformance check lint lock clean
+.PHONY: run test lab conformance regression check lint lock clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/runbook run
@@ -30,6 +31,9 @@ test: $(VENV)/dev.stamp check
 
 conformance: $(VENV)/dev.stamp
 	RUNBOOK_CONFORMANCE=1 $(BIN)/python -m pytest tests/conformance tests/sandbox/test_recordings.py tests/sandbox/test_distribution.py -rs --durations 10
+
+regression: $(VENV)/dev.stamp
+	RUNBOOK_REGRESSION=1 $(BIN)/python -m pytest -n 2 tests/test_regression.py tests/test_example_pipelines.py --durations 0 --durations-min 1
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
