@@ -16,6 +16,7 @@ from . import __all__ as verbs
 # A shell's block in a Markdown cell; and what is said behind a command, which is not part of it.
 _BLOCK = re.compile(r"^```(?:azurecli|bash|console|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _REMARK = re.compile(r"\s+(?:#|//)\s?.*$")
+_RESULT = "show_result"  # the cell that tells a notebook's result does nothing, whatever the prose above it shows
 
 
 @dataclass(frozen=True)
@@ -181,13 +182,13 @@ def _shown(path: Path) -> dict[str, str]:
     """The commands in the prose of a notebook, and the id of the code cell below that does them with a verb."""
     found: dict[str, str] = {}
     waiting: list[str] = []
-    known = set(verbs)
+    known = set(verbs) - {_RESULT}
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
             waiting += [command for block in _BLOCK.findall(source) for command in folded(block)]
         elif cell["cell_type"] == "code":
-            if _uses(source, known):
+            if not source.startswith(_RESULT) and _uses(source, known):
                 found = {command: cell["id"] for command in waiting} | found
             waiting = []
     return found

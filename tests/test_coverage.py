@@ -69,6 +69,7 @@ def test_the_cells_are_those_that_do_it() -> None:
         ("02_virtual_machine.ipynb", "az vm create --resource-group myResourceGroup"),
         ("04_user_assigned_identity.ipynb", "az acr login --name myContainerRegistry"),
         ("05_system_assigned_identity.ipynb", "az acr login --name myContainerRegistry"),
+        ("04_user_assigned_identity.ipynb", "az cloud set -n AzureChinaCloud"),
     ],
 )
 def test_a_block_that_is_taken_out_is_missed(name: str, command: str, tmp_path: Path) -> None:

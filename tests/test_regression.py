@@ -121,7 +121,7 @@ def test_after_a_kernel_was_killed_half_way(name: str, fresh: Path) -> None:
 def shown(cell: Any) -> list[str]:
     """A cell's outputs as nbval compares them: what differs from run to run is made the same."""
     streams = "".join(output.text for output in cell.outputs if output.output_type == "stream")
-    found = [streams, *(json.dumps(output.data) for output in cell.outputs if "data" in output)]
+    found = [streams, *(json.dumps(output.data, sort_keys=True) for output in cell.outputs if "data" in output)]
     rules = configparser.RawConfigParser()
     rules.read(PROJECT / "tests" / "nbval-sanitize.cfg")
     for rule in rules.sections():
