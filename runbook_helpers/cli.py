@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import sys
@@ -129,6 +130,30 @@ def lab(arguments: tuple[str, ...]) -> None:
     os.chdir(runner.PROJECT)
     address = [f"--ServerApp.root_dir={runner.PROJECT}", "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"]
     LabApp.launch_instance([*address, *arguments])
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@click.option(
+    "--notebooks",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default=None,
+    help="Their folder.  [default: the repository's]",
+)
+def coverage(as_json: bool, notebooks: Path | None) -> None:
+    """Print which command of the document is done in which cell; exit status 1 where one has none."""
+    from . import coverage, runner
+
+    lines = coverage.cover(notebooks or runner.NOTEBOOKS)
+    if as_json:
+        click.echo(json.dumps([line.as_json() for line in lines], indent=1, ensure_ascii=False))
+    else:
+        click.echo("\n".join(coverage.table(lines)))
+    missing = [line for line in lines if line.cell is None]
+    for line in missing:
+        click.echo(f"No cell does `{line.command.text}` ({line.command.section}).", err=True)
+    if missing:
+        sys.exit(FAILED)
 
 
 @main.group(cls=_Group)

@@ -17,6 +17,11 @@ from runbook_helpers.sandbox.state import Blobs, State
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 SSH_SOURCE = "192.0.2.200"
 
+regression = pytest.mark.skipif(
+    not os.environ.get("RUNBOOK_REGRESSION"), reason="`make regression` runs it: it takes long"
+)
+"""For tests that are one more variation of what another test shows."""
+
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Show the figures that tests have measured; a worker of xdist cannot print them itself."""

@@ -15,15 +15,17 @@ PROJECT = Path(__file__).parents[1]
 LEAST_COMPARED = {"00": 4, "01": 6, "02": 5, "03": 5, "04": 16, "05": 14, "06": 2}
 
 
-def nbval(*paths: Path) -> subprocess.CompletedProcess[str]:
+def nbval(*paths: Path, variables: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Validate notebooks strictly, in the order given, each in a kernel of its own; pytest leaves a path out that it had."""
     options = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=120", "--color=no", "-p", "no:cacheprovider"]
     sanitize = ["--nbval-sanitize-with", str(PROJECT / "tests" / "nbval-sanitize.cfg"), "-q", "-p", "no:xdist"]
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-c", str(PROJECT / "pyproject.toml"), *options, *sanitize, *map(str, paths)],
-        env=clean_environment(),
+        env=clean_environment() | (variables or {}),
         capture_output=True,
-        text=True,
-        timeout=600,
+        encoding="utf-8",
+        errors="replace",
+        timeout=1200,
     )
 
 
