@@ -75,6 +75,9 @@ def show_journey(azure: Azure, vm_name: str, registry_name: str, identity_id: st
 
     Args:
         identity_id: as for `az_login`.
+
+    Raises:
+        azure.core.exceptions.ResourceNotFoundError: there is no such VM or registry in the resource group.
     """
     vm, registry = show_vm(azure, vm_name), show_registry(azure, registry_name)
     login_server, vm_id = str(registry.login_server), str(vm.vm_id)

@@ -32,7 +32,7 @@ class _Command:
         registry = [each for each in self.requests if "resource" not in each and not _is_manager(each)]
         if registry and all(_is_docker(each) or each["path"] in ("/v2/", "/oauth2/exchange") for each in registry):
             return ACR_LOGIN
-        return OTHER if self.requests[-1]["status"] >= 400 else ""
+        return OTHER if second is None and first["status"] >= 400 else ""
 
     @property
     def _exchanged(self) -> bool:
@@ -42,9 +42,9 @@ class _Command:
         """Whether a request is the first one of another command."""
         last = self.requests[-1]
         if request.get("resource", "").rstrip("/") in cloud.audiences:
-            # `az acr login` may ask for a token for Resource Manager more than once before the exchange.
-            looks_up = self.requests[0]["host"] == METADATA_HOST and self.name != LOGIN and _is_manager(last)
-            return not looks_up
+            # `az acr login` asks for a second token for Resource Manager where it finds the registry in the list.
+            listed = self.requests[0]["host"] == METADATA_HOST and last["path"].endswith("/resources")
+            return not listed or request["status"] >= 400
         if _is_docker(request) and _is_challenge(request):
             # The first one behind an exchange is az having docker store what it got.
             signs_in = self.name == ACR_LOGIN and self._exchanged and last["status"] < 400

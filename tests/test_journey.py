@@ -224,6 +224,7 @@ def test_only_the_latest_try_is_shown_and_other_commands_are_left_out() -> None:
     catalog = request(server, "/acr/v1/_catalog")
     waited = [token, look, challenge, failed, token, look, challenge, exchanged, docker]
     traffic = [other, subscriptions, token, subscriptions, *waited, docker, pushed, token, look, exchanged, catalog]
+    traffic += [token, request("management.azure.com", "/subscriptions/s/resourceGroups/g", 403)]
     steps = from_traffic(traffic, cloud, "v", "/id", None, server)
     assert [step.what for step in steps] == [
         "GET token: Resource Manager",
