@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
 
+from .errors import AccessDenied
+
 LIVE = "JPY_SESSION_NAME"  # Jupyter's server sets it for the kernels that a person has opened; papermill does not
 TICK = 1.0  # seconds between two updates of the line
 
@@ -58,11 +60,11 @@ class Progress:
 
 @contextmanager
 def step(subject: str, outcome: str = "ready") -> Iterator[Progress]:
-    """A step that may take long: prints `subject: outcome` at its end, or `subject: failed`."""
+    """A step that may take long: prints `subject: outcome` at its end, or `subject: failed` or `refused`."""
     progress = Progress(subject)
     try:
         yield progress
-    except BaseException:
-        progress.end("failed")
+    except BaseException as error:
+        progress.end("refused" if isinstance(error, AccessDenied) else "failed")
         raise
     progress.end(outcome)
