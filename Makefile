@@ -3,6 +3,7 @@
 # make lab    JupyterLab on the notebooks
 # make conformance  the vendors' own clients against the sandbox: azure-cli, skopeo, podman, the SDKs (large installs)
 # make browser  the notebooks in real JupyterLab in headless Chromium; screenshots in build/screenshots
+# make fleet  ten VMs in the sandbox with Apache Airflow, and who can pull what (installs Airflow in your cache folder)
 # make check  linters and types only; make lint mends what can be mended
 #
 # Each makes .venv first, from the lock files, with nothing but Python 3.11 or newer and pip.
@@ -18,7 +19,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # The notebooks' kernel is ours alone: a Jupyter configuration of the user's does not change a run.
 export PYTHONUTF8 := 1
 
-.PHONY: run test lab conformance browser check lint lock clean
+.PHONY: run test lab conformance browser fleet check lint lock clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/runbook run
@@ -34,6 +35,9 @@ conformance: $(VENV)/dev.stamp
 
 browser: $(VENV)/dev.stamp
 	RUNBOOK_BROWSER=1 $(BIN)/python -m pytest tests/browser -rs --durations 10
+
+fleet: $(VENV)/run.stamp
+	$(BIN)/python examples/airflow/try_fleet.py
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
