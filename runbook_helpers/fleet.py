@@ -80,9 +80,10 @@ def read_fleet(path: Path) -> Fleet:
     unknown = set(content) - {*COMMON, "registries", "identities", "vms"}
     found += [f"{name} is not a parameter of a fleet." for name in content if name in unknown]
     found += problems(common)
-    registries = _registries(content.get("registries", []), found)
-    identities = _identities(content.get("identities", {}), registries, found)
-    vms = _vms(content.get("vms", {}), identities, found)
+    # What is missing has been told; what refers to it is not judged.
+    registries = _registries(content["registries"], found) if "registries" in content else []
+    identities = _identities(content["identities"], registries, found) if "identities" in content else {}
+    vms = _vms(content["vms"], list(identities), found) if "vms" in content else {}
     if found:
         raise ParameterError(found)
     return Fleet(common, registries, identities, vms)
@@ -108,18 +109,18 @@ def _identities(value: object, registries: list[str], found: list[str]) -> dict[
             found.append(f"The identity {name} must have a list of at least one registry.")
             continue
         found += [f"The identity {name} names {each!r:.80}, which is not in registries." for each in allowed
-                  if each not in registries]  # fmt: skip
+                  if registries and each not in registries]  # fmt: skip
     _tell_twice("identity", list(value), found)
     return dict(value)
 
 
-def _vms(value: object, identities: Mapping[str, object], found: list[str]) -> dict[str, str]:
+def _vms(value: object, identities: list[str], found: list[str]) -> dict[str, str]:
     if not isinstance(value, Mapping) or not value:
         found.append("vms must have lines of the form `name: identity` or `name01..10: identity`.")
         return {}
     pairs = []
     for text, identity in value.items():
-        if identity not in identities:
+        if identities and identity not in identities:
             found.append(f"The VM {text} has the identity {identity!r:.80}, which is not in identities.")
         names = _counted(text)
         if not 0 < len(names) <= MOST_VMS:
