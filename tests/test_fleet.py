@@ -134,21 +134,15 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Any:
     before = pytest.MonkeyPatch()
     before.setenv("RUNBOOK_SANDBOX", str(folder / "sandbox"))
     fleet = replace(read_fleet(EXAMPLE), vms={"one": "myFleetId", "two": "myOtherId"})
-    for run in fleet.registry_runs(folder):
-        papermill.execute_notebook(PROJECT / "notebooks" / "01_registry.ipynb", progress_bar=False, **as_keywords(run))
+    notebook = PROJECT / "notebooks" / "04_user_assigned_identity.ipynb"  # it makes the registries too
     for run in fleet.vm_runs(folder):
-        notebook = PROJECT / "notebooks" / "04_user_assigned_identity.ipynb"
-        papermill.execute_notebook(notebook, progress_bar=False, **as_keywords(run))
+        papermill.execute_notebook(notebook, run["output_nb"], run["parameters"], progress_bar=False)
     azure = fleet.connect()
     scope = str(show_registry(azure, "myOtherRegistry").id)
     assign_role(azure, "AcrPull", assignee=str(create_identity(azure, "myFleetId").principal_id), scope=scope)
     yield fleet, azure, folder
-    process.reset(folder / "sandbox")
+    process.stop(folder / "sandbox")
     before.undo()
-
-
-def as_keywords(run: dict[str, Any]) -> dict[str, Any]:
-    return {"output_path": run["output_nb"], "parameters": run["parameters"]}
 
 
 def test_the_registries_answers_fill_the_matrix(prepared: Any, tmp_path: Path) -> None:
