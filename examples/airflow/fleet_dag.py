@@ -95,7 +95,7 @@ def fleet() -> None:
         path.write_text(json.dumps(matrix.as_json(), indent=1) + "\n", encoding="utf-8")
         print(matrix.as_text())  # noqa: T201 # a task's log is where it prints
         if not matrix.ok:
-            raise RuntimeError(f"Not every pull is as the fleet's file says: see {path} and the log of this task.")
+            raise RuntimeError(f"Not as the fleet's file says: {matrix.sentence()} See {path}")
         return str(path)
 
     registry = PapermillOperator.partial(
