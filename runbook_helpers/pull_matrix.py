@@ -106,7 +106,11 @@ class PullMatrix:
         """The VMs that the notebooks made, and the matrix, for a terminal or a log."""
         lines = []
         for row in self.rows:
-            done = f"pulled {row.notebook['image']} {row.notebook['digest']}" if row.notebook else "FAILED: its output notebook says why"
+            done = (
+                f"pulled {row.notebook['image']} {row.notebook['digest']}"
+                if row.notebook
+                else "FAILED: its output notebook says why"
+            )
             lines.append(f"{row.vm}: notebook 04 {done}")
         table = [["VM", "identity", *self.fleet.registries]]
         table += [[row.vm, row.identity, *(words(pull) for pull in row.pulls)] for row in self.rows]

@@ -22,6 +22,8 @@ from runbook_helpers.parameters import RULES
 from runbook_helpers.pull_matrix import NO_ANSWER, is_refusal, pull_matrix, try_pulls
 from runbook_helpers.sandbox import process
 
+from .conftest import writes
+
 PROJECT = Path(__file__).parents[1]
 EXAMPLE = PROJECT / "parameters" / "fleet.example.yaml"
 AIRFLOW = PROJECT / "examples" / "airflow"
@@ -160,6 +162,13 @@ def test_the_registries_answers_fill_the_matrix(prepared: Any, tmp_path: Path) -
     assert "one: notebook 04 pulled myfleetregistry.azurecr.cn/aci-helloworld:v1 sha256:" in text
     assert re.search(r"^two +myOtherId +denied +pulled$", text, re.MULTILINE)
     assert text.endswith("2 VMs, 4 pulls tried: 3 pulled, 1 denied, all as the file says.")
+
+
+def test_a_vm_costs_as_many_writes_as_the_pools_size_is_made_for(prepared: Any) -> None:
+    fleet, _, folder = prepared
+    for vm in fleet.vms:
+        assert sum(f"/{vm}" in write for write in writes(folder / "sandbox")) == 6
+    assert "16 x 6 writes" in (AIRFLOW / "fleet_dag.py").read_text(encoding="utf-8")
 
 
 def test_a_pull_that_should_not_work_is_not_ok(prepared: Any) -> None:

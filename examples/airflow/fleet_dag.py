@@ -26,8 +26,8 @@ NOTEBOOKS = PROJECT / "notebooks"
 
 # The pool's 16 slots. Notebook 04 makes 6 writes for a VM (security group, address, network, interface, VM, identity; the
 # role is there already) and takes 5 minutes or more on real Azure: 16 x 6 writes in 5 minutes are 1152 an hour. The lowest
-# limit that Azure documents is 1200 writes an hour a subscription; today's in most regions is 10 a second. At the start
-# 16 x 6 = 96 writes come at once, below the bucket of 200.
+# limit that Azure has documented is 1200 writes an hour; today's is 10 a second after a bucket of 200, and 16 x 6 writes at
+# once are below that too.
 POOL = "azure_writes"
 
 
