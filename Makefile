@@ -4,6 +4,7 @@
 # make conformance  the vendors' own clients against the sandbox: azure-cli, skopeo, podman, the SDKs (large installs)
 # make browser  the notebooks in real JupyterLab in headless Chromium; screenshots in build/screenshots
 # make regression  the notebooks in every order, zone and language, and the pipelines to copy (about ten minutes)
+# make fleet  ten VMs in the sandbox with Apache Airflow, and who can pull what (installs Airflow in your cache folder)
 # make check  linters and types only; make lint mends what can be mended
 #
 # Each makes .venv first, from the lock files, with nothing but Python 3.11 or newer and pip.
@@ -19,7 +20,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # The notebooks' kernel is ours alone: a Jupyter configuration of the user's does not change a run.
 export PYTHONUTF8 := 1
 
-.PHONY: run test lab conformance browser regression check lint lock clean
+.PHONY: run test lab conformance browser regression fleet check lint lock clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/runbook run
@@ -38,6 +39,9 @@ browser: $(VENV)/dev.stamp
 
 regression: $(VENV)/dev.stamp
 	RUNBOOK_REGRESSION=1 $(BIN)/python -m pytest -n 2 tests/test_regression.py tests/test_example_pipelines.py --durations 0 --durations-min 1
+
+fleet: $(VENV)/run.stamp
+	$(BIN)/python examples/airflow/try_fleet.py
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
