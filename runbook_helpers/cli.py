@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .errors import ParameterError, RunbookError
+from .outcomes import Outcome, outcome_of
+from .run_command import run
 
 if TYPE_CHECKING:
     from .sandbox.process import Running
-
-FAILED = 1  # a notebook failed, or the sandbox could not be started
-BAD_PARAMETERS = 2
-INTERRUPTED = 130
 
 
 class _Group(click.Group):
@@ -32,14 +30,14 @@ class _Group(click.Group):
             if context.find_root().params.get("traceback"):
                 raise
             click.echo(f"Error: {error}", err=True)
-            context.exit(BAD_PARAMETERS if isinstance(error, ParameterError) else FAILED)
+            context.exit(outcome_of(type(error).__name__, str(error)).exit_code)
         except Exception as error:
             azure_errors = sys.modules.get("azure.core.exceptions")  # not imported: then it is none of theirs
             known = azure_errors is not None and isinstance(error, azure_errors.AzureError)
             if not known or context.find_root().params.get("traceback"):
                 raise
             click.echo(f"Error: {str(error).splitlines()[0]}", err=True)
-            context.exit(FAILED)
+            context.exit(Outcome.CLOUD_REFUSED.exit_code)
 
 
 @click.group(cls=_Group)
@@ -48,47 +46,7 @@ def main(traceback: bool) -> None:
     """Use an Azure managed identity to authenticate to an Azure container registry: the runbook."""
 
 
-@main.command()
-@click.option(
-    "-f",
-    "file",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="Parameter file.  [default: parameters/sandbox.yaml]",
-)
-@click.option("-p", "overrides", type=(str, str), multiple=True, metavar="NAME VALUE", help="Set one parameter.")
-@click.option("--only", default="", metavar="NUMBERS", help="Run these notebooks only, for instance 01,04.")
-@click.option("--clean-up", is_flag=True, help="Run notebook 06 too, which deletes what was made.")
-@click.option("--output", type=click.Path(path_type=Path), default=None, help="Folder.  [default: runs/<UTC time>]")
-def run(
-    file: Path | None, overrides: tuple[tuple[str, str], ...], only: str, clean_up: bool, output: Path | None
-) -> None:
-    """Run the notebooks headlessly and report."""
-    from . import runner
-
-    chosen = file or runner.PROJECT / "parameters" / "sandbox.yaml"
-    parameters = runner.collect_parameters(chosen, overrides)
-    notebooks = runner.select_notebooks([number.strip() for number in only.split(",") if number.strip()], clean_up)
-    folder = (output or runner.new_output_folder()).absolute()
-    try:
-        report = runner.run(notebooks, parameters, folder, lambda line: click.echo(line))
-    except KeyboardInterrupt:
-        click.echo(f"Interrupted; {folder} has what was done. Run it again to go on.", err=True)
-        sys.exit(INTERRUPTED)
-    click.echo(f"\n{report.table()}\nResult: {report.output / 'result.json'}")
-    if not report.ok:
-        click.echo("Not finished: mend the cause and run it again; what is there already is kept.", err=True)
-        sys.exit(FAILED)
-    if runner.CLEAN_UP not in {path.name[:2] for path in notebooks}:
-        repeat = shlex.join(
-            ["runbook", "run"]
-            + (["-f", str(file)] if file else [])
-            + [word for name, value in overrides for word in ("-p", name, value)]
-        )
-        click.echo(
-            f"What was made stays. To delete it: `{repeat} --only 06`, or notebook 06; "
-            "`--clean-up` deletes it at the end of a run."
-        )
+main.add_command(run)
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
@@ -153,7 +111,7 @@ def coverage(as_json: bool, notebooks: Path | None) -> None:
     for line in missing:
         click.echo(f"No cell does `{line.command.text}` ({line.command.section}).", err=True)
     if missing:
-        sys.exit(FAILED)
+        sys.exit(Outcome.FAILED.exit_code)
 
 
 @main.group(cls=_Group)
@@ -202,7 +160,7 @@ def status(folder: Path | None) -> None:
     running = process.find(_folder(folder))
     if running is None:
         click.echo(f"no sandbox runs in {_folder(folder)}")
-        sys.exit(FAILED)
+        sys.exit(Outcome.FAILED.exit_code)
     _tell(running)
 
 

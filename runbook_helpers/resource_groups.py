@@ -44,7 +44,9 @@ def delete_resource_group(azure: Azure) -> None:
         groups = azure.resources.resource_groups
         try:
             group = groups.get(azure.resource_group)
-        except ResourceNotFoundError:
+        except ResourceNotFoundError as error:
+            if error.error and error.error.code == "SubscriptionNotFound":
+                raise
             return
         (key, value), *_ = TAG.items()
         if (group.tags or {}).get(key) != value:

@@ -13,7 +13,7 @@ SCHEMA = 1
 
 
 def show_result(azure: Azure, result_path: str = "", **values: Any) -> None:
-    """Display the result of a notebook: as JSON for `runbook run` and others, and as text.
+    """Display the result of a notebook: as JSON for `runbook run` and others, and as text. See docs/results.md.
 
     Args:
         result_path: where to write the same JSON; "" for nowhere. Missing folders are made.
@@ -21,14 +21,22 @@ def show_result(azure: Azure, result_path: str = "", **values: Any) -> None:
     """
     from IPython.display import display
 
-    result = {"schema": SCHEMA, **values}
+    result: dict[str, Any] = {
+        "schema": SCHEMA,
+        "cloud": azure.cloud.name,
+        "subscription_id": azure.subscription_id,
+        "resource_group": azure.resource_group,
+        "location": azure.location,
+        **values,
+    }
     if azure.journal is not None:
         result["requests"] = azure.journal.requests
+    text = json.dumps(result, indent=1, ensure_ascii=False)
     if result_path:
         path = Path(result_path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    bundle = {MIME_TYPE: result, "text/plain": json.dumps(values, indent=1)}
+        path.write_text(text + "\n", encoding="utf-8")
+    bundle = {MIME_TYPE: result, "text/plain": text}
     display(bundle, raw=True)  # type: ignore[no-untyped-call]
 
 

@@ -2,75 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from .errors import ParameterError
+from .outcomes import Outcome, outcome_of
 from .parameters import RULES, problems, read_parameters
+from .reports import Report, Step, read_report, word
 from .results import read_result
 
 PROJECT = Path(__file__).parents[1]
 NOTEBOOKS = PROJECT / "notebooks"
 CLEAN_UP = "06"
-KERNEL_ARGUMENTS = ["--IPKernelApp.log_level=ERROR"]  # it warns at each start that it listens on loopback
-
-
-@dataclass
-class Step:
-    """One notebook of a run."""
-
-    notebook: str
-    ok: bool = False
-    seconds: float = 0.0
-    error: str | None = None
-
-
-@dataclass
-class Report:
-    """A run: what was executed, with which parameters, and the pulls that were made."""
-
-    parameters: dict[str, Any]
-    output: Path
-    started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
-    steps: list[Step] = field(default_factory=list)
-    pulls: list[dict[str, str]] = field(default_factory=list)
-
-    @property
-    def ok(self) -> bool:
-        return all(step.ok for step in self.steps)
-
-    def write(self) -> Path:
-        """Write result.json next to the executed notebooks."""
-        path = self.output / "result.json"
-        content = {
-            "schema": 1,
-            "ok": self.ok,
-            "started": self.started,
-            "seconds": round(sum(step.seconds for step in self.steps), 1),
-            "parameters": self.parameters,
-            "notebooks": [asdict(step) for step in self.steps],
-            "pulls": self.pulls,
-        }
-        path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        return path
-
-    def table(self) -> str:
-        """The run as text: a line a notebook."""
-        width = max(len(step.notebook) for step in self.steps)
-        lines = [f"{'notebook':{width}}  result  seconds"]
-        for step in self.steps:
-            result = "ok" if step.ok else ("FAILED" if step.seconds else "not run")
-            lines.append(f"{step.notebook:{width}}  {result:7} {step.seconds:7.1f}")
-        lines += [f"pulled with the {p['identity']} identity: {p['image']} {p['digest']}" for p in self.pulls]
-        return "\n".join(lines)
+# It warns at each start that it listens on loopback, and tells an interrupted cell's end as an error of its own.
+KERNEL_ARGUMENTS = ["--IPKernelApp.log_level=CRITICAL"]
+INTERRUPTED = "interrupted: run it again, what is there already is kept"
 
 
 def collect_parameters(file: Path, overrides: Sequence[tuple[str, str]]) -> dict[str, Any]:
@@ -79,14 +31,24 @@ def collect_parameters(file: Path, overrides: Sequence[tuple[str, str]]) -> dict
     Raises:
         ParameterError: everything that is wrong with them, at once.
     """
-    values = read_parameters(file)
-    for name, text in overrides:
-        rule = RULES.get(name)
-        values[name] = {"true": True, "false": False}.get(text.lower(), text) if rule and rule.kind is bool else text
+    values = {**read_parameters(file), **_typed(overrides)}
     found = problems(values)
+    if values.get("result_path"):
+        found.append(
+            "result_path is for one notebook by itself: a run writes all results to result.json in its folder."
+        )
     if found:
         raise ParameterError(found)
     return values
+
+
+def _typed(overrides: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """The parameters of the command line, with true and false where the rules have them."""
+    flags = {"true": True, "false": False}
+    return {
+        name: flags.get(text.lower(), text) if name in RULES and RULES[name].kind is bool else text
+        for name, text in overrides
+    }
 
 
 def select_notebooks(only: Sequence[str], clean_up: bool) -> list[Path]:
@@ -109,42 +71,98 @@ def new_output_folder() -> Path:
     return Path("runs") / stamp
 
 
+def resume(folder: Path, file: Path | None, overrides: Sequence[tuple[str, str]], clean_up: bool) -> Report:
+    """The run in a folder, to be taken up by `run`.
+
+    Raises:
+        ParameterError: there is no run, or other parameters are given than it had.
+    """
+    report = read_report(folder)
+    given = collect_parameters(file, overrides) if file else {**report.parameters, **_typed(overrides)}
+    names = [name for name in {**report.parameters, **given} if report.parameters.get(name) != given.get(name)]
+    if names:
+        had = ", ".join(f"{name} {report.parameters.get(name)!r} (not {given.get(name)!r})" for name in names)
+        message = (
+            f"--resume goes on with the parameters of the run in {folder}, which had {had}: start a new run for others."
+        )
+        raise ParameterError([message])
+    every = {path.stem: path for path in select_notebooks([], clean_up=True)}
+    unknown = [step.notebook for step in report.steps if step.notebook not in every]
+    if unknown:
+        raise ParameterError([f"The run in {folder} cannot be taken up: there is no notebook {', '.join(unknown)}."])
+    report.clean_up |= clean_up
+    last = list(every)[-1]
+    steps = [step if step.ok else Step(step.notebook) for step in report.steps if step.notebook != last]
+    deletes = [step for step in report.steps if step.notebook == last] or [Step(last)] * clean_up
+    # What is made from now on is deleted too, even where an earlier part of the run has deleted what it had made.
+    report.steps = steps + (deletes if all(step.ok for step in steps) else [Step(last) for _ in deletes])
+    return report
+
+
 def run(
     notebooks: Sequence[Path],
     parameters: Mapping[str, Any],
     output: Path,
     say: Callable[[str], None],
+    *,
+    keep_going: bool = False,
+    clean_up: bool = False,
+    before: Report | None = None,
 ) -> Report:
     """Execute the notebooks in order; after one that fails the rest is not run.
 
+    An interruption (KeyboardInterrupt) ends the run; the report says at which notebook.
+
     Args:
         say: called with one line for each notebook.
+        keep_going: run the rest all the same.
+        clean_up: run notebook 06 all the same, so that nothing is left that costs money.
+        before: the same run, as far as it came: what was ok in it is not run again.
     """
     output.mkdir(parents=True, exist_ok=True)
-    report = Report(dict(parameters), output, steps=[Step(path.stem) for path in notebooks])
-    for number, (path, step) in enumerate(zip(notebooks, report.steps, strict=True), 1):
-        started = time.monotonic()
-        try:
-            step.error = _execute(path, output / path.name, parameters, report)
-        except KeyboardInterrupt:
-            step.error = "interrupted: run it again, what is there already is kept"
-            raise
-        finally:
-            step.ok = step.error is None
-            step.seconds = round(time.monotonic() - started, 1)
-            report.write()
-        result = "ok" if step.ok else f"FAILED\n{step.error}"
-        say(f"[{number}/{len(notebooks)}] {path.stem} ({step.seconds:.1f} s): {result}")
-        if not step.ok:
-            break
+    report = before or Report(dict(parameters), output, steps=[Step(path.stem) for path in notebooks])
+    report.clean_up = clean_up
+    report.write()
+    failed, step = False, report.steps[0]
+    try:
+        for number, (path, step) in enumerate(zip(notebooks, report.steps, strict=True), 1):
+            if step.ok or (failed and not keep_going and not (clean_up and path.name.startswith(CLEAN_UP))):
+                continue
+            _run(path, step, report)
+            sentence = "ok" if step.ok else f"{word(step)}\n{step.error}"
+            say(f"[{number}/{len(notebooks)}] {path.stem} ({step.seconds:.1f} s): {sentence}")
+            if step.outcome is Outcome.INTERRUPTED:  # the kernel alone was
+                break
+            failed = failed or not step.ok
+    except KeyboardInterrupt:
+        # The notebook that was running; or, between two, the next.
+        waiting = [step] if step.outcome is Outcome.NOT_RUN else []
+        waiting += [each for each in report.steps if each.outcome is Outcome.NOT_RUN]
+        for each in waiting[:1]:
+            each.outcome, each.error = Outcome.INTERRUPTED, INTERRUPTED
+            say(f"{each.notebook} ({each.seconds:.1f} s): {each.error}")
+        report.write()
     return report
 
 
-def _execute(path: Path, target: Path, parameters: Mapping[str, Any], report: Report) -> str | None:
-    """Execute one notebook; returns what went wrong, or None."""
+def _run(path: Path, step: Step, report: Report) -> None:
+    """Execute one notebook, and report."""
+    started = time.monotonic()
+    try:
+        step.outcome, step.error, step.result = _execute(path, report.output / path.name, report.parameters)
+    finally:
+        step.seconds = round(time.monotonic() - started, 1)
+        report.write()
+
+
+def _execute(
+    path: Path, target: Path, parameters: Mapping[str, Any]
+) -> tuple[Outcome, str | None, dict[str, Any] | None]:
+    """Execute one notebook; returns how it ended, what went wrong if anything did, and its result if it came to it."""
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
+    target.unlink(missing_ok=True)  # of an earlier part of the run
     bar: Any = {"desc": path.stem, "leave": False} if sys.stderr.isatty() else False
     try:
         notebook = papermill.execute_notebook(
@@ -157,16 +175,16 @@ def _execute(path: Path, target: Path, parameters: Mapping[str, Any], report: Re
             extra_arguments=KERNEL_ARGUMENTS,
         )
     except papermill.PapermillExecutionError as error:
-        return f"{error.ename}: {error.evalue}"
+        return outcome_of(error.ename, error.evalue), f"{error.ename}: {error.evalue}", None
     except DeadKernelError:
-        return "The notebook's kernel died (killed, or out of memory): run it again, what is there already is kept."
+        died = "The notebook's kernel died (killed, or out of memory): run it again, what is there already is kept."
+        return Outcome.FAILED, died, None
     except CellTimeoutError as error:
-        return str(error).strip().splitlines()[0]
+        return Outcome.FAILED, str(error).strip().splitlines()[0], None
     result = read_result(notebook)
     if result is None:
-        return "The notebook ended without showing its result: its last cell did not run."
-    report.pulls += result.get("pulls", [])
-    return None
+        return Outcome.FAILED, "The notebook ended without showing its result: its last cell did not run.", None
+    return Outcome.OK, None, result
 
 
 def refresh() -> list[Path]:

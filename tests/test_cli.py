@@ -67,7 +67,7 @@ def test_unknown_notebook_and_missing_file() -> None:
 def test_failed_notebook_names_the_cause_and_the_rest_is_not_run(fresh: Path, tmp_path: Path) -> None:
     other = "11111111-1111-1111-1111-111111111111"
     done = runbook("run", "-p", "subscription_id", other, "--only", "01,02", "--output", tmp_path / "out")
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert f"The subscription '{other}' could not be found." in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     result = json.loads((tmp_path / "out" / "result.json").read_text())

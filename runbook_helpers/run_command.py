@@ -1,0 +1,137 @@
+"""The command ``runbook run``: its options, what it says at the end, and its exit status."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .errors import ParameterError
+from .outcomes import Outcome
+
+if TYPE_CHECKING:
+    from .reports import Report
+
+
+@click.command()
+@click.option(
+    "-f",
+    "file",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Parameter file.  [default: parameters/sandbox.yaml]",
+)
+@click.option("-p", "overrides", type=(str, str), multiple=True, metavar="NAME VALUE", help="Set one parameter.")
+@click.option("--only", default="", metavar="NUMBERS", help="Run these notebooks only, for instance 01,04.")
+@click.option("--keep-going", is_flag=True, help="After a notebook that failed, run the others all the same.")
+@click.option(
+    "--clean-up",
+    is_flag=True,
+    help="Run notebook 06 too, which deletes what was made; also after a notebook that failed.",
+)
+@click.option("--output", type=click.Path(path_type=Path), default=None, help="Folder.  [default: runs/<UTC time>]")
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="DIR",
+    help="Take up the run in this folder, with its parameters; what was ok is not run again.",
+)
+def run(
+    file: Path | None,
+    overrides: tuple[tuple[str, str], ...],
+    only: str,
+    keep_going: bool,
+    clean_up: bool,
+    output: Path | None,
+    resume: Path | None,
+) -> None:
+    """Run the notebooks headlessly and report.
+
+    The folder gets the executed notebooks, report.html, result.json, junit.xml and parameters.yaml. Exit status: 0 all
+    went well, 1 a notebook failed, 2 bad parameters, 3 Azure refused, 4 the VM cannot be reached, 5 a pull was denied,
+    130 or 143 interrupted.
+    """
+    from . import runner
+
+    before: Report | None = None
+    if resume:
+        if only or output:
+            raise ParameterError(
+                ["--resume takes up the notebooks and the folder of a run: leave --only and --output out."]
+            )
+        before = runner.resume(resume.absolute(), file, overrides, clean_up)
+        parameters, folder, clean_up = before.parameters, before.output, before.clean_up
+        notebooks = [runner.NOTEBOOKS / f"{step.notebook}.ipynb" for step in before.steps]
+    else:
+        parameters = runner.collect_parameters(file or runner.PROJECT / "parameters" / "sandbox.yaml", overrides)
+        notebooks = runner.select_notebooks([number.strip() for number in only.split(",") if number.strip()], clean_up)
+        folder = (output or runner.new_output_folder()).absolute()
+    with _stops() as signals:
+        report = runner.run(
+            notebooks, parameters, folder, click.echo, keep_going=keep_going, clean_up=clean_up, before=before
+        )
+    _write_page(report)
+    click.echo(f"\n{report.table()}\nResult: {report.output / 'result.json'}")
+    _say_how_to_go_on(report, plain=not (file or overrides or resume))
+    sys.exit(128 + signals[-1] if signals else report.outcome.exit_code)
+
+
+@contextmanager
+def _stops() -> Iterator[list[int]]:
+    """SIGTERM, which a pipeline sends, stops a run as Ctrl-C does; yields the signals that came.
+
+    Afterwards both are left alone: what is still to be done is short.
+    """
+    came: list[int] = []
+
+    def stop(number: int, frame: Any) -> None:
+        came.append(number)
+        raise KeyboardInterrupt
+
+    # A background job of a shell ignores Ctrl-C, and so it shall stay.
+    chosen = [each for each in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(each) is not signal.SIG_IGN]
+    for each in chosen:
+        signal.signal(each, stop)
+    try:
+        yield came
+    finally:
+        for each in chosen:
+            signal.signal(each, signal.SIG_IGN)
+
+
+def _write_page(report: Report) -> None:
+    try:
+        from . import report_page
+
+        report_page.write(report)
+    except ModuleNotFoundError as error:
+        click.echo(f"report.html is not written: {error.name} is not installed.", err=True)
+
+
+def _say_how_to_go_on(report: Report, plain: bool) -> None:
+    """The last lines; each command in them can be copied."""
+    from . import runner
+    from .reports import PARAMETERS
+
+    go_on = shlex.join(["runbook", "run", "--resume", str(report.output)])
+    file = [] if plain else ["-f", str(report.output / PARAMETERS)]
+    delete = shlex.join(["runbook", "run", *file, "--only", runner.CLEAN_UP])
+    if report.outcome is Outcome.INTERRUPTED:
+        click.echo(f"Interrupted; {report.output} has what was done. Run it again to go on: `{go_on}`", err=True)
+    elif not report.ok:
+        click.echo(f"Not finished: mend the cause, then go on with `{go_on}`", err=True)
+    last = report.steps[-1]
+    if last.notebook.startswith(runner.CLEAN_UP):
+        if not last.ok:
+            click.echo(f"What was made may still be there, and cost money. To delete it: `{delete}`, or notebook 06.")
+    else:
+        click.echo(
+            f"What was made stays. To delete it: `{delete}`, or notebook 06; `--clean-up` deletes it at the end of a run."
+        )
