@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from html import escape
+from base64 import b64decode
+from html import escape, unescape
 from pathlib import Path
 
 import nbformat
@@ -108,7 +109,7 @@ def _body(path: Path) -> str:
     exporter = HTMLExporter(  # type: ignore[no-untyped-call]
         template_name="basic", embed_images=True, exclude_anchor_links=True
     )
-    exporter.log.setLevel(logging.ERROR)  # it warns of pictures in outputs, which cannot have words
+    exporter.log.setLevel(logging.ERROR)  # it warns of pictures without words, which get theirs below
     try:
         notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:  # an interrupted run may have left none
@@ -116,4 +117,12 @@ def _body(path: Path) -> str:
     # Pictures are looked for where the notebooks come from, not where the executed ones are.
     html, _ = exporter.from_notebook_node(notebook, {"metadata": {"path": str(NOTEBOOKS), "name": path.stem}})
     html = re.sub(r"<(/?)h([1-5])>", lambda match: f"<{match[1]}h{int(match[2]) + 1}>", html)  # the page has its own h1
+    html = re.sub(r'<img alt="No description[^>]*src="data:image/svg\+xml;base64,([^"]+)"', _with_its_title, html)
     return re.sub(r'href="(?:[^"/]*/)*(\d\d_\w+)\.ipynb"', r'href="#\1"', html)
+
+
+def _with_its_title(picture: re.Match[str]) -> str:
+    """An SVG picture of an output, with its own title as its words."""
+    title = re.search(r"<title[^>]*>([^<]*)", b64decode(picture[1]).decode("utf-8"))
+    words = escape(unescape(title[1])) if title else ""
+    return f'<img alt="{words}" src="data:image/svg+xml;base64,{picture[1]}"'

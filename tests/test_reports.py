@@ -254,7 +254,7 @@ def test_a_denied_pull_is_told_from_another_command(command: str, said: str, out
 
 def test_the_page_needs_nothing_else(tmp_path: Path) -> None:
     """Pictures in the prose and in the outputs, control characters, markup in an error."""
-    picture = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><title>a</title></svg>'
+    picture = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><title>a &lt; b</title></svg>'
     path = next(runner.NOTEBOOKS.glob("*.svg"))
     new: Any = nbformat.v4
     cells = [
@@ -276,6 +276,7 @@ def test_the_page_needs_nothing_else(tmp_path: Path) -> None:
     assert Loads(text).found == []
     assert text.count("<h1") == 1 and 'href="#02_virtual_machine"' in text and 'alt="words"' in text
     assert text.count("data:image/svg+xml") + text.count("<svg") == 2
+    assert 'alt="a &lt; b"' in text and "No description" not in text
     assert "The notebook cannot be shown" in text  # 03 has left none
     ElementTree.parse(tmp_path / "junit.xml")
 
