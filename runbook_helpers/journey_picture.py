@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 from .journey_steps import AGAIN, MANAGER, METADATA, REGISTRY, VM, YOU, Step
 
 WIDTH = 880
+SHOWN = 820  # pixels: what fits beside JupyterLab's file browser on a small screen
 LANES = {YOU: 78, VM: 226, METADATA: 480, MANAGER: 650, REGISTRY: 802}  # the middle of each
 BOX = 136  # width of a lane's name
 SANS = "-apple-system, 'Segoe UI', 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
@@ -73,8 +74,8 @@ class _Picture:
         for lifeline in self._lifelines:
             lifeline.set("y2", _number(self._y))
         self._closing(outcome, notes)
-        self._root.set("width", str(WIDTH))
-        self._root.set("height", _number(self._y))
+        self._root.set("width", str(SHOWN))
+        self._root.set("height", _number(self._y * SHOWN / WIDTH))
         self._root.set("viewBox", f"0 0 {WIDTH} {_number(self._y)}")
         background.set("height", _number(self._y - 1))
         return ElementTree.tostring(self._root, encoding="unicode")

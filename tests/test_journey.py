@@ -257,7 +257,7 @@ def test_no_text_leaves_the_picture_or_meets_another(letters: int) -> None:
     root = ElementTree.fromstring(
         draw(f"{word} pulls from {word}", steps, f"Refused: {word}", [word, "note"], {VM: word})
     )
-    height, boxes = float(root.get("height", "0")), []
+    height, boxes = float(root.get("viewBox", "").split()[3]), []
     for text in root.iter(f"{SVG}text"):
         size, content = float(text.get("font-size", "12")), text.text or ""
         width = len(content) * size * LETTER
