@@ -232,7 +232,7 @@ def test_the_dag_is_python_and_uses_what_there_is() -> None:
 
 
 def test_airflow_is_not_among_the_projects_own_packages() -> None:
-    for name in ("pyproject.toml", "environment.yml", "requirements.lock", "requirements-dev.lock"):
+    for name in ("environment.yml", "requirements.lock", "requirements-dev.lock"):
         assert "airflow" not in (PROJECT / name).read_text(encoding="utf-8")
     lines = (AIRFLOW / "requirements.txt").read_text(encoding="utf-8").splitlines()
     assert all(re.fullmatch(r"#.*|apache-airflow[a-z-]*>=[0-9.]+,<[0-9]+", line) for line in lines)

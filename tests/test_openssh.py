@@ -37,10 +37,10 @@ def test_a_terminal_a_command_and_an_impostor(fresh: Path) -> None:
     for file in (azure.folder / "known_hosts").iterdir():
         file.unlink()
     done = runbook_ssh("--", "hostname")
-    assert done.returncode == 1 and "The host key of the VM myDockerVM is not known" in done.stderr
+    assert done.returncode == 4 and "The host key of the VM myDockerVM is not known" in done.stderr
 
 
 def test_no_such_vm(fresh: Path) -> None:
     done = runbook_ssh("-p", "vm_name", "nobody")
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert done.stderr.startswith("Error: (Resource") and "Traceback" not in done.stderr
