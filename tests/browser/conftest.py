@@ -32,6 +32,18 @@ BROKEN_TEXTS = [
     "# Two\n\n**费用：**规格\n\n```\n" + "far" * 200 + "\n```",
 ]
 
+SLOW = "broken/slow.ipynb"
+SLOW_STEP = """\
+import time
+from runbook_helpers.progress import step
+
+with step("VM myDockerVM") as progress:
+    progress.waits_for("Azure makes it")
+    time.sleep(4)
+with step("Docker on myDockerVM"):
+    pass
+"""
+
 Drive = Callable[..., dict[str, Any]]
 
 
@@ -96,6 +108,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     broken.cells = [v4.new_markdown_cell(text) for text in BROKEN_TEXTS]  # type: ignore[no-untyped-call]
     broken.cells += [v4.new_code_cell(text) for text in ("1 / 0", "print()")]  # type: ignore[no-untyped-call]
     nbformat.write(broken, folder / "project" / BROKEN)  # type: ignore[no-untyped-call]
+    slow = broken.copy()
+    slow.cells = [v4.new_code_cell(SLOW_STEP)]  # type: ignore[no-untyped-call]
+    nbformat.write(slow, folder / "project" / SLOW)  # type: ignore[no-untyped-call]
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder / 'project'}"]
     with lab_server([*command, "--LabApp.expose_app_in_browser=True"], folder) as running:
         yield running

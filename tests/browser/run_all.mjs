@@ -40,7 +40,8 @@ await browse(async (page, seen) => {
   seen.barriers = await page.evaluate(async () => {
     const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"];
     const found = await window.axe.run(
-      { include: [[".jp-RenderedHTMLCommon"], [".jp-OutputArea-output"]], exclude: [[".jp-RenderedSVG"]] }, { runOnly: tags, resultTypes: ["violations"] });
+      { include: [[".jp-RenderedHTMLCommon"], [".jp-OutputArea-output:not(.jp-RenderedSVG)"]] },
+      { runOnly: tags, resultTypes: ["violations"] });
     return found.violations.flatMap(({ id, help, nodes }) => nodes.map((node) => `${id}: ${help}: ${node.html}`));
   });
 

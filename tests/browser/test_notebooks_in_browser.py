@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from runbook_helpers.runner import NOTEBOOKS
 
-from .conftest import BROKEN, Drive
+from .conftest import BROKEN, SLOW, Drive
 
 NAMES = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
 
@@ -80,6 +81,14 @@ def test_what_is_wrong_is_seen(drive: Drive, tmp_path: Path) -> None:
     assert seen["marks"] == ["**费用：**规格"]
     assert [words.split()[0] for words in seen["sideways"]] == ["Two"]
     assert [barrier.split(":")[0] for barrier in seen["barriers"]] == ["scrollable-region-focusable"]
+
+
+def test_a_long_step_says_what_it_waits_for_and_leaves_one_line(drive: Drive) -> None:
+    seen = drive("progress.mjs", notebook=SLOW)
+    assert re.fullmatch(r"VM myDockerVM: \d+ s, Azure makes it\s*", seen["during"])
+    (output,) = seen["after"]
+    lines = [line.rstrip() for line in "".join(output["text"]).splitlines()]
+    assert lines == ["VM myDockerVM: ready", "Docker on myDockerVM: ready"]
 
 
 def test_a_trainee_clicks_to_the_next_notebook_and_runs_it(drive: Drive, screenshots: Path) -> None:
