@@ -36,7 +36,7 @@ class _Group(click.Group):
             known = azure_errors is not None and isinstance(error, azure_errors.AzureError)
             if not known or context.find_root().params.get("traceback"):
                 raise
-            click.echo(f"Error: {str(error).splitlines()[0]}", err=True)
+            click.echo(f"Error: {str(error).partition(chr(10))[0] or type(error).__name__}", err=True)
             context.exit(Outcome.CLOUD_REFUSED.exit_code)
 
 
@@ -49,20 +49,23 @@ def main(traceback: bool) -> None:
 main.add_command(run)
 
 
-@main.command(context_settings={"ignore_unknown_options": True})
+@main.command(context_settings={"allow_interspersed_args": False})
 @click.option("-f", "file", type=click.Path(path_type=Path), default=None, help="Parameter file, as for run.")
 @click.option("-p", "overrides", type=(str, str), multiple=True, metavar="NAME VALUE", help="Set one parameter.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def ssh(file: Path | None, overrides: tuple[tuple[str, str], ...], command: tuple[str, ...]) -> None:
-    """Open a terminal on the VM, in the sandbox too; or run COMMAND there."""
+    """Open a terminal on the VM, in the sandbox too; or run COMMAND there.
+
+    Exit status: that of ssh, which is that of the command, or 255.
+    """
     from . import runner
-    from .connection import connect
+    from .connection import connect_with
     from .openssh import open_terminal
 
     values = runner.collect_parameters(file or runner.PROJECT / "parameters" / "sandbox.yaml", overrides)
-    names = ("subscription_id", "resource_group", "location", "sandbox")
-    azure = connect(values["cloud"], **{name: values[name] for name in names})
-    sys.exit(open_terminal(azure, values["vm_name"], command))
+    if "vm_name" not in values:
+        raise ParameterError(["vm_name is missing."])
+    sys.exit(open_terminal(connect_with(values), values["vm_name"], command))
 
 
 @main.command()

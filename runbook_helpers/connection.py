@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import platformdirs
 
 from .clouds import CLOUDS, REGISTRY_AUDIENCE, Cloud
-from .errors import OperationTimeout
+from .errors import OperationTimeout, ParameterError
 from .journal import Journal
 
 if TYPE_CHECKING:  # the SDKs cost 0.1 to 1 s each to import: a notebook pays for those it uses
@@ -175,6 +175,19 @@ def connect(
     folder = platformdirs.user_state_path("azure-acr-runbook") / "ssh"
     trusted = Path(authority_file) if authority_file else None
     return Azure(found, credential, folder=folder, proxy=proxy, authority_file=trusted, journal=Journal(), **common)
+
+
+def connect_with(parameters: Mapping[str, Any]) -> Azure:
+    """`connect` with the notebooks' parameters of the same names; the others are left alone.
+
+    Raises:
+        ParameterError: one that is needed is missing.
+    """
+    names = ("cloud", "subscription_id", "resource_group", "location", "sandbox")
+    missing = [f"{name} is missing." for name in names if name not in parameters]
+    if missing:
+        raise ParameterError(missing)
+    return connect(**{name: parameters[name] for name in names})
 
 
 def _connect_sandbox(cloud: Cloud, common: dict[str, Any]) -> Azure:

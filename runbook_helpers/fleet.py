@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .connection import Azure, connect
+from .connection import Azure, connect_with
 from .errors import ParameterError
 from .parameters import problems, read_parameters
 
@@ -33,8 +33,7 @@ class Fleet:
 
     def connect(self) -> Azure:
         """A connection to the fleet's cloud and resource group."""
-        names = ("subscription_id", "resource_group", "location", "sandbox")
-        return connect(self.common["cloud"], **{name: self.common[name] for name in names})
+        return connect_with(self.common)
 
     def may_pull(self, vm_name: str, registry_name: str) -> bool:
         """Whether the file gives a VM's identity a role on a registry. Whether it works, only the registry knows."""

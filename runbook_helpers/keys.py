@@ -55,11 +55,11 @@ def vm_lock(folder: Path, vm_id: str) -> FileLock:
 def pinned_host_key(folder: Path, vm_id: str) -> tuple[str, str] | None:
     """Type and base64 of the host key a VM must have; None where we know none."""
     path = known_host_file(folder, vm_id)
-    if not path.exists():
-        return None
-    words = path.read_text(encoding="utf-8").split()
-    kind, key = words[1:3] if words[0] == path.name else words[0:2]  # an early version wrote no name in front
-    return kind, key
+    words = path.read_text(encoding="utf-8").split() if path.exists() else []
+    if words and words[0] != path.name:  # an early version wrote no name in front
+        pin_host_key(folder, vm_id, " ".join(words[:2]))
+        words = [path.name, *words]
+    return (words[1], words[2]) if len(words) >= 3 else None
 
 
 def known_host_file(folder: Path, vm_id: str) -> Path:

@@ -40,10 +40,14 @@ def ssh_command(azure: Azure, vm_name: str) -> list[str]:
         "HostKeyAlias": known_host.name,
         "StrictHostKeyChecking": "yes",
     }
-    if azure.proxy:  # the rest of the line is the command, as a shell takes it
-        options["ProxyCommand"] = shlex.join([sys.executable, "-m", __name__, "%h", "%p"])
-    words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-    return ["ssh", "-F", "none", *words, f"{vm.os_profile.admin_username}@{public_address_of(azure, vm)}"]
+    options = {
+        name: value.replace("%", "%%") for name, value in options.items()
+    }  # OpenSSH puts words for %h and others
+    if azure.proxy:  # the rest of the line is the command, as the system's shell takes it
+        words = [sys.executable.replace("%", "%%"), "-m", __name__, "%h", "%p"]
+        options["ProxyCommand"] = subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+    given = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+    return ["ssh", "-F", "none", *given, f"{vm.os_profile.admin_username}@{public_address_of(azure, vm)}"]
 
 
 def open_terminal(azure: Azure, vm_name: str, command: Sequence[str] = ()) -> int:

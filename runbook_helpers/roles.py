@@ -6,7 +6,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from .connection import Azure
-from .errors import NotFound
+from .errors import NotFound, NotOurs
 
 if TYPE_CHECKING:
     from azure.mgmt.authorization.v2022_04_01.models import RoleAssignment, RoleDefinition
@@ -50,8 +50,15 @@ def remove_role(azure: Azure, role: str, *, assignee: str, scope: str) -> int:
 
     Raises:
         NotFound: there is no role of this name.
+        NotOurs: an assignment has a condition, which `assign_role` would not put back.
     """
     granted = _granted(azure, _definition(azure, role, scope), assignee, scope)
+    if any(assignment.condition for assignment in granted):
+        message = (
+            f"The role {role} of {assignee} at {scope} was assigned with a condition, so not by this runbook, and is not "
+            "taken away: delete it with `az role assignment delete` if you mean it."
+        )
+        raise NotOurs(message)
     for assignment in granted:
         azure.authorization.role_assignments.delete_by_id(str(assignment.id))
     return len(granted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -77,7 +78,8 @@ def _address(server: subprocess.Popen[bytes], file: Path, log: Path) -> dict[str
     while time.monotonic() < deadline and server.poll() is None:
         try:
             found: dict[str, Any] = json.loads(file.read_text())
+            socket.create_connection(("127.0.0.1", found["port"]), timeout=5).close()
             return found
-        except (FileNotFoundError, json.JSONDecodeError):  # not there yet, or half written
+        except (OSError, json.JSONDecodeError):  # not there yet, half written, or it does not listen yet
             time.sleep(0.05)
     raise AssertionError(f"JupyterLab did not start:\n{log.read_text()[-3000:]}")

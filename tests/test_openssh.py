@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from runbook_helpers import create_vm
-from runbook_helpers.keys import new_host_key, pin_host_key
+from runbook_helpers.keys import known_host_file, new_host_key, pin_host_key, pinned_host_key
 
 from .conftest import SSH_SOURCE, clean_environment, connect_to
 
@@ -31,6 +31,8 @@ def test_a_terminal_a_command_and_an_impostor(fresh: Path) -> None:
     assert (done.returncode, done.stdout) == (3, "azureuser\n"), done.stderr
     assert runbook_ssh("--", "hostname").stdout == "myDockerVM\n"
     assert runbook_ssh("--", "false").returncode == 1
+    assert runbook_ssh("echo", "-p", "a").stdout == "-p a\n"
+    assert "No such option" in runbook_ssh("--vm", "other").stderr
     pin_host_key(azure.folder, str(vm.id), new_host_key()[1])
     done = runbook_ssh("--", "hostname")
     assert done.returncode == 255 and "Host key verification failed" in done.stderr
@@ -38,6 +40,24 @@ def test_a_terminal_a_command_and_an_impostor(fresh: Path) -> None:
         file.unlink()
     done = runbook_ssh("--", "hostname")
     assert done.returncode == 4 and "The host key of the VM myDockerVM is not known" in done.stderr
+
+
+def test_a_pin_of_an_early_version_and_an_empty_one(tmp_path: Path) -> None:
+    public = new_host_key()[1]
+    file = known_host_file(tmp_path, "vm")
+    file.parent.mkdir()
+    file.write_text(f"{public} vm\n")
+    assert pinned_host_key(tmp_path, "vm") == tuple(public.split()[:2])
+    assert file.read_text().startswith(f"{file.name} ssh-ed25519 ")
+    file.write_text("")
+    assert pinned_host_key(tmp_path, "vm") is None
+
+
+def test_what_is_missing_in_a_parameter_file_is_told(fresh: Path, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("vm_name: myDockerVM\n")
+    done = runbook_ssh("-f", str(file))
+    assert done.returncode == 2 and "cloud is missing." in done.stderr and "Traceback" not in done.stderr
 
 
 def test_no_such_vm(fresh: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from azure.core.exceptions import (
     ResourceExistsError,
     ResourceNotFoundError,
 )
+from azure.mgmt.authorization.v2022_04_01.models import RoleAssignmentCreateParameters
 
 from runbook_helpers import (
     Azure,
@@ -32,6 +34,8 @@ from runbook_helpers import (
     install_azure_cli,
     install_docker,
     public_ip_address,
+    remove_identity,
+    remove_role,
     show_image,
     show_registry,
     show_result,
@@ -248,3 +252,29 @@ def test_result_is_written_too_and_request_ids_are_kept(azure: Azure, name: str,
     asked = [(each["method"], each["status"]) for each in result["requests"]]
     assert asked == [("PUT", 201), ("PUT", 200), ("PUT", 201), ("PUT", 409)]
     assert all(len(each["x-ms-request-id"]) == 36 for each in result["requests"])
+
+
+def test_a_role_with_a_condition_is_not_taken_away(azure: Azure, name: str) -> None:
+    registry, identity = create_registry(azure, name), create_identity(azure, name)
+    grant = assign_role(azure, "AcrPull", assignee=str(identity.principal_id), scope=str(registry.id))
+    assert remove_role(azure, "AcrPull", assignee=str(identity.principal_id), scope=str(registry.id)) == 1
+    assert remove_role(azure, "AcrPull", assignee=str(identity.principal_id), scope=str(registry.id)) == 0
+    conditional = RoleAssignmentCreateParameters(
+        role_definition_id=str(grant.role_definition_id), principal_id=str(identity.principal_id),
+        principal_type="ServicePrincipal", condition_version="2.0",
+        condition="@Resource[Microsoft.ContainerRegistry/registries/repositories:name] StringEquals 'app'",
+    )  # fmt: skip
+    azure.authorization.role_assignments.create(str(registry.id), str(uuid.uuid4()), conditional)
+    with pytest.raises(NotOurs, match="with a condition"):
+        remove_role(azure, "AcrPull", assignee=str(identity.principal_id), scope=str(registry.id))
+
+
+def test_identities_come_and_go(azure: Azure, name: str) -> None:
+    create_vm(azure, name, ssh_source=SSH_SOURCE)
+    first, second = (str(create_identity(azure, name + end).id) for end in ("a", "b"))
+    for identity_id in (first, second, None):
+        assign_identity(azure, name, identity_id)
+    assert list(remove_identity(azure, name, first.upper()).identity.user_assigned_identities) == [second]
+    assert remove_identity(azure, name, second).identity.type == "SystemAssigned"
+    assert remove_identity(azure, name, second).identity.type == "SystemAssigned"  # it has not got it: nothing is done
+    assert remove_identity(azure, name).identity is None
