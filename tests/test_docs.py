@@ -64,6 +64,9 @@ def checkout(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_shell_line_runs(page: Path, checkout: Path, tmp_path: Path) -> None:
+    before_it = [shell_lines(other) for other in PAGES[: PAGES.index(page)]]
+    if shell_lines(page) in before_it:  # a translation
+        return
     lines = [line for line in shell_lines(page) if not is_run_elsewhere(line)]
     if not lines:
         return

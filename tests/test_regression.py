@@ -69,7 +69,7 @@ def code_cells(path: Path) -> list[dict[str, Any]]:
 
 
 def test_again_backward_in_china(fresh: Path, tmp_path: Path) -> None:
-    check([*NAMES, *NAMES[::-1]], tmp_path, CHINA)
+    check([*NAMES[::-1], *NAMES[3:5]], tmp_path, CHINA)  # all of it is in `make regression`
 
 
 @regression
