@@ -2,7 +2,7 @@
 
 The folder holds everything: ``<cloud>.sqlite`` and ``blobs/`` (state.py), ``ca.pem``, ``ca-key.pem``, ``signing-key.pem``,
 ``operator.json`` (how the operator signs in), ``address.json`` (where the door is, while the process runs), ``lock`` and
-``log``; ``settings.json`` where something was set.
+``log``; ``port`` (of last time); ``settings.json`` where something was set.
 """
 
 from __future__ import annotations
@@ -85,12 +85,26 @@ def _write_operator(folder: Path, clouds: list[PlayedCloud]) -> None:
         private_file(path, json.dumps(operator, indent=1))
 
 
+def _listener(folder: Path, port: int) -> socket.socket:
+    """A listening socket on loopback: on the port, or where it is 0 on that of last time, or on a free one.
+
+    Terminals and kernels that know the address of last time so go on when the sandbox is started again.
+    """
+    kept = folder / "port"
+    if not port and kept.exists():
+        with contextlib.suppress(OSError):  # somebody else has it by now
+            return socket.create_server(("127.0.0.1", int(kept.read_text())))
+    listener = socket.create_server(("127.0.0.1", port))
+    private_file(kept, str(listener.getsockname()[1]))
+    return listener
+
+
 class Server:
     """One running sandbox."""
 
     def __init__(self, folder: Path, port: int) -> None:
         self._folder = folder
-        self._listener = socket.create_server(("127.0.0.1", port))
+        self._listener = _listener(folder, port)
         authority = _authority(folder)
         address = DoorAddress(self._listener.getsockname()[1], folder / "ca.pem")
         blobs = Blobs(folder / "blobs")

@@ -130,3 +130,12 @@ def test_reset_of_a_sandbox_that_another_process_started(tmp_path: Path) -> None
         assert running is not None
         process.reset(folder)
         assert not folder.exists()
+
+
+def test_started_again_it_has_the_port_of_last_time_if_that_is_free(fresh: Path) -> None:
+    port = process.start(fresh).port
+    process.stop(fresh)
+    assert process.start(fresh).port == port
+    process.stop(fresh)
+    with socket.create_server(("127.0.0.1", port)):
+        assert process.start(fresh).port != port
