@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -47,8 +47,8 @@ class Azure:
     """Where our SSH key pair and the VMs' host keys are kept."""
     proxy: str | None = None
     authority_file: Path | None = None
-    journal: Journal | None = None
-    """What is kept of the requests, for Azure's support; None in the sandbox, whose support is its own log."""
+    journal: Journal = field(default_factory=Journal)
+    """What this session saw of its own work."""
     traffic: Callable[[], list[dict[str, Any]]] | None = None
     """The requests that the cloud answered, in order: only the sandbox tells them."""
 
@@ -71,7 +71,7 @@ class Azure:
             base_url=self.cloud.resource_manager_url,
             credential_scopes=[self.cloud.resource_manager_scope],
             polling_interval=POLLING_INTERVAL,
-            per_retry_policies=[self.journal.policy()] if self.journal else [],
+            per_retry_policies=[self.journal.policy()],
             **options,
             **self.transport,
         )
@@ -174,7 +174,9 @@ def connect(
     credential = DefaultAzureCredential(authority=found.authority, **options)
     folder = platformdirs.user_state_path("azure-acr-runbook") / "ssh"
     trusted = Path(authority_file) if authority_file else None
-    return Azure(found, credential, folder=folder, proxy=proxy, authority_file=trusted, journal=Journal(), **common)
+    journal = Journal(shown=True)
+    journal.tell_on_error()
+    return Azure(found, credential, folder=folder, proxy=proxy, authority_file=trusted, journal=journal, **common)
 
 
 def connect_with(parameters: Mapping[str, Any]) -> Azure:

@@ -56,7 +56,7 @@ def assign_identity(azure: Azure, vm_name: str, identity_id: str | None = None) 
     from azure.mgmt.compute.models import UserAssignedIdentitiesValue
 
     vm = show_vm(azure, vm_name)
-    kinds, attached = _identities_of(vm)
+    kinds, attached = _kinds_of(vm), [each for each in principals_of(vm) if each]
     kind = "SystemAssigned" if identity_id is None else "UserAssigned"
     known = {other.lower() for other in attached}
     if kind in kinds and (identity_id is None or identity_id.lower() in known):
@@ -78,7 +78,7 @@ def remove_identity(azure: Azure, vm_name: str, identity_id: str | None = None) 
             assignments are worth nothing from then on: a new one is another principal.
     """
     vm = show_vm(azure, vm_name)
-    kinds, attached = _identities_of(vm)
+    kinds, attached = _kinds_of(vm), [each for each in principals_of(vm) if each]
     if identity_id is None:
         return _update(azure, vm_name, kinds - {"SystemAssigned"}, {}) if "SystemAssigned" in kinds else vm
     gone = {each: None for each in attached if each.lower() == identity_id.lower()}
@@ -89,11 +89,33 @@ def remove_identity(azure: Azure, vm_name: str, identity_id: str | None = None) 
     return _update(azure, vm_name, kinds, gone)
 
 
-def _identities_of(vm: VirtualMachine) -> tuple[set[str], list[str]]:
-    """The kinds of identity that a VM has, and the ids of its user-assigned ones."""
+def principals_of(vm: VirtualMachine) -> dict[str | None, str]:
+    """The principal id of each of a VM's identities, by its resource id; None stands for the system-assigned one."""
+    if vm.identity is None:
+        return {}
+    own: dict[str | None, str] = {None: str(vm.identity.principal_id)} if vm.identity.principal_id else {}
+    attached = vm.identity.user_assigned_identities or {}
+    return own | {each: str(identity.principal_id) for each, identity in attached.items()}
+
+
+def identity_of(vm: VirtualMachine, identity_id: str | None = None) -> tuple[str | None, str | None]:
+    """The identity that a VM signs in with: its resource id, and its principal id; None where the VM does not have it.
+
+    Args:
+        identity_id: None names none, as a bare ``az login --identity``: the system-assigned identity, with which the
+            resource id is None, and where the VM has only one user-assigned identity, that.
+    """
+    principals = principals_of(vm)
+    if identity_id is None and None not in principals and len(principals) == 1:
+        (identity_id,) = principals
+    by_lower = {each and each.lower(): principal for each, principal in principals.items()}
+    return identity_id, by_lower.get(identity_id and identity_id.lower())
+
+
+def _kinds_of(vm: VirtualMachine) -> set[str]:
+    """The kinds of identity that a VM has."""
     current = (vm.identity.type if vm.identity else None) or ""  # the SDK's enum, or the string that Azure answered
-    kinds = {kind.strip() for kind in str(getattr(current, "value", current)).split(",")} - {"", "None"}
-    return kinds, list((vm.identity.user_assigned_identities or {}) if vm.identity else {})
+    return {kind.strip() for kind in str(getattr(current, "value", current)).split(",")} - {"", "None"}
 
 
 def _update(azure: Azure, vm_name: str, kinds: set[str], changes: Mapping[str, Any]) -> VirtualMachine:

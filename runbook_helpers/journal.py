@@ -4,6 +4,7 @@ first), and the sign-ins and pulls on VMs.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -24,7 +25,9 @@ COMMANDS: dict[tuple[str, ...], dict[str, int]] = {
 class Journal:
     """The requests that changed something or failed, and the sign-ins and pulls; without anything that may be secret."""
 
-    def __init__(self) -> None:
+    def __init__(self, shown: bool = False) -> None:
+        self.shown = shown
+        """Whether the requests are shown, for Azure's support. (The sandbox's support is its own log.)"""
         self.commands: list[dict[str, Any]] = []
         """{"vm", "command", "status", "after"} of each sign-in and pull on a VM: the VM's vmId, the exit status, and how
         many requests there were before its end."""
@@ -45,6 +48,23 @@ class Journal:
                         shown.append(word)  # the image
                 kept = {"vm": vm_id, "command": " ".join(shown), "status": exit_status, "after": len(self.requests)}
                 self.commands.append(kept)
+
+    def tell_on_error(self) -> None:
+        """In a notebook, have a cell that fails tell the requests so far: it never gets to the notebook's result."""
+        shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+        if shell is None:
+            return
+        told = 0
+
+        def tell(result: Any) -> None:
+            nonlocal told
+            new = self.requests[told:]
+            if new and not result.success:
+                told = len(self.requests)
+                asked = (f"{each['method']} {each['path']} {each['status']} {each['x-ms-request-id']}" for each in new)
+                sys.stderr.write(f"Azure's request ids: {'; '.join(asked)}\n")
+
+        shell.events.register("post_run_cell", tell)
 
     def policy(self) -> SansIOHTTPPolicy[Any, Any]:
         """A policy for the pipeline of an SDK client, which fills this journal."""

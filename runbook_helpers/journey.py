@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from . import journey_picture
 from .clouds import REGISTRY_AUDIENCE
 from .connection import Azure
+from .identities import identity_of
 from .journey_steps import (
     AGAIN,
     METADATA,
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from azure.mgmt.compute.models import VirtualMachine
 
 SIGNED = "Signatures are left out. The VM asks only the metadata service, which in Azure has Entra ID sign its tokens."
+
+OUTSIDE = "Azure does not tell what it was asked: these are the commands of this session and their outcome."
 
 
 @dataclass(frozen=True)
@@ -82,23 +85,19 @@ def show_journey(azure: Azure, vm_name: str, registry_name: str, identity_id: st
     vm, registry = show_vm(azure, vm_name), show_registry(azure, registry_name)
     login_server, vm_id = str(registry.login_server), str(vm.vm_id)
     resource_id, principal_id = _identity(azure, vm, identity_id)
-    traffic = azure.traffic() if azure.traffic else None
-    requests = traffic if traffic is not None else azure.journal.requests if azure.journal else []
-    grants, notes = _grants(azure, requests, principal_id, str(registry.id))
-    if traffic is not None:
-        walked = from_traffic(traffic, azure.cloud, vm_id, resource_id, identity_id, login_server)
-        tokens = []
+    if azure.traffic:
+        requests, tokens, limits = azure.traffic(), [], []
+        walked = from_traffic(requests, azure.cloud, vm_id, resource_id, identity_id, login_server)
     else:
-        commands = azure.journal.commands if azure.journal else []
-        walked = from_commands(commands, vm_id, identity_id, registry_name, login_server)
-        tokens = _tokens(azure, vm_name, identity_id)
-        notes.append("Azure does not tell what it was asked: these are the commands of this session and their outcome.")
+        requests, tokens, limits = azure.journal.requests, _tokens(azure, vm_name, identity_id), [OUTSIDE]
+        walked = from_commands(azure.journal.commands, vm_id, identity_id, registry_name, login_server)
+    grants, notes = _grants(azure, requests, principal_id, str(registry.id))
     identity = "its own identity" if resource_id.lower() == str(vm.id).lower() else resource_id.rpartition("/")[2]
     return Journey(
         f"The token's journey: {vm_name} to {registry_name}, with {identity}",
         [*sorted(walked + grants, key=lambda step: step.moment), *tokens],
         _outcome(walked),
-        [*notes, SIGNED],
+        [*notes, *limits, SIGNED],
         {VM: vm_name, "Registry": registry_name},
     )
 
@@ -107,33 +106,31 @@ def _identity(azure: Azure, vm: VirtualMachine, identity_id: str | None) -> tupl
     """The resource id of an identity (of the VM itself for its own), and its principal id where it has one."""
     from azure.core.exceptions import ResourceNotFoundError
 
-    attached = (vm.identity.user_assigned_identities or {}) if vm.identity else {}
-    own = vm.identity.principal_id if vm.identity else None
-    if identity_id is None and not own and len(attached) == 1:  # what `az login --identity` then uses
-        identity_id = next(iter(attached))
-    if identity_id is None:
-        return str(vm.id), own
-    for attached_id, identity in attached.items():
-        if attached_id.lower() == identity_id.lower():
-            return identity_id, identity.principal_id
-    parts = identity_id.split("/")
+    resource_id, principal_id = identity_of(vm, identity_id)
+    if resource_id is None or principal_id is not None:
+        return resource_id or str(vm.id), principal_id
+    parts = resource_id.split("/")
+    if parts[2].lower() != azure.subscription_id.lower():  # another of the same name may be in ours
+        return resource_id, None
     try:  # the VM does not have it, or no longer
-        return identity_id, azure.identities.user_assigned_identities.get(parts[4], parts[-1]).principal_id
+        return resource_id, azure.identities.user_assigned_identities.get(parts[4], parts[-1]).principal_id
     except ResourceNotFoundError:
-        return identity_id, None
+        return resource_id, None
 
 
 def _grants(
     azure: Azure, requests: list[dict[str, Any]], principal_id: str | None, scope: str
 ) -> tuple[list[Step], list[str]]:
     """The requests that made the identity's role assignments on the registry, and what is to be said of the others."""
-    assignments = role_assignments(azure, assignee=principal_id, scope=scope) if principal_id else []
+    if principal_id is None:
+        return [], ["The identity's principal is not known, and so neither is a role that it has."]
+    assignments = role_assignments(azure, assignee=principal_id, scope=scope)
     if not assignments:
         return [], ["The identity has no role on the registry now."]
     steps, notes = [], []
     for assignment in assignments:
         role = azure.authorization.role_definitions.get_by_id(str(assignment.role_definition_id)).role_name
-        claims = {"principalId": str(principal_id), "role": str(role), "scope": str(assignment.scope)}
+        claims = {"principalId": principal_id, "role": str(role), "scope": str(assignment.scope)}
         step = grant_step(requests, str(assignment.name), claims)
         if step:
             steps.append(step)

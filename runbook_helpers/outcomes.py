@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from enum import Enum
 
+from .refusals import is_refusal
+
 
 class Outcome(Enum):
     """Why something ended; `exit_code` is what the command `runbook` ends with."""
@@ -74,7 +76,6 @@ _OUTCOMES = {
     ),
 }
 _SIGN_IN_OR_PULL = re.compile(r"`(az login --identity|az acr login|docker pull)\b")
-_DENIED = re.compile(r"\b(unauthorized|denied|forbidden|401|403|No access was configured)\b", re.IGNORECASE)
 
 
 def outcome_of(name: str, text: str) -> Outcome:
@@ -84,6 +85,7 @@ def outcome_of(name: str, text: str) -> Outcome:
         name: of its class.
         text: its words; they tell a denied pull from another command that failed.
     """
-    if name == "CommandFailed" and _SIGN_IN_OR_PULL.match(text) and _DENIED.search(text):
+    command, _, output = text.partition("\n")
+    if name == "CommandFailed" and _SIGN_IN_OR_PULL.match(command) and is_refusal(output):
         return Outcome.PULL_DENIED
     return _OUTCOMES.get(name, Outcome.FAILED)

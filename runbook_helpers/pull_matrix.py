@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +11,10 @@ from .errors import AccessDenied, CommandFailed
 from .fleet import Fleet
 from .identities import show_identity
 from .registries import show_registry
-from .vm_software import ROLE_SECONDS, acr_login, az_login, docker_pull
+from .vm_software import ROLE_SECONDS, acr_login, az_login, docker_pull, refusal
 
 SCHEMA = 1
 PULLED, DENIED, NO_ANSWER = "pulled", "denied", "no answer"
-
-# How docker tells that a registry said no. "permission denied" is its own socket's, and no answer of a registry.
-_REFUSED = re.compile(r"unauthorized|(?<!permission )denied:|access denied|\b40[13] (?:unauthorized|forbidden)", re.I)
 
 
 def try_pulls(azure: Azure, fleet: Fleet, vm_name: str) -> list[dict[str, Any]]:
@@ -31,7 +26,7 @@ def try_pulls(azure: Azure, fleet: Fleet, vm_name: str) -> list[dict[str, Any]]:
         to a refusal.
 
     Raises:
-        RunbookError: no registry answered: the VM cannot be reached, docker does not run, a name is unknown.
+        RunbookError: no registry answered: the VM cannot be reached, docker or az does not work, a name is unknown.
     """
     az_login(azure, vm_name, str(show_identity(azure, fleet.vms[vm_name]).id))
     return [_try_pull(azure, fleet, vm_name, registry_name) for registry_name in fleet.registries]
@@ -41,26 +36,21 @@ def _try_pull(azure: Azure, fleet: Fleet, vm_name: str, registry_name: str) -> d
     expected = fleet.may_pull(vm_name, registry_name)
     image = f"{show_registry(azure, registry_name).login_server}/{fleet.common['image']}"
     # The pull is tried in any case: the registry has the last word, and it may admit everybody.
-    with contextlib.suppress(AccessDenied, CommandFailed):
+    try:
         # A role may take minutes to work; where there shall be none there is nothing to wait for.
         acr_login(azure, vm_name, registry_name, within=ROLE_SECONDS if expected else 0)
+    except (AccessDenied, CommandFailed) as error:
+        refusal(error)  # after another failure docker would ask as nobody, and that answer is not about the identity
     outcome, digest, words = PULLED, None, None
     try:
         digest = docker_pull(azure, vm_name, image)
     except CommandFailed as error:
-        words = error.completed.stderr.strip()[-300:]
-        if not is_refusal(words):
-            raise
-        outcome = DENIED
+        refusal(error)
+        outcome, words = DENIED, error.completed.stderr.strip()[-300:]
     return {
         "vm": vm_name, "registry": registry_name, "image": image, "expected": PULLED if expected else DENIED,
         "outcome": outcome, "digest": digest, "words": words,
     }  # fmt: skip
-
-
-def is_refusal(words: str) -> bool:
-    """Whether docker's words are a registry's "no", and not another failure."""
-    return _REFUSED.search(words) is not None
 
 
 @dataclass(frozen=True)

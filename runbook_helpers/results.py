@@ -29,7 +29,7 @@ def show_result(azure: Azure, result_path: str = "", **values: Any) -> None:
         "location": azure.location,
         **values,
     }
-    if azure.journal is not None:
+    if azure.journal.shown:
         result["requests"] = azure.journal.requests
     text = json.dumps(result, indent=1, ensure_ascii=False)
     if result_path:

@@ -113,6 +113,8 @@ def _write_page(report: Report) -> None:
         report_page.write(report)
     except ModuleNotFoundError as error:
         click.echo(f"report.html is not written: {error.name} is not installed.", err=True)
+    except Exception as error:  # whatever it is, how the run ended is still to be told
+        click.echo(f"report.html is not written: {error}", err=True)
 
 
 def _say_how_to_go_on(report: Report, plain: bool) -> None:

@@ -175,8 +175,7 @@ def ssh(azure: Azure, vm_name: str, *, within: float = CONNECT_SECONDS) -> Shell
     private_key = paramiko.RSAKey.from_private_key_file(str(login_key(azure.folder)[0]))
 
     def record(arguments: Sequence[str], exit_status: int) -> None:
-        if azure.journal:
-            azure.journal.command(str(vm.vm_id), arguments, exit_status)
+        azure.journal.command(str(vm.vm_id), arguments, exit_status)
 
     deadline = time.monotonic() + within
     while True:

@@ -6,19 +6,18 @@ import base64
 import json
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
 from .connection import Azure
 from .errors import AccessDenied, CommandFailed
+from .identities import identity_of, principals_of
 from .progress import step
+from .refusals import is_refusal
 from .registries import show_registry
 from .roles import role_assignments
 from .shell import Completed, Shell, ssh
 from .virtual_machines import show_vm
-
-if TYPE_CHECKING:
-    from azure.mgmt.compute.models import VirtualMachine
 
 HELLO_IMAGE = "mcr.microsoft.com/hello-world"
 INSTALL_SCRIPT = "https://aka.ms/InstallAzureCLIDeb"
@@ -88,10 +87,16 @@ def az_login(azure: Azure, vm_name: str, identity_id: str | None = None, *, with
 
     Raises:
         AccessDenied: the VM does not have the identity, or the identity has no role assignment at all.
+        CommandFailed: time is up.
     """
-    principal_id = _principal_id(show_vm(azure, vm_name), identity_id)
+    meant, principal_id = identity_of(show_vm(azure, vm_name), identity_id)
+    if principal_id is None:
+        wanted = meant or "a system-assigned identity"
+        raise AccessDenied(f"The VM {vm_name} does not have {wanted}: give it to the VM with assign_identity.")
 
     def hopeless(completed: Completed) -> str | None:
+        if not is_refusal(completed.stderr):
+            return None
         progress.waits_for(PROPAGATION)
         if _has_any_role(azure, principal_id):
             return None
@@ -111,21 +116,6 @@ def az_login(azure: Azure, vm_name: str, identity_id: str | None = None, *, with
         return shell.retry("az", "login", "--identity", *flags, within=within, hopeless=hopeless)
 
 
-def _principal_id(vm: VirtualMachine, identity_id: str | None) -> str:
-    """The principal id of one of a VM's identities."""
-    attached = (vm.identity.user_assigned_identities or {}) if vm.identity else {}
-    if identity_id is None:
-        if vm.identity and vm.identity.principal_id:
-            return str(vm.identity.principal_id)
-        if len(attached) == 1:  # what `az login --identity` then uses
-            return str(next(iter(attached.values())).principal_id)
-    for attached_id, identity in attached.items():
-        if attached_id.lower() == (identity_id or "").lower():
-            return str(identity.principal_id)
-    wanted = identity_id or "a system-assigned identity"
-    raise AccessDenied(f"The VM {vm.name} does not have {wanted}: give it to the VM with assign_identity.")
-
-
 def _has_any_role(azure: Azure, principal_id: str) -> bool:
     found = azure.authorization.role_assignments.list_for_subscription(filter=f"principalId eq '{principal_id}'")
     return any(True for _ in found)
@@ -142,14 +132,15 @@ def acr_login(azure: Azure, vm_name: str, registry_name: str, *, within: float =
         within: seconds to wait.
 
     Raises:
-        AccessDenied: no identity of the VM has a role assignment on the registry.
+        AccessDenied: the registry refuses, and no identity of the VM has a role assignment on it.
+        CommandFailed: time is up.
     """
-    registry, vm = show_registry(azure, registry_name), show_vm(azure, vm_name)
-    attached = (vm.identity.user_assigned_identities or {}) if vm.identity else {}
-    system = [str(vm.identity.principal_id)] if vm.identity and vm.identity.principal_id else []
-    principals = system + [str(identity.principal_id) for identity in attached.values()]
+    registry = show_registry(azure, registry_name)
+    principals = principals_of(show_vm(azure, vm_name)).values()
 
     def hopeless(completed: Completed) -> str | None:
+        if not is_refusal(completed.stderr):
+            return None
         progress.waits_for(PROPAGATION)
         if any(role_assignments(azure, assignee=principal, scope=str(registry.id)) for principal in principals):
             return None
@@ -202,6 +193,9 @@ def try_pull(azure: Azure, vm_name: str, registry_name: str, image: str, identit
     Args:
         image: repository:tag in the registry.
         identity_id: as for `az_login`.
+
+    Raises:
+        CommandFailed: what is no refusal: docker does not run, there is no such tag, the disk is full.
     """
     reference = f"{show_registry(azure, registry_name).login_server}/{image}"
     try:
@@ -209,7 +203,18 @@ def try_pull(azure: Azure, vm_name: str, registry_name: str, image: str, identit
         acr_login(azure, vm_name, registry_name, within=0)
         return Attempt(docker_pull(azure, vm_name, reference), None)
     except (AccessDenied, CommandFailed) as error:
-        return Attempt(None, str(error))
+        return Attempt(None, refusal(error))
+
+
+def refusal(error: AccessDenied | CommandFailed) -> str:
+    """What a refusal says.
+
+    Raises:
+        CommandFailed: the error itself, where it is no refusal.
+    """
+    if isinstance(error, CommandFailed) and not is_refusal(error.completed.stderr):
+        raise error
+    return str(error)
 
 
 def identity_claims(azure: Azure, vm_name: str, audience: str, identity_id: str | None = None) -> dict[str, Any] | None:

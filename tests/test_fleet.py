@@ -14,12 +14,13 @@ import papermill
 import pytest
 import yaml
 
-from runbook_helpers import assign_role, create_identity, show_registry
-from runbook_helpers.errors import ParameterError
+from runbook_helpers import assign_role, create_identity, show_registry, ssh, try_pull
+from runbook_helpers.errors import CommandFailed, ParameterError
 from runbook_helpers.fleet import COMMON, MOST_VMS, Fleet, read_fleet
 from runbook_helpers.matrix_picture import as_svg
 from runbook_helpers.parameters import RULES
-from runbook_helpers.pull_matrix import NO_ANSWER, is_refusal, pull_matrix, try_pulls
+from runbook_helpers.pull_matrix import NO_ANSWER, _try_pull, pull_matrix, try_pulls
+from runbook_helpers.refusals import is_refusal
 from runbook_helpers.sandbox import process
 
 from .conftest import writes
@@ -123,6 +124,21 @@ def test_an_empty_file_lacks_everything(tmp_path: Path) -> None:
         ("dial tcp: lookup x.azurecr.cn: no such host", False),
         ("manifest for x.azurecr.cn/a:v1 not found: manifest unknown", False),
         ("Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?", False),
+        ("PermissionError: [Errno 13] Permission denied: '/home/azureuser/.docker/config.json'", False),
+        (
+            "open /home/azureuser/.docker/config.json: permission denied\nError: unauthorized: authentication required",
+            False,
+        ),
+        ("ERROR: No access was configured for the managed identity, hence no subscriptions were found.", True),
+        ("Access to registry 'x.azurecr.cn' was denied. Response code: 401. Please try running 'az login' again", True),
+        ("CONNECTIVITY_FORBIDDEN_ERROR\nAccess to registry 'x.azurecr.cn' was denied. Response code: 403.", True),
+        (
+            "Access to registry 'x.azurecr.cn' was denied. Response code: 503. Please try running 'az login' again",
+            False,
+        ),
+        ("ERROR: The rate of requests to the identity endpoint is too high: try again later.", False),
+        ("ERROR: Please run 'az login' to setup account.", False),
+        ("unauthorized: authentication required\n" + "WARNING: something else.\n" * 20, True),
     ],
 )
 def test_only_a_registrys_no_is_a_refusal(words: str, refusal: bool) -> None:
@@ -184,6 +200,30 @@ def test_a_pull_that_should_work_and_does_not_is_not_ok(prepared: Any) -> None:
     wide = replace(fleet, identities={**fleet.identities, "myOtherId": fleet.registries})
     matrix = pull_matrix(wide, try_pulls(azure, wide, "two"), fleet.vm_results(folder))
     assert not matrix.rows[1].ok and "denied (expected: pulled)" in matrix.as_text()
+
+
+def test_a_broken_sign_in_is_no_answer_of_the_registry(prepared: Any) -> None:
+    """Docker, which asks as nobody then, hears "unauthorized", and that says nothing of the identity."""
+    fleet, azure, _ = prepared
+    with ssh(azure, "two") as shell:
+        shell.run("az", "logout")
+    with pytest.raises(CommandFailed, match="Please run 'az login'"):
+        _try_pull(azure, fleet, "two", "myFleetRegistry")
+
+
+def test_what_is_no_refusal_is_raised(prepared: Any) -> None:
+    _, azure, _ = prepared
+    identity_id = str(create_identity(azure, "myFleetId").id)
+    with pytest.raises(CommandFailed, match="manifest unknown"):
+        try_pull(azure, "one", "myFleetRegistry", "aci-helloworld:v2", identity_id)
+    with ssh(azure, "one") as shell:
+        shell.run("sudo", "systemctl", "stop", "docker")
+    try:
+        with pytest.raises(CommandFailed, match="Is the docker daemon running"):
+            try_pull(azure, "one", "myFleetRegistry", "aci-helloworld:v1", identity_id)
+    finally:
+        with ssh(azure, "one") as shell:
+            shell.run("sudo", "systemctl", "start", "docker")
 
 
 def made_up(**outcomes: str) -> tuple[Fleet, list[dict[str, Any]]]:

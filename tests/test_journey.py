@@ -40,7 +40,7 @@ from runbook_helpers.journey_picture import LANES, LETTER, WIDTH, draw
 from runbook_helpers.journey_steps import MANAGER, METADATA, REGISTRY, VM, YOU, Step, span
 from runbook_helpers.journey_traffic import from_traffic
 
-from .conftest import SSH_SOURCE
+from .conftest import SSH_SOURCE, SUBSCRIPTION
 from .test_verbs import ready
 
 JWT = re.compile(r"eyJ[\w-]{10,}")
@@ -203,6 +203,15 @@ def test_two_vms_at_once_and_an_identity_of_the_vm_itself(azure: Azure, name: st
     journey = show_journey(azure, "one", name)
     assert asked(journey)[-2:] == [PULL[0], (REGISTRY, "GET /oauth2/token", "401")]
     assert journey.outcome.startswith("Refused: GET /oauth2/token (401")
+
+
+def test_a_namesake_in_another_subscription_is_not_taken_for_the_identity(azure: Azure, name: str) -> None:
+    registry, identity = create_registry(azure, name), create_identity(azure, "id1")
+    create_vm(azure, "vm", ssh_source=SSH_SOURCE)
+    assign_role(azure, "AcrPull", assignee=identity.principal_id, scope=registry.id)
+    assert [step.source for step in show_journey(azure, "vm", name, identity.id).steps] == [YOU]
+    journey = show_journey(azure, "vm", name, identity.id.replace(SUBSCRIPTION, "1" + SUBSCRIPTION[1:]))
+    assert not journey.steps and journey.notes[0].startswith("The identity's principal is not known")
 
 
 def request(host: str, path: str, status: int = 200, **facts: Any) -> dict[str, Any]:

@@ -246,6 +246,10 @@ def test_every_error_has_a_family() -> None:
         ("az login --identity", "No access was configured for the VM, hence no subscriptions were found.", 5),
         ("docker pull r.azurecr.cn/a:v1", "manifest for r.azurecr.cn/a:v1 not found: manifest unknown", 1),
         ("sudo apt-get update", "E: Permission denied", 1),
+        ("docker pull r.azurecr.cn/a:v1", "permission denied while trying to connect to the Docker daemon socket", 1),
+        ("docker pull r.azurecr.cn/unauthorized:v1", "no space left on device", 1),
+        ("az acr login --name r", "PermissionError: [Errno 13] Permission denied: '/home/a/.docker/config.json'", 1),
+        ("az acr login --name r", "Access to registry 'r.azurecr.cn' was denied. Response code: 401. Please try", 5),
     ],
 )
 def test_a_denied_pull_is_told_from_another_command(command: str, said: str, outcome: int) -> None:
@@ -288,3 +292,12 @@ def test_without_nbconvert_a_run_says_so(fresh: Path, tmp_path: Path) -> None:
     done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
     assert done.stderr == "report.html is not written: nbconvert is not installed.\n"
+
+
+def test_a_page_that_cannot_be_written_does_not_hide_how_the_run_ended(tmp_path: Path) -> None:
+    Report({}, tmp_path, steps=[Step("00_start_here", Outcome.OK)]).write()
+    (tmp_path / "report.html").mkdir()
+    done = runbook("run", "--resume", tmp_path)
+    assert done.returncode == 0
+    assert done.stderr.startswith("report.html is not written: ") and "Traceback" not in done.stderr
+    assert hint(done.stdout, "--only")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -43,10 +45,11 @@ from runbook_helpers import (
     ssh,
 )
 from runbook_helpers.errors import AccessDenied, CommandFailed, NotFound, NotOurs
+from runbook_helpers.identities import identity_of, principals_of
 from runbook_helpers.journal import Journal
 from runbook_helpers.sandbox import process
 
-from .conftest import SSH_SOURCE, SUBSCRIPTION, connect_to, writes
+from .conftest import SSH_SOURCE, SUBSCRIPTION, clean_environment, connect_to, writes
 
 SOURCE = "mcr.microsoft.com/azuredocs/aci-helloworld:latest"
 
@@ -119,6 +122,27 @@ def test_not_signed_in_docker_says_why(azure: Azure, name: str) -> None:
     reference = ready(azure, name)
     with pytest.raises(CommandFailed, match="unauthorized: authentication required"):
         docker_pull(azure, "vm", reference)
+
+
+def test_a_broken_azure_cli_is_no_denied_access(azure: Azure, name: str) -> None:
+    """Without a role, too: what does not reach the registry says nothing of the role."""
+    ready(azure, name)
+    with pytest.raises(CommandFailed, match="Please run 'az login'"):
+        acr_login(azure, "vm", name, within=0)
+
+
+def test_the_identity_that_a_bare_login_means(azure: Azure) -> None:
+    vm = create_vm(azure, "vm", ssh_source=SSH_SOURCE)
+    assert identity_of(vm) == (None, None)
+    one, two = create_identity(azure, "one"), create_identity(azure, "two")
+    assert identity_of(vm, one.id) == (one.id, None)
+    vm = assign_identity(azure, "vm", one.id)
+    assert identity_of(vm)[1] == identity_of(vm, one.id.upper())[1] == one.principal_id
+    vm = assign_identity(azure, "vm", two.id)
+    assert identity_of(vm) == (None, None)
+    vm = assign_identity(azure, "vm")
+    assert identity_of(vm) == (None, vm.identity.principal_id)
+    assert set(principals_of(vm).values()) == {vm.identity.principal_id, one.principal_id, two.principal_id}
 
 
 def test_identity_that_the_vm_does_not_have(azure: Azure, name: str) -> None:
@@ -241,7 +265,7 @@ def test_unknown_subscription(sandbox: process.Running, name: str) -> None:
 
 def test_result_is_written_too_and_request_ids_are_kept(azure: Azure, name: str, tmp_path: Path) -> None:
     """With the journal that a real cloud has: what was changed, and what failed."""
-    azure = dataclasses.replace(azure, journal=Journal())
+    azure = dataclasses.replace(azure, journal=Journal(shown=True))
     create_registry(azure, name)
     with pytest.raises(ResourceExistsError):
         create_registry(dataclasses.replace(azure, resource_group=name + "-other"), name)
@@ -278,3 +302,27 @@ def test_identities_come_and_go(azure: Azure, name: str) -> None:
     assert remove_identity(azure, name, second).identity.type == "SystemAssigned"
     assert remove_identity(azure, name, second).identity.type == "SystemAssigned"  # it has not got it: nothing is done
     assert remove_identity(azure, name).identity is None
+
+
+def test_a_cell_that_fails_tells_its_request_ids(sandbox: process.Running, name: str) -> None:
+    """As on a real cloud: through a proxy, with the environment's credential."""
+    operator = sandbox.operator("AzureChinaCloud")
+    secrets = {f"AZURE_{key.upper()}": operator[key] for key in ("tenant_id", "client_id", "client_secret")}
+    target = {"subscription_id": SUBSCRIPTION, "resource_group": name, "location": "chinanorth3"}
+    target |= {"proxy": sandbox.proxy, "authority_file": str(sandbox.authority_file)}
+    cells = [
+        "from runbook_helpers import connect, create_registry\n"
+        f"create_registry(connect('AzureChinaCloud', **{target}), {name!r})",
+        "1 / 0",
+        "1 / 0",
+    ]
+    code = (
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        f"print([InteractiveShell.instance().run_cell(cell).success for cell in {cells}])"
+    )
+    environment = {**clean_environment(), **secrets, "AZURE_TOKEN_CREDENTIALS": "EnvironmentCredential"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout.endswith("[True, False, False]\n"), done.stdout + done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if "request ids" in line]
+    group = f"/subscriptions/{SUBSCRIPTION}/resourcegroups/{name}"
+    assert line.startswith(f"Azure's request ids: PUT {group} 201 ") and line.count("; PUT ") == 1
