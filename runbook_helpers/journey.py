@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from azure.mgmt.compute.models import VirtualMachine
 
 SIGNED = "Signatures are left out. The VM asks only the metadata service, which in Azure has Entra ID sign its tokens."
-
 OUTSIDE = "Azure does not tell what it was asked: these are the commands of this session and their outcome."
 
 
