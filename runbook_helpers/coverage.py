@@ -11,8 +11,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from . import __all__ as verbs
-
 # A shell's block in a Markdown cell; and what is said behind a command, which is not part of it.
 _BLOCK = re.compile(r"^```(?:azurecli|bash|console|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _REMARK = re.compile(r"\s+(?:#|//)\s?.*$")
@@ -25,6 +23,8 @@ class Command:
 
     section: str
     text: str
+    by: str
+    """What a cell that does it has: a call of this verb, or this attribute of what a verb gave."""
     deviation: str | None = None
     """Why the runbook does something else, in one sentence; None where it does just this."""
     implied: bool = False
@@ -60,17 +60,20 @@ COMMANDS = (
     Command(
         "Before you begin",
         "az --version",
+        "install_azure_cli",
         "The runbook calls Azure through its SDKs and your machine needs no Azure CLI: the version looked at is the VM's.",
     ),
     Command(
         "Choose a resource group",
         "az group create --name myResourceGroup --location chinanorth3",
+        "create_resource_group",
         "The document takes a group that is there; a missing one is made, with a tag that lets notebook 06 delete it.",
         implied=True,
     ),
     Command(
         "Create a container registry",
         "az acr create --resource-group myResourceGroup --name mycontainerregistry --sku Basic",
+        "create_registry",
         "`az acr create` takes a lower-case name only, and the document's name has capitals.",
         implied=True,
     ),
@@ -78,6 +81,7 @@ COMMANDS = (
         "Create a container registry",
         "az acr import --name myContainerRegistry --source mcr.microsoft.com/azuredocs/aci-helloworld:latest "
         "--image aci-helloworld:v1",
+        "import_image",
         "The document pushes the image with Docker; the registry can fetch it by itself, and your machine needs no Docker.",
         implied=True,
     ),
@@ -85,70 +89,86 @@ COMMANDS = (
         _VM,
         "az vm create --resource-group myResourceGroup --name myDockerVM --image Ubuntu2204 --admin-username azureuser "
         "--generate-ssh-keys",
+        "create_vm",
         "SSH is admitted from `ssh_source` only, the key is the runbook's own, and the VM's host key is known beforehand.",
     ),
     Command(
         _VM,
         "ssh azureuser@publicIpAddress",
+        "ssh",
         "The address is found by the VM's name, and only the host key that the VM was given is accepted.",
     ),
-    Command(_DOCKER, "sudo apt update"),
-    Command(_DOCKER, "sudo apt install docker.io -y"),
+    Command(_DOCKER, "sudo apt update", "install_docker"),
+    Command(_DOCKER, "sudo apt install docker.io -y", "install_docker"),
     Command(
         _DOCKER,
         "sudo docker run -it mcr.microsoft.com/hello-world",
+        "install_docker",
         "`-it` needs a terminal, and a command over SSH has none.",
     ),
-    Command(_CLI, "curl -sL https://aka.ms/InstallAzureCLIDeb | sudo bash", implied=True),
-    Command(_CLI, "exit", _CONNECTION, implied=True),
-    Command(_FIRST, "az identity create --resource-group myResourceGroup --name myACRId"),
+    Command(_CLI, "curl -sL https://aka.ms/InstallAzureCLIDeb | sudo bash", "install_azure_cli", implied=True),
+    Command(_CLI, "exit", "ssh", _CONNECTION, implied=True),
+    Command(_FIRST, "az identity create --resource-group myResourceGroup --name myACRId", "create_identity"),
     Command(
-        _FIRST, "userID=$(az identity show --resource-group myResourceGroup --name myACRId --query id --output tsv)"
+        _FIRST,
+        "userID=$(az identity show --resource-group myResourceGroup --name myACRId --query id --output tsv)",
+        "identity.id",
     ),
     Command(
         _FIRST,
         "spID=$(az identity show --resource-group myResourceGroup --name myACRId --query principalId --output tsv)",
+        "identity.principal_id",
     ),
-    Command(_FIRST, "echo $userID"),
+    Command(_FIRST, "echo $userID", "identity.id"),
     Command(
         _FIRST,
         "az vm identity assign --resource-group myResourceGroup --name myDockerVM --identities $userID",
+        "assign_identity",
     ),
     Command(
         _FIRST,
         "resourceID=$(az acr show --resource-group myResourceGroup --name myContainerRegistry --query id --output tsv)",
+        "registry.id",
     ),
-    Command(_FIRST, "az role assignment create --assignee $spID --scope $resourceID --role acrpull", _ROLE),
-    Command(_FIRST, "ssh azureuser@publicIpAddress", _CONNECTION, implied=True),
-    Command(_FIRST, "az cloud set -n AzureChinaCloud"),
+    Command(
+        _FIRST, "az role assignment create --assignee $spID --scope $resourceID --role acrpull", "assign_role", _ROLE
+    ),
+    Command(_FIRST, "ssh azureuser@publicIpAddress", "az_login", _CONNECTION, implied=True),
+    Command(_FIRST, "az cloud set -n AzureChinaCloud", "az_login"),
     Command(
         _FIRST,
         "az login --identity --username <userID>",
+        "az_login",
         "`--username` is an error since Azure CLI 2.73: the flag follows the version that is installed on the VM.",
     ),
-    Command(_FIRST, "# az cloud set -n AzureCloud", _BACK),
-    Command(_FIRST, "az acr login --name myContainerRegistry", _WAIT),
-    Command(_FIRST, "docker pull mycontainerregistry.azurecr.cn/aci-helloworld:v1", _NO_SUDO),
-    Command(_SECOND, "az vm identity assign --resource-group myResourceGroup --name myDockerVM"),
+    Command(_FIRST, "# az cloud set -n AzureCloud", "az_login", _BACK),
+    Command(_FIRST, "az acr login --name myContainerRegistry", "acr_login", _WAIT),
+    Command(_FIRST, "docker pull mycontainerregistry.azurecr.cn/aci-helloworld:v1", "docker_pull", _NO_SUDO),
+    Command(_SECOND, "az vm identity assign --resource-group myResourceGroup --name myDockerVM", "assign_identity"),
     Command(
         _SECOND,
         "spID=$(az vm show --resource-group myResourceGroup --name myDockerVM --query identity.principalId --out tsv)",
+        "vm.identity.principal_id",
     ),
     Command(
         _SECOND,
         "resourceID=$(az acr show --resource-group myResourceGroup --name myContainerRegistry --query id --output tsv)",
+        "registry.id",
     ),
-    Command(_SECOND, "az role assignment create --assignee $spID --scope $resourceID --role acrpull", _ROLE),
-    Command(_SECOND, "ssh azureuser@publicIpAddress", _CONNECTION, implied=True),
-    Command(_SECOND, "az cloud set -n AzureChinaCloud"),
+    Command(
+        _SECOND, "az role assignment create --assignee $spID --scope $resourceID --role acrpull", "assign_role", _ROLE
+    ),
+    Command(_SECOND, "ssh azureuser@publicIpAddress", "az_login", _CONNECTION, implied=True),
+    Command(_SECOND, "az cloud set -n AzureChinaCloud", "az_login"),
     Command(
         _SECOND,
         "az login --identity",
+        "az_login",
         "The VM has both identities by now, and the earlier sign-in is forgotten first, so that this one is proved.",
     ),
-    Command(_SECOND, "# az cloud set -n AzureCloud", _BACK),
-    Command(_SECOND, "az acr login --name myContainerRegistry", _WAIT),
-    Command(_SECOND, "docker pull mycontainerregistry.azurecr.cn/aci-helloworld:v1", _NO_SUDO),
+    Command(_SECOND, "# az cloud set -n AzureCloud", "az_login", _BACK),
+    Command(_SECOND, "az acr login --name myContainerRegistry", "acr_login", _WAIT),
+    Command(_SECOND, "docker pull mycontainerregistry.azurecr.cn/aci-helloworld:v1", "docker_pull", _NO_SUDO),
 )
 """The document's commands in its order. The sections are ours: each is what one notebook does of it."""
 
@@ -173,35 +193,33 @@ def cover(notebooks: Path, commands: Sequence[Command] = COMMANDS) -> list[Line]
         section = list(group)
         best = max(shown, key=lambda name: sum(each.text in shown[name] for each in section), default="")
         for command in section:
-            cell = shown.get(best, {}).get(command.text)
+            below = shown.get(best, {}).get(command.text, [])
+            cell = next((cell for cell, source in below if _does(source, command.by)), None)
             found.append(Line(len(found) + 1, command, best if cell else None, cell))
     return found
 
 
-def _shown(path: Path) -> dict[str, str]:
-    """The commands in the prose of a notebook, and the id of the code cell below that does them with a verb."""
-    found: dict[str, str] = {}
+def _shown(path: Path) -> dict[str, list[tuple[str, str]]]:
+    """The commands in the prose of a notebook, each with the id and the source of the code cells right below it."""
+    found: dict[str, list[tuple[str, str]]] = {}
     waiting: list[str] = []
-    known = set(verbs) - {_RESULT}
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
             waiting += [command for block in _BLOCK.findall(source) for command in folded(block)]
         elif cell["cell_type"] == "code":
-            if not source.startswith(_RESULT) and _uses(source, known):
-                found = {command: cell["id"] for command in waiting} | found
+            for command in waiting if not source.startswith(_RESULT) else []:
+                found.setdefault(command, []).append((cell["id"], source))
             waiting = []
     return found
 
 
-def _uses(source: str, known: set[str]) -> bool:
-    """Whether a cell calls a verb or shows what one gave; then what it assigns is known too."""
+def _does(source: str, by: str) -> bool:
+    """Whether a cell calls the verb, or reads the attribute."""
     nodes = list(ast.walk(ast.parse(source)))
-    names = [node for node in nodes if isinstance(node, ast.Name)]
-    if not known & {name.id for name in names if isinstance(name.ctx, ast.Load)}:
-        return False
-    known |= {name.id for name in names if isinstance(name.ctx, ast.Store)}
-    return True
+    called = {ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)}
+    read = {ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)}
+    return by in called | read
 
 
 def table(lines: Sequence[Line]) -> Iterator[str]:

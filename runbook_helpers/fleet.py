@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nbformat
+
 from .connection import Azure, connect_with
 from .errors import ParameterError
 from .parameters import problems, read_parameters
+from .results import read_result
 
 COMMON = (
     "cloud", "sandbox", "subscription_id", "resource_group", "location", "image", "source_image", "vm_size", "ssh_source",
@@ -51,20 +53,27 @@ class Fleet:
         ]
 
     def vm_results(self, folder: Path) -> dict[str, dict[str, Any]]:
-        """The result of each VM's notebook, as it was written to `folder`; none of a notebook that did not end."""
-        paths = {vm: _result_path(folder, vm) for vm in self.vms}
-        return {vm: json.loads(path.read_text(encoding="utf-8")) for vm, path in paths.items() if path.exists()}
+        """The result of each VM's notebook, as its output in `folder` has it; none of one that did not get there.
+
+        The result's file may be left from an earlier attempt. The output is not: each attempt begins by emptying it.
+        """
+        found = {vm: _read_result(_output_path(folder, vm)) for vm in self.vms}
+        return {vm: result for vm, result in found.items() if result}
 
     def _run(self, folder: Path, name: str, **own: str) -> dict[str, Any]:
-        own["result_path"] = str(_result_path(folder, name))
+        own["result_path"] = str(folder / f"{name}.json")
         return {
-            "output_nb": str(folder / f"{name}.ipynb"),
+            "output_nb": str(_output_path(folder, name)),
             "parameters": {**self.common, "exercises": False, **own},
         }
 
 
-def _result_path(folder: Path, name: str) -> Path:
-    return folder / f"{name}.json"
+def _output_path(folder: Path, name: str) -> Path:
+    return folder / f"{name}.ipynb"
+
+
+def _read_result(path: Path) -> dict[str, Any] | None:
+    return read_result(nbformat.read(path, as_version=4)) if path.exists() else None  # type: ignore[no-untyped-call]
 
 
 def read_fleet(path: Path) -> Fleet:

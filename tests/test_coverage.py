@@ -21,11 +21,10 @@ PROGRAMS = "az|ssh|sudo|docker|echo|apt|curl"
 
 def document() -> str:
     """The document's text, which is kept beside a checkout and is no part of it."""
-    for folder in PROJECT.parents:
-        found = sorted((folder / "shared" / "document").glob("*.txt"))
-        if found:
-            return found[0].read_text(encoding="utf-8")
-    pytest.skip("the document is not beside this checkout (no shared/document in a folder above it)")
+    found = sorted((PROJECT.parent / "shared" / "document").glob("*.txt"))
+    if not found:
+        pytest.skip("the document is not beside this checkout (no ../shared/document)")
+    return found[0].read_text(encoding="utf-8")
 
 
 def typed(text: str) -> list[str]:
@@ -96,6 +95,32 @@ def test_a_cell_that_calls_no_verb_does_not_count(tmp_path: Path) -> None:
     folder = copied(tmp_path / "notebooks", "01_registry.ipynb", do_nothing)
     lost = [line for line in cover(folder) if line.cell is None and line.command.text.startswith("az acr create")]
     assert len(lost) == 1
+
+
+def test_only_the_deed_counts(tmp_path: Path) -> None:
+    """A cell that shows the connection, which a verb gave too, does nothing of the document."""
+    shutil.copytree(NOTEBOOKS, tmp_path / "notebooks")
+    for path in (tmp_path / "notebooks").glob("*.ipynb"):
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == "code" and not cell["id"].endswith(("-parameters", "-connect")):
+                cell["source"] = "azure"
+        path.write_text(json.dumps(notebook), encoding="utf-8")
+    assert not [line.command.text for line in cover(tmp_path / "notebooks") if line.cell]
+
+
+@pytest.mark.parametrize(
+    ("cell_id", "deed", "other"),
+    [("05-acr", "acr_login", "az_login"), ("05-principal", "vm.identity.principal_id", "vm.id")],
+)
+def test_another_deed_does_not_count(cell_id: str, deed: str, other: str, tmp_path: Path) -> None:
+    def swap(cells: list[dict[str, Any]]) -> None:
+        (cell,) = [cell for cell in cells if cell["id"] == cell_id]
+        cell["source"] = "".join(cell["source"]).replace(deed, other)
+
+    folder = copied(tmp_path / "notebooks", "05_system_assigned_identity.ipynb", swap)
+    (lost,) = [line.command for line in cover(folder) if line.cell is None]
+    assert lost.by == deed and lost.section.startswith("Example 2")
 
 
 def test_json_says_the_same() -> None:

@@ -33,17 +33,33 @@ ELSEWHERE = {
 }
 
 
+# A remark that says so, in the languages of the pages.
+REFUSED = re.compile(r"refused|被拒绝")
+
+
+def fences(page: Path) -> list[tuple[str, str]]:
+    """The blocks of a page, each with its language; "" for none."""
+    return re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
 def shell_lines(page: Path) -> list[str]:
     """The lines that a reader types, without what stands behind a comment sign."""
-    text = page.read_text(encoding="utf-8")
     lines = []
-    for kind, block in re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+    for kind, block in fences(page):
         if kind == "console":
             found = [line[2:] for line in block.splitlines() if line.startswith("$ ")]
         else:
             found = block.replace("\\\n", " ").splitlines() if kind in ("bash", "sh", "shell") else []
-        lines += [line.split("  #")[0].strip() for line in found]
+        lines += [as_said(*line.partition("  #")[::2]) for line in found]
     return [line for line in lines if line and not line.startswith("#")]
+
+
+def as_said(line: str, remark: str) -> str:
+    """A line, made to fail where its remark says that the request is refused, and nobody says no with 4xx."""
+    line = line.strip()
+    if not REFUSED.search(remark):
+        return line
+    return f"[[ $({line} --silent --output /dev/null --write-out '%{{http_code}}') == 4?? ]]"
 
 
 def is_run_elsewhere(line: str) -> bool:
@@ -60,6 +76,12 @@ def checkout(tmp_path: Path) -> Iterator[Path]:
     (folder / ".venv").symlink_to(sys.prefix)
     yield folder
     process.stop(tmp_path / "sandbox")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_block_that_is_typed_says_its_language(page: Path) -> None:
+    """Otherwise its lines are no shell lines, and nothing runs them."""
+    assert not [block for kind, block in fences(page) if not kind and re.search(r"^(\$ |runbook)", block, re.MULTILINE)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

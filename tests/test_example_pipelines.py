@@ -26,6 +26,7 @@ AUDIENCES = {
     "AzureCloud": "api://AzureADTokenExchange",
     "AzureUSGovernment": "api://AzureADTokenExchangeUSGov",
 }
+REPORTS = "runs/**/junit.xml"
 GIVEN = {"SUBSCRIPTION_ID": SUBSCRIPTION, "REGISTRY_NAME": "examplePipelines", "SSH_SOURCE": SSH_SOURCE}
 """What the services' settings and the step that asks for the public address would say."""
 
@@ -148,7 +149,8 @@ def check_outputs(folder: Path, cleaned: bool) -> None:
     (output,) = (folder / "runs").iterdir()
     assert json.loads((output / "result.json").read_text())["ok"]
     assert len(list(output.glob("0[0-5]_*.ipynb"))) == 6
-    assert [path.parent for path in folder.glob("runs/*/junit.xml")] == [output]
+    reports = {output, output / "clean_up"} if cleaned else {output}
+    assert {path.parent for path in folder.glob(REPORTS)} == reports
     assert (output / "report.html").exists()
     if cleaned:
         result = json.loads((output / "clean_up" / "result.json").read_text())
@@ -164,6 +166,32 @@ def github_scripts(job: dict[str, Any], values: dict[str, str]) -> list[str]:
 def azure_scripts(job: dict[str, Any]) -> list[str]:
     found = [step.get("bash") or step.get("inputs", {}).get("inlineScript") for step in job["steps"]]
     return [script for script in found if script and not re.search(r"pip install|curl", script)]
+
+
+def test_all_reports_are_published() -> None:
+    """Also the one of the clean-up, a folder deeper: ** is any number of folders in both services, as in Python."""
+    steps = [step for job in load(GITHUB)["jobs"].values() for step in job["steps"]]
+    found = [step["with"]["report_paths"] for step in steps if "report_paths" in step.get("with", {})]
+    steps = [step for job in azure_jobs() for step in job["steps"]]
+    found += [step["inputs"]["testResultsFiles"] for step in steps if "testResultsFiles" in step.get("inputs", {})]
+    assert found == [REPORTS] * 6
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_an_address_that_cannot_be_found_out_fails_its_step(works: bool, tmp_path: Path) -> None:
+    curl = tmp_path / "curl"
+    curl.write_text("#!/bin/sh\necho 192.0.2.7\n" if works else "#!/bin/sh\nexit 22\n", encoding="utf-8")
+    curl.chmod(0o755)
+    environment = {**clean_environment(), "GITHUB_ENV": str(tmp_path / "variables")}
+    environment["PATH"] = f"{tmp_path}:{environment['PATH']}"
+    (github,) = [step["run"] for step in load(GITHUB)["jobs"]["cloud"]["steps"] if "curl" in step.get("run", "")]
+    (azure,) = [step["bash"] for step in azure_jobs()[1]["steps"] if "curl" in step.get("bash", "")]
+    # GitHub's shell ends at the first error by itself, that of Azure Pipelines does not.
+    for command in (["bash", "-e", "-c", github], ["bash", "-c", azure]):
+        done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        assert (done.returncode == 0) is works and ("##vso" not in done.stdout or works)
+    assert (tmp_path / "variables").exists() is works
+    assert not works or (tmp_path / "variables").read_text() == "SSH_SOURCE=192.0.2.7\n"
 
 
 def test_both_services_run_the_same_commands() -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,7 @@ from runbook_helpers.pull_matrix import NO_ANSWER, _try_pull, pull_matrix, try_p
 from runbook_helpers.refusals import is_refusal
 from runbook_helpers.sandbox import process
 
-from .conftest import writes
+from .conftest import clean_environment, writes
 
 PROJECT = Path(__file__).parents[1]
 EXAMPLE = PROJECT / "parameters" / "fleet.example.yaml"
@@ -180,6 +183,19 @@ def test_the_registries_answers_fill_the_matrix(prepared: Any, tmp_path: Path) -
     assert text.endswith("2 VMs, 4 pulls tried: 3 pulled, 1 denied, all as the file says.")
 
 
+def test_an_attempt_that_fails_leaves_no_result_of_an_earlier_one(prepared: Any, tmp_path: Path) -> None:
+    """A task that is retried or cleared writes over the notebook; the earlier result's file is still there."""
+    fleet, _, folder = prepared
+    shutil.copytree(folder, tmp_path / "run", ignore=shutil.ignore_patterns("sandbox"))
+    assert set(fleet.vm_results(tmp_path / "run")) == {"one", "two"}
+    run = fleet.vm_runs(tmp_path / "run")[0]
+    notebook, wrong = PROJECT / "notebooks" / "04_user_assigned_identity.ipynb", {**run["parameters"], "cloud": "here"}
+    with pytest.raises(papermill.PapermillExecutionError):
+        papermill.execute_notebook(notebook, run["output_nb"], wrong, progress_bar=False)
+    assert (tmp_path / "run" / "one.json").exists()
+    assert set(fleet.vm_results(tmp_path / "run")) == {"two"}
+
+
 def test_a_vm_costs_as_many_writes_as_the_pools_size_is_made_for(prepared: Any) -> None:
     fleet, _, folder = prepared
     for vm in fleet.vms:
@@ -269,6 +285,32 @@ def test_the_dag_is_python_and_uses_what_there_is() -> None:
     for notebook in re.findall(r'"(\w+\.ipynb)"', source):
         assert (PROJECT / "notebooks" / notebook).exists()
     assert "expand_kwargs" in source and "try_pulls" in source
+
+
+@pytest.mark.parametrize("linked", [True, False], ids=["link", "copy"])
+def test_the_dag_may_be_linked_to_and_not_copied(linked: bool, tmp_path: Path) -> None:
+    """Up to where Airflow begins, which is no more than names here."""
+    for module, names in {
+        "sdk": "Param = dag = task",
+        "providers/papermill/operators/papermill": "PapermillOperator",
+    }.items():
+        path = tmp_path / "airflow" / f"{module}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{names} = None\n", encoding="utf-8")
+    folder = tmp_path / "dags" / "of" / "airflow"
+    folder.parent.mkdir(parents=True)
+    if linked:
+        folder.symlink_to(AIRFLOW)
+    else:
+        shutil.copytree(AIRFLOW, folder)
+    done = subprocess.run(
+        [sys.executable, str(folder / "fleet_dag.py")],
+        env={**clean_environment(), "PYTHONPATH": str(tmp_path)},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    words = "notebooks is not there: link to this file's folder in the checkout instead of copying it."
+    last = done.stderr.splitlines()[-1]
+    assert ("TypeError" if linked else words) in last, done.stderr
 
 
 def test_airflow_is_not_among_the_projects_own_packages() -> None:

@@ -21,8 +21,12 @@ from runbook_helpers.fleet import Fleet, read_fleet
 from runbook_helpers.matrix_picture import as_svg
 from runbook_helpers.pull_matrix import pull_matrix, try_pulls
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parent.parent.parent
 NOTEBOOKS = PROJECT / "notebooks"
+if not NOTEBOOKS.is_dir():
+    raise FileNotFoundError(
+        f"{NOTEBOOKS} is not there: link to this file's folder in the checkout instead of copying it."
+    )
 
 # The pool's 16 slots. Notebook 04 makes 6 writes for a VM (security group, address, network, interface, VM, identity; the
 # role is there already) and takes 5 minutes or more on real Azure: 16 x 6 writes in 5 minutes are 1152 an hour. The lowest

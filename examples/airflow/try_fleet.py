@@ -56,11 +56,14 @@ def main(fleet: Path, output: Path | None, sandbox: Path | None) -> None:
 def airflow_environment() -> Path:
     """The programs of an environment with Airflow and what this project needs; made where it is missing."""
     arguments = ["-r", str(HERE / "requirements.txt"), ".[run,sandbox]"]
-    wanted = [sys.version, (HERE / "requirements.txt").read_text(), (PROJECT / "pyproject.toml").read_text()]
+    wanted = [
+        sys.version,
+        *(path.read_text(encoding="utf-8") for path in (HERE / "requirements.txt", PROJECT / "pyproject.toml")),
+    ]
     digest = hashlib.sha256("\n".join(wanted).encode()).hexdigest()[:10]
     folder = platformdirs.user_cache_path("azure-acr-runbook") / "fleet" / f"airflow-{digest}"
     folder.parent.mkdir(parents=True, exist_ok=True)
-    programs = folder / ("Scripts" if os.name == "nt" else "bin")
+    programs = folder / "bin"
     with FileLock(folder.with_suffix(".lock")):
         if not (folder / "complete").exists():
             click.echo(f"Installing Airflow into {folder}: some minutes, 0.9 GB, once")

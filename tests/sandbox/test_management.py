@@ -396,3 +396,14 @@ def test_resources_are_filtered(player: Player, group: str, condition: str, foun
 def test_a_filter_that_is_not_played(player: Player) -> None:
     path = f"/subscriptions/{ZERO}/resources?$filter=startswith(tagName, 'a')"
     assert player.arm("GET", path).status_code == 501
+
+
+def test_what_is_missing_in_a_change_of_a_vm_is_named(player: Player, group: str) -> None:
+    path = make_vm(player, group)
+    answer = player.arm("PATCH", path, {"identity": {}})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"] == "identity.type is missing: use SystemAssigned, UserAssigned or None."
+    for nameless in ({}, {"id": None}, {"properties": {"primary": True}}):
+        answer = player.arm("PATCH", path, {"properties": {"networkProfile": {"networkInterfaces": [nameless]}}})
+        assert answer.status_code == 400, answer.text
+        assert answer.json()["error"]["target"] == "networkInterfaces.id"

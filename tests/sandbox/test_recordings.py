@@ -55,7 +55,10 @@ DEVIATIONS = {
         ["header location"],
         "most recorded answers to this poll name the next one in a Location header, as the sandbox does; this one not",
     ),
-    "vm-instanceview-200": (["bootDiagnostics"], "the sandbox's VMs have no boot diagnostics"),
+    "vm-instanceview-200": (
+        ["bootDiagnostics"],
+        "the recorded VM keeps its boot diagnostics in a storage account and links to them; the sandbox has none",
+    ),
     "roleassign-list-atscope": (
         ["createdBy", "updatedBy", "description"],
         "the recorded one was made by the platform, which names no creator",

@@ -79,7 +79,7 @@ def test_a_client_may_prove_itself_with_basic(player: Player) -> None:
     scope = {"scope": f"{CLOUD.audiences[0]}/.default"}
     assert entra(player, scope, auth=proof).status_code == 200
     assert entra(player, scope, auth=(proof[0], "wrong")).status_code == 401
-    assert entra(player, scope, headers={"Authorization": "Basic %%%"}).status_code in (400, 401)
+    assert entra(player, scope, headers={"Authorization": "Basic %%%"}).status_code == 400
 
 
 def test_a_scope_of_an_application_ends_in_default(player: Player) -> None:
@@ -503,7 +503,7 @@ def test_what_the_exchange_refuses(player: Player, group: Group) -> None:
     assert player.session.post(url, data={**right, "tenant": str(uuid.uuid4())}).status_code == 401
     assert player.session.post(url, data={**right, "service": "other.azurecr.io"}).status_code == 400
     assert player.session.post(url, data={**right, "grant_type": "password"}).status_code == 400
-    assert player.session.post(url, data={"grant_type": "access_token", "service": server}).status_code in (400, 401)
+    assert player.session.post(url, data={"grant_type": "access_token", "service": server}).status_code == 401
     refresh = player.session.post(url, data=right).json()["refresh_token"]
     assert player.session.post(url, data={**right, "access_token": refresh}).status_code == 401
 
@@ -524,7 +524,7 @@ def test_what_the_token_endpoint_refuses(player: Player, group: Group) -> None:
     player.arm("PATCH", registry, {"properties": {"anonymousPullEnabled": True}})
     # Who says that there is a refresh token must have one: this is not the anonymous way in.
     for empty in ({"grant_type": "refresh_token"}, {"grant_type": "refresh_token", "refresh_token": ""}):
-        assert token_of(player.session, server, **empty).status_code in (400, 401)
+        assert token_of(player.session, server, **empty).status_code == 401
 
 
 def test_a_token_is_for_what_it_says(player: Player, group: Group) -> None:

@@ -90,6 +90,8 @@ def _checked_interfaces(call: Call, given: Json) -> list[Json]:
     if not interfaces:
         raise _invalid("Required parameter 'networkProfile' is missing (null).", "networkProfile")
     for interface in interfaces:
+        if not interface.get("id"):
+            raise _invalid("Required parameter 'networkInterfaces.id' is missing (null).", "networkInterfaces.id")
         found = call.played.state.get(interface["id"])
         if found is None or found["type"] != network.INTERFACE:
             raise ArmError(404, "NotFound", f"Resource {interface['id']} not found.", details=[])

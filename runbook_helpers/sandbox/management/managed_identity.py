@@ -78,7 +78,10 @@ def apply_identity(call: Call, resource: Json, wanted: Json, *, merge: bool) -> 
     """Give a resource the identities that a PUT (all of them) or a PATCH (a merge) asks for."""
     kinds = {kind.strip().lower() for kind in str(wanted.get("type", "")).split(",")}
     if kinds != {"none"} and not kinds <= {"systemassigned", "userassigned"}:
-        message = f"The identity type '{wanted.get('type')}' is not valid: use SystemAssigned, UserAssigned or None."
+        wrong = (
+            f"The identity type '{wanted['type']}' is not valid" if wanted.get("type") else "identity.type is missing"
+        )
+        message = f"{wrong}: use SystemAssigned, UserAssigned or None."
         raise ArmError(400, "InvalidParameter", message, target="identity.type")
     current = resource.get("identity", {})
     given = wanted.get("userAssignedIdentities") or {}
