@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import platformdirs
 
 from .clouds import CLOUDS, REGISTRY_AUDIENCE, Cloud
-from .errors import OperationTimeout, ParameterError
+from .errors import OperationTimeout, ParameterError, SandboxError
 from .journal import Journal
 
 if TYPE_CHECKING:  # the SDKs cost 0.1 to 1 s each to import: a notebook pays for those it uses
@@ -51,6 +51,8 @@ class Azure:
     """What this session saw of its own work."""
     traffic: Callable[[], list[dict[str, Any]]] | None = None
     """The requests that the cloud answered, in order: only the sandbox tells them."""
+    wake: Callable[[], object] = bool
+    """Called before each request: the sandbox may have ended meanwhile, since it does so when nobody uses it."""
 
     def __repr__(self) -> str:
         return (
@@ -71,6 +73,7 @@ class Azure:
             base_url=self.cloud.resource_manager_url,
             credential_scopes=[self.cloud.resource_manager_scope],
             polling_interval=POLLING_INTERVAL,
+            per_call_policies=[_wakes(self.wake)],
             per_retry_policies=[self.journal.policy()],
             **options,
             **self.transport,
@@ -119,6 +122,17 @@ class Azure:
         return ContainerRegistryClient(
             f"https://{login_server}", self.credential, audience=REGISTRY_AUDIENCE, **self.transport
         )
+
+
+def _wakes(wake: Callable[[], object]) -> Any:
+    """A policy for the pipeline of an SDK client that calls `wake` before each request."""
+    from azure.core.pipeline.policies import SansIOHTTPPolicy
+
+    class Wake(SansIOHTTPPolicy[Any, Any]):
+        def on_request(self, request: Any) -> None:
+            wake()
+
+    return Wake()
 
 
 def transport(proxy: str | None, authority_file: Path | None) -> dict[str, Any]:
@@ -207,6 +221,13 @@ def _connect_sandbox(cloud: Cloud, common: dict[str, Any]) -> Azure:
         disable_instance_discovery=True,
         **transport(running.proxy, running.authority_file),
     )
+
+    def wake() -> None:
+        again = process.find(running.folder) or process.start(running.folder)
+        if again.port != running.port:
+            message = "The sandbox had ended and is now at another address: run the cell with `connect` again."
+            raise SandboxError(message)
+
     return Azure(
         cloud,
         credential,
@@ -214,6 +235,7 @@ def _connect_sandbox(cloud: Cloud, common: dict[str, Any]) -> Azure:
         proxy=running.proxy,
         authority_file=running.authority_file,
         traffic=lambda: process.traffic(running, cloud.name),
+        wake=wake,
         **common,
     )
 

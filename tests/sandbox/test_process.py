@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -11,9 +12,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
-from runbook_helpers import create_identity, show_identity
+from runbook_helpers import create_identity, create_resource_group, show_identity
 from runbook_helpers.errors import SandboxError
 from runbook_helpers.sandbox import process
 
@@ -139,3 +141,23 @@ def test_started_again_it_has_the_port_of_last_time_if_that_is_free(fresh: Path)
     process.stop(fresh)
     with socket.create_server(("127.0.0.1", port)):
         assert process.start(fresh).port != port
+
+
+def test_a_connection_outlives_the_sandbox(fresh: Path) -> None:
+    """A trainee comes back after a break: the sandbox ended when nobody used it, or was killed."""
+    azure = connect_to("group")
+    create_resource_group(azure)
+    process.stop(fresh)
+    assert azure.resources.resource_groups.get("group").name == "group"
+    running = process.find(fresh)
+    assert running
+    os.kill(running.pid, signal.SIGKILL)
+    while psutil.pid_exists(running.pid) and psutil.Process(running.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    assert azure.resources.resource_groups.get("group").name == "group"
+    process.stop(fresh)
+    with (
+        socket.create_server(("127.0.0.1", running.port)),
+        pytest.raises(SandboxError, match="run the cell with `connect` again"),
+    ):
+        azure.resources.resource_groups.get("group")
