@@ -137,12 +137,18 @@ def _folder(folder: Path | None) -> Path:
 
 @sandbox.command()
 @click.option("--port", default=0, help="Port on loopback.  [default: a free one]")
+@click.option(
+    "--guest",
+    type=click.Choice(["simulated", "machine"]),
+    default=None,
+    help="What stands behind the VMs: played programs, or real Debian machines (Linux with root).  [default: as before]",
+)
 @_with_folder
-def start(folder: Path | None, port: int) -> None:
+def start(folder: Path | None, port: int, guest: str | None) -> None:
     """Start it, or find the one that runs."""
     from .sandbox import process
 
-    _tell(process.start(_folder(folder), port))
+    _tell(process.start(_folder(folder), port, guest, lambda sentence: click.echo(sentence, err=True)))
 
 
 @sandbox.command()

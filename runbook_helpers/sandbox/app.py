@@ -25,7 +25,7 @@ from .state import State
 SETUP_HOST = "aka.ms"
 
 # What the short link of the document's "install the Azure CLI with apt" page leads to, for the simulated guest.
-_SETUP_SCRIPT = """\
+SETUP_SCRIPT = """\
 set -e
 apt-get update
 apt-get install -y ca-certificates curl apt-transport-https lsb-release gnupg
@@ -36,19 +36,19 @@ apt-get install -y azure-cli
 """
 
 
-async def _setup_script(request: Request) -> Response:
-    return PlainTextResponse(_SETUP_SCRIPT)
-
-
 class Sandbox:
     """The ASGI application behind the door."""
 
-    def __init__(self, clouds: list[PlayedCloud], public_images: State) -> None:
+    def __init__(self, clouds: list[PlayedCloud], public_images: State, setup_script: str = SETUP_SCRIPT) -> None:
         self._clouds = clouds
+
+        async def answer_setup(request: Request) -> Response:
+            return PlainTextResponse(setup_script)
+
         routes: list[BaseRoute] = [
             _host(metadata.HOST, Metadata(clouds).routes),
             _host(PUBLIC_REGISTRY, PublicRegistry(public_images).routes),
-            _host(SETUP_HOST, [Route("/InstallAzureCLIDeb", _setup_script)]),
+            _host(SETUP_HOST, [Route("/InstallAzureCLIDeb", answer_setup)]),
         ]
         for played in clouds:
             routes += [_host(name, Login(played).routes) for name in played.cloud.authority_hosts]

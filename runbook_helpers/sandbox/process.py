@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from ..errors import SandboxError
 from . import settings
+from .guest import choice
 
 if TYPE_CHECKING:
     from .state import State
@@ -84,10 +85,18 @@ def _holds(folder: Path, pid: int) -> bool:
     return False
 
 
-def start(folder: Path, port: int = 0) -> Running:
+def start(
+    folder: Path, port: int = 0, guest: str | None = None, say: Callable[[str], None] = lambda sentence: None
+) -> Running:
     """The sandbox of a folder, started when it is not running.
 
-    `port` 0 takes a free one. Raises SandboxError where it cannot be started.
+    Args:
+        port: on loopback; 0 takes a free one.
+        guest: what stands behind the VMs, `simulated` or `machine`; None goes on with what the folder has.
+        say: told what takes long.
+
+    Raises:
+        SandboxError: it cannot be started.
     """
     _check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -99,7 +108,11 @@ def start(folder: Path, port: int = 0) -> Running:
                     f"The sandbox in {folder} runs on port {running.port} already: stop it first, or leave --port out."
                 )
                 raise SandboxError(message)
+            if guest not in (None, choice.read(folder).guest):
+                message = f"The sandbox in {folder} runs with --guest {choice.read(folder).guest}: stop it first."
+                raise SandboxError(message)
             return running
+        choice.prepare(folder, guest, say)
         (folder / "address.json").unlink(missing_ok=True)  # of a process that was killed
         child = _spawn(folder, port)
         deadline = time.monotonic() + START_SECONDS
@@ -166,6 +179,10 @@ def reset(folder: Path) -> None:
     _check_folder(folder)
     stop(folder)
     if folder.exists():
+        if (folder / "machines").exists():
+            from .guest.machine import remove_leftovers
+
+            remove_leftovers(folder)
         shutil.rmtree(folder)
 
 

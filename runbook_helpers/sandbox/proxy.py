@@ -78,6 +78,15 @@ class Door:
         protocol.door = self
         return protocol
 
+    async def serve(self, connection: socket.socket, caller: Caller, *, tls: bool = False) -> None:
+        """Answer a connection that did not come through the proxy: whoever made it is known to be the caller."""
+        await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: self.http(caller),
+            connection,
+            ssl=self.tls if tls else None,
+            ssl_handshake_timeout=HEAD_TIMEOUT if tls else None,
+        )
+
     def identify(self, headers: dict[str, str]) -> Caller:
         """The caller of a request's proxy credentials; without any it is the operator's machine."""
         scheme, _, encoded = headers.get("proxy-authorization", "").partition(" ")
@@ -235,6 +244,12 @@ async def _splice(transport: asyncio.Transport, other: socket.socket, loop: asyn
     protocol.connection_made(transport)
     transport.resume_reading()
     outgoing = asyncio.StreamWriter(transport, protocol, incoming, loop)
+    await asyncio.gather(_copy(incoming, writer), _copy(reader, outgoing), return_exceptions=True)
+
+
+async def splice(connection: socket.socket, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Carry bytes both ways between a socket and a stream until either side closes."""
+    incoming, outgoing = await asyncio.open_connection(sock=connection)
     await asyncio.gather(_copy(incoming, writer), _copy(reader, outgoing), return_exceptions=True)
 
 

@@ -18,13 +18,15 @@ import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trustme
 from uvicorn import Config
 
 from ..clouds import CLOUDS
-from .app import Sandbox, certificate_names
+from .app import SETUP_SCRIPT, Sandbox, certificate_names
 from .clock import Clock
+from .guest import Guests, choice
 from .guest.simulated import SimulatedGuests
 from .images import publish
 from .management import compute, network
@@ -33,6 +35,9 @@ from .proxy import Caller, Door, Refused
 from .settings import Settings
 from .state import Blobs, State
 from .tokens import Signer, new_key
+
+if TYPE_CHECKING:
+    from .guest.machine import MachineGuests
 
 logger = logging.getLogger(__name__)
 IDLE_SECONDS = 30 * 60
@@ -110,14 +115,16 @@ class Server:
         blobs = Blobs(folder / "blobs")
         self._public = State(folder / "mcr.microsoft.com.sqlite", blobs)
         publish(self._public)
+        self._choice = choice.read(folder)
+        self._machines: list[MachineGuests] = []
         signer, clock = Signer(_signing_key(folder)), Clock(Settings(folder))
         self.clouds = []
         for cloud in CLOUDS.values():
             state = State(folder / f"{cloud.name}.sqlite", blobs)
-            guests = SimulatedGuests(state)
+            guests = self._guests(state)
             self.clouds.append(PlayedCloud(cloud, state, clock, signer, self._public, guests, address))
         _write_operator(folder, self.clouds)
-        self.app = Sandbox(self.clouds, self._public)
+        self.app = Sandbox(self.clouds, self._public, self._setup_script())
         certificate = authority.issue_cert(*certificate_names(self.clouds))
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         certificate.configure_cert(tls)
@@ -125,7 +132,27 @@ class Server:
             self.app, http="h11", ws="none", access_log=False, log_config=None, lifespan="off", timeout_keep_alive=600
         )
         self.door = Door(config, tls, self.app.plays, self._caller, self._connect_ssh)
+        for guests in self._machines:
+            guests.door = self.door
         self.address = address
+
+    def _guests(self, state: State) -> Guests:
+        """What stands behind the VMs of one cloud."""
+        if self._choice.guest == choice.SIMULATED:
+            return SimulatedGuests(state)
+        from .guest.machine import MachineGuests, remove_leftovers
+
+        remove_leftovers(self._folder)
+        self._machines.append(MachineGuests(self._folder, self._choice))
+        return self._machines[-1]
+
+    def _setup_script(self) -> str:
+        """What installs azure-cli on a VM."""
+        if self._choice.guest == choice.SIMULATED:
+            return SETUP_SCRIPT
+        from .guest.machine import setup_script
+
+        return setup_script(self._choice.index_url)
 
     def _caller(self, user: str, password: str) -> Caller | None:
         """The VM whose proxy credentials these are."""

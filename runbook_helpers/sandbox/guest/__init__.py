@@ -1,7 +1,7 @@
 """What stands behind a VM of the sandbox.
 
-The rest of the sandbox knows only this interface. `simulated` is the guest for every machine: Python commands behind
-an SSH server in this process.
+The rest of the sandbox knows only this interface. `simulated` is the guest for every host: Python commands behind an
+SSH server in this process. `machine` is a real Debian machine, on Linux with root.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ class Machine:
     """The sandbox's door with this VM's own credentials, as a URL: all the network the guest has."""
     authority_file: str
     """Path of the CA certificate that the played hosts' certificates come from."""
+    memory_mib: int = 8192
+    """How much memory the VM's size has."""
 
 
 class Guests(Protocol):

@@ -306,6 +306,7 @@ def machine(played: PlayedCloud, vm: Json) -> Machine:
         cloud_name=played.cloud.name,
         proxy=played.door.url(vm_id, secret),
         authority_file=str(played.door.authority_file),
+        memory_mib=_SIZES.get(vm["properties"]["hardwareProfile"]["vmSize"], (2, 8192))[1],
     )
 
 

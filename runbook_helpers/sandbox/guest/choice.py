@@ -1,0 +1,59 @@
+"""Which guest stands behind the VMs of a sandbox: what `runbook sandbox start --guest` chose, kept in the folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+SIMULATED, MACHINE = "simulated", "machine"
+GUESTS = (SIMULATED, MACHINE)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A guest, and what it needs."""
+
+    guest: str = SIMULATED
+    image: str = ""
+    """Folder of a real machine's root file system."""
+    sources: tuple[str, ...] = ()
+    """host:port of all that a real machine may reach besides the played clouds."""
+    index_url: str = ""
+    """pip's package index, for a real machine's azure-cli."""
+
+
+def read(folder: Path) -> Choice:
+    """The choice of a sandbox's folder."""
+    try:
+        document = json.loads((folder / "guest.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Choice()
+    return Choice(**{**document, "sources": tuple(document["sources"])})
+
+
+def prepare(folder: Path, guest: str | None, say: Callable[[str], None]) -> Choice:
+    """Keep the choice of a guest, and have ready what it needs; None goes on with the one before.
+
+    Raises:
+        SandboxError: a real machine is not possible here; the sentence names what is missing.
+    """
+    before = read(folder)
+    if (guest or before.guest) == SIMULATED:
+        chosen = Choice()
+    else:
+        from . import machine_host, machine_image, machine_sources
+
+        machine_host.check(folder)
+        if guest is None and Path(before.image).is_dir():
+            return before
+        image = machine_image.image(say)
+        index = machine_sources.package_index()
+        urls = [url for source in machine_sources.apt_sources() for url in source.urls]
+        sources = {machine_sources.host_and_port(url) for url in urls} | set(index.hosts if index else ())
+        chosen = Choice(MACHINE, str(image), tuple(sorted(sources)), index.url if index else "")
+    if chosen != before:
+        (folder / "guest.json").write_text(json.dumps(asdict(chosen), indent=1), encoding="utf-8")
+        (folder / "guest.json").chmod(0o600)
+    return chosen

@@ -1,0 +1,142 @@
+"""The part of cloud-init that a real machine has: ssh host keys, write_files, packages, runcmd.
+
+What comes before systemd is a shell script for the new root file system; packages and commands are a second script,
+which a unit of the machine runs once, after the network is there.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+from . import Machine
+
+KNOWN = {"ssh_deletekeys", "ssh_keys", "write_files", "packages", "package_update", "runcmd"}
+LOG = "/var/log/cloud-init-output.log"
+FINAL = "/var/lib/cloud/final.sh"
+_KEY = re.compile(r"(rsa|ecdsa|ed25519)_(private|public)")
+
+
+@dataclass(frozen=True)
+class FirstBoot:
+    """What is done once on a new machine."""
+
+    before: str
+    """The shell script before systemd starts: files, users, keys."""
+    final: str
+    """The shell script once the machine runs: packages, commands; empty where there is nothing to do."""
+
+
+def first_boot(machine: Machine) -> FirstBoot:
+    """The scripts for the first boot of a machine with its custom data."""
+    config, said = _read(machine.custom_data)
+    before = [*_admin(machine), *_host_keys(config, said)]
+    for file in _list(config, "write_files", said):
+        before += _file(file, said)
+    final = _final(config, said)
+    before.append(write(LOG, "".join(f"{line}\n" for line in said), "644"))
+    if final:
+        before.append(write(FINAL, final, "700"))
+    return FirstBoot("\n".join(before), final)
+
+
+def _read(text: str) -> tuple[dict[str, Any], list[str]]:
+    """What custom data asks for, and what there is to say about it."""
+    if not text.strip():
+        return {}, []
+    if not text.startswith("#cloud-config"):
+        return {}, ["this machine's cloud-init knows no custom data other than #cloud-config; it was not used"]
+    import yaml
+
+    try:
+        config = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        return {}, [f"Failed loading yaml blob: {error}"]
+    if not isinstance(config, dict):
+        return {}, ["Failed loading yaml blob: not a mapping"]
+    unknown = sorted(str(name) for name in config if name not in KNOWN)
+    return config, [f"this machine's cloud-init has no {name}; it was not done" for name in unknown]
+
+
+def _list(config: dict[str, Any], name: str, said: list[str]) -> list[Any]:
+    value = config.get(name) or []
+    if isinstance(value, list):
+        return value
+    said.append(f"{name}: not a list; it was not done")
+    return []
+
+
+def _admin(machine: Machine) -> list[str]:
+    """The admin user, as Azure's images make it: with a key, without a password, and sudo for everything."""
+    user, home = shlex.quote(machine.admin_username), f"/home/{machine.admin_username}"
+    keys = "".join(f"{key.strip()}\n" for key in machine.public_keys)
+    return [
+        "set -e",
+        f"id -u {user} >/dev/null 2>&1 || useradd --create-home --shell /bin/bash --groups sudo {user}",
+        f"install -d -m 700 {home}/.ssh",
+        write(f"{home}/.ssh/authorized_keys", keys, "600"),
+        f"chown -R {user}: {home}/.ssh",
+        write("/etc/sudoers.d/90-cloud-init-users", f"{machine.admin_username} ALL=(ALL) NOPASSWD:ALL\n", "440"),
+    ]
+
+
+def _host_keys(config: dict[str, Any], said: list[str]) -> list[str]:
+    """The keys that were given; where none were, new ones."""
+    given = config.get("ssh_keys")
+    lines = ["rm -f /etc/ssh/ssh_host_*"]
+    for name, value in (given if isinstance(given, dict) else {}).items():
+        matched = _KEY.fullmatch(str(name))
+        if matched is None:
+            said.append(f"ssh_keys: {name} is not known; it was not used")
+            continue
+        private = matched[2] == "private"
+        path = f"/etc/ssh/ssh_host_{matched[1]}_key{'' if private else '.pub'}"
+        lines.append(write(path, f"{str(value).strip()}\n", "600" if private else "644"))
+    if len(lines) == 1:
+        lines.append("ssh-keygen -A >/dev/null")
+    return lines
+
+
+def _file(file: Any, said: list[str]) -> list[str]:
+    if not isinstance(file, dict) or not str(file.get("path", "")).startswith("/"):
+        said.append("write_files: an entry has no absolute path; it was not written")
+        return []
+    path, encoding = str(file["path"]), str(file.get("encoding") or "text/plain")
+    content: str | bytes = str(file.get("content", ""))
+    if encoding in ("b64", "base64"):
+        content = base64.b64decode(content)
+    elif encoding != "text/plain":
+        said.append(f"write_files: {path}: the encoding {encoding} is not known; it was not written")
+        return []
+    lines = [write(path, content, str(file.get("permissions") or "0644"), append=bool(file.get("append")))]
+    if file.get("owner"):
+        lines.append(f"chown {shlex.quote(str(file['owner']))} {shlex.quote(path)}")
+    return lines
+
+
+def _final(config: dict[str, Any], said: list[str]) -> str:
+    """Packages and commands, as one script."""
+    packages = [shlex.quote(str(name)) for name in _list(config, "packages", said)]
+    lines = []
+    if packages or config.get("package_update"):
+        lines.append("apt-get update")
+    if packages:
+        lines.append(f"DEBIAN_FRONTEND=noninteractive apt-get install -y {' '.join(packages)}")
+    for command in _list(config, "runcmd", said):
+        if isinstance(command, list):
+            lines.append(" ".join(shlex.quote(str(word)) for word in command))
+        else:
+            lines.append(f"sh -c {shlex.quote(str(command))}")
+    return "".join(f"{line} || failed=1\n" for line in lines) + "exit ${failed:-0}\n" if lines else ""
+
+
+def write(path: str, content: str | bytes, mode: str, *, append: bool = False) -> str:
+    """A shell line that writes a file; the content is encoded, so that no shell reads it."""
+    encoded = base64.b64encode(content.encode() if isinstance(content, str) else content).decode()
+    target = shlex.quote(path)
+    arrow = ">>" if append else ">"
+    folder = shlex.quote(path.rpartition("/")[0] or "/")
+    return f"mkdir -p {folder} && echo {encoded} | base64 -d {arrow} {target} && chmod {shlex.quote(mode)} {target}"
