@@ -99,6 +99,7 @@ def start(
         SandboxError: it cannot be started.
     """
     _check_folder(folder)
+    choice.make_ready(folder, guest, say)  # takes long, so before the lock
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with FileLock(folder / "start.lock", timeout=2 * START_SECONDS, mode=0o600):
         running = find(folder)
@@ -112,7 +113,7 @@ def start(
                 message = f"The sandbox in {folder} runs with --guest {choice.read(folder).guest}: stop it first."
                 raise SandboxError(message)
             return running
-        choice.prepare(folder, guest, say)
+        choice.prepare(folder, guest)
         (folder / "address.json").unlink(missing_ok=True)  # of a process that was killed
         child = _spawn(folder, port)
         deadline = time.monotonic() + START_SECONDS

@@ -26,7 +26,7 @@ from uvicorn import Config
 from ..clouds import CLOUDS
 from .app import SETUP_SCRIPT, Sandbox, certificate_names
 from .clock import Clock
-from .guest import Guests, choice
+from .guest import Guests, Machine, choice
 from .guest.simulated import SimulatedGuests
 from .images import publish
 from .management import compute, network
@@ -189,10 +189,8 @@ class Server:
 
     async def run(self, idle_seconds: float) -> None:
         """Serve until told to stop, or until nobody has asked anything for a while."""
-        for played in self.clouds:
-            for vm in played.vms:
-                if vm["powerState"] == "running":
-                    await played.guests.boot(compute.machine(played, vm))
+        running = [(played, vm) for played in self.clouds for vm in played.vms if vm["powerState"] == "running"]
+        await asyncio.gather(*(self._boot(played, compute.machine(played, vm)) for played, vm in running))
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for name in ("SIGTERM", "SIGINT"):
@@ -209,6 +207,13 @@ class Server:
             for played in self.clouds:
                 await played.guests.close()
             self.close()
+
+    @staticmethod
+    async def _boot(played: PlayedCloud, machine: Machine) -> None:
+        try:
+            await played.guests.boot(machine)
+        except OSError:  # the others run all the same, and the log has the reason
+            logger.exception("%s", machine.computer_name)
 
     def close(self) -> None:
         """Let go of the folder and of the port."""

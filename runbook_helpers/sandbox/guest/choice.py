@@ -33,8 +33,24 @@ def read(folder: Path) -> Choice:
     return Choice(**{**document, "sources": tuple(document["sources"])})
 
 
-def prepare(folder: Path, guest: str | None, say: Callable[[str], None]) -> Choice:
-    """Keep the choice of a guest, and have ready what it needs; None goes on with the one before.
+def make_ready(folder: Path, guest: str | None, say: Callable[[str], None]) -> None:
+    """Build what a chosen guest needs; returns at once where it is there.
+
+    Args:
+        say: told what takes long.
+
+    Raises:
+        SandboxError: a real machine is not possible here; the sentence names what is missing.
+    """
+    if guest == MACHINE:
+        from . import machine_host, machine_image
+
+        machine_host.check(folder)
+        machine_image.image(say)
+
+
+def prepare(folder: Path, guest: str | None) -> Choice:
+    """Keep the choice of a guest in the folder; None goes on with the one before.
 
     Raises:
         SandboxError: a real machine is not possible here; the sentence names what is missing.
@@ -48,7 +64,7 @@ def prepare(folder: Path, guest: str | None, say: Callable[[str], None]) -> Choi
         machine_host.check(folder)
         if guest is None and Path(before.image).is_dir():
             return before
-        image = machine_image.image(say)
+        image = machine_image.image()
         index = machine_sources.package_index()
         urls = [url for source in machine_sources.apt_sources() for url in source.urls]
         sources = {machine_sources.host_and_port(url) for url in urls} | set(index.hosts if index else ())

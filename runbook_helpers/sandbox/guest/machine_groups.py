@@ -32,7 +32,7 @@ class Hierarchy:
 
 
 def hierarchies() -> list[Hierarchy]:
-    """All that are mounted here and that a machine can use: those of version 1, or else the one of version 2."""
+    """All that are mounted here: those of version 1, the one of version 2, or both."""
     mounted = _mounted()
     found = []
     for line in Path("/proc/self/cgroup").read_text().splitlines():
@@ -42,8 +42,7 @@ def hierarchies() -> list[Hierarchy]:
         root, point = mounted[controllers]
         with contextlib.suppress(ValueError):  # this process's group is outside of what is mounted
             found.append(Hierarchy(controllers, point / Path(group).relative_to(root)))
-    first = [hierarchy for hierarchy in found if hierarchy.controllers]
-    return first or found
+    return found
 
 
 def _mounted() -> dict[str, tuple[str, Path]]:
@@ -96,8 +95,10 @@ def _limit(hierarchy: Hierarchy, outer: Path, memory: int) -> None:
             (outer / "devices.allow").write_text(device)
     if not hierarchy.controllers:
         # Version 2 gives a group its controllers only where the group above has no processes of its own.
-        with contextlib.suppress(OSError):
-            (hierarchy.own / "cgroup.subtree_control").write_text("+memory +pids +cpu")
+        for folder in (hierarchy.own, outer):
+            for controller in ("memory", "pids", "cpu"):
+                with contextlib.suppress(OSError):
+                    (folder / "cgroup.subtree_control").write_text(f"+{controller}")
         if (outer / "memory.max").exists():
             (outer / "memory.max").write_text(str(memory))
 

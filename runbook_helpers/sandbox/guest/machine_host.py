@@ -15,7 +15,6 @@ _CAPABILITIES = {"CAP_CHOWN": 0, "CAP_DAC_OVERRIDE": 1, "CAP_FOWNER": 3, "CAP_KI
                  "CAP_SYS_PTRACE": 19, "CAP_SYS_ADMIN": 21, "CAP_MKNOD": 27}  # fmt: skip
 _PROGRAMS = {"apt-get": "apt", "dpkg-deb": "dpkg", "nsenter": "util-linux", "unshare": "util-linux", "mount": "mount",
              "mkfs.ext4": "e2fsprogs"}  # fmt: skip
-_OVERLAY = 0x794C7630
 _INSTEAD = "(--guest simulated needs none of it)"
 
 
@@ -23,8 +22,8 @@ def refusal() -> str:
     """Why there can be no real machine here; empty where there can."""
     if sys.platform != "linux":
         return f"A real machine needs Linux, and this is {platform.system()} {_INSTEAD}."
-    if platform.machine() not in ("x86_64", "aarch64"):
-        return f"A real machine needs an x86_64 or aarch64 processor, and this is {platform.machine()} {_INSTEAD}."
+    if platform.machine() != "x86_64":  # the sandbox's images hold programs for it
+        return f"A real machine needs an x86_64 processor, and this is {platform.machine()} {_INSTEAD}."
     if os.geteuid() != 0:
         return f"A real machine needs root, and this is user {os.geteuid()} {_INSTEAD}."
     missing = missing_capabilities(Path("/proc/self/status").read_text())
@@ -50,16 +49,11 @@ def missing_capabilities(status: str) -> list[str]:
 
 
 def check(folder: Path) -> None:
-    """Refuse in one sentence. Raises SandboxError.
-
-    Args:
-        folder: the sandbox's, which is made where it is missing.
-    """
+    """Refuse in one sentence where the sandbox's folder cannot have real machines. Raises SandboxError."""
     reason = refusal()
     if reason:
         raise SandboxError(reason)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not has_loop() and _kind(folder) == _OVERLAY:
+    if not has_loop() and _file_system(folder) == "overlay":
         message = f"A real machine needs loop devices, or a sandbox folder that is not on an overlay, as {folder} is"
         raise SandboxError(f"{message} {_INSTEAD}.")
 
@@ -69,10 +63,10 @@ def has_loop() -> bool:
     return Path("/dev/loop-control").exists()
 
 
-def _kind(folder: Path) -> int:
+def _file_system(folder: Path) -> str:
     best, kind = "", ""
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         point = line.split(" ")[4]
         if (str(folder.resolve()) + "/").startswith(point.rstrip("/") + "/") and len(point) >= len(best):
             best, kind = point, line.partition(" - ")[2].split(" ")[0]
-    return _OVERLAY if kind == "overlay" else 0
+    return kind

@@ -7,10 +7,12 @@ see it through an overlay and never change it.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,10 +26,10 @@ from .machine_sources import AptSource
 RECIPE = 1  # another number, and every image is built anew
 CLOUD_ADDRESS = "10.255.0.1"  # of all the played hosts; not in 127/8, where Docker would not check certificates
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
-_PACKAGES = ("ca-certificates", "curl", "gnupg", "iproute2", "kmod", "less", "lsb-release", "openssh-server", "procps",
+_PACKAGES = ("ca-certificates", "curl", "dbus", "gnupg", "iproute2", "kmod", "less", "lsb-release", "openssh-server", "procps",
              "python3", "python3-venv", "sudo", "systemd-sysv")  # fmt: skip
 _MASKED = ("apt-daily.timer", "apt-daily-upgrade.timer", "console-getty.service", "dpkg-db-backup.timer", "getty.target",
-           "systemd-networkd.service", "systemd-remount-fs.service", "systemd-udevd.service",
+           "systemd-logind.service", "systemd-networkd.service", "systemd-remount-fs.service", "systemd-udevd.service",
            "systemd-udev-trigger.service", "systemd-modules-load.service", "e2scrub_all.timer", "fstrim.timer",
            "sys-kernel-debug.mount", "sys-kernel-tracing.mount", "modprobe@.service")  # fmt: skip
 _CLOUD_INIT = """\
@@ -82,7 +84,7 @@ touch /etc/machine-id
 """
 
 
-def image(say: Callable[[str], None]) -> Path:
+def image(say: Callable[[str], None] = lambda sentence: None) -> Path:
     """The folder of the image's root file system; built where it is missing, which takes a minute or two.
 
     Args:
@@ -108,14 +110,26 @@ def image(say: Callable[[str], None]) -> Path:
     with FileLock(folder / "lock", mode=0o600):
         if not (folder / "complete").exists():
             say(f"building the machine's image in {folder} from {base.urls[0]}: a minute or two, once")
+            began = time.monotonic()
             _build(folder, release, sources, base)
-            (folder / "complete").touch()
+            measured = {"seconds": round(time.monotonic() - began, 1), "bytes": _size(folder / "root")}
+            (folder / "complete").write_text(json.dumps(measured))
     return folder / "root"
 
 
 def cache() -> Path:
     """Where images are kept."""
     return platformdirs.user_cache_path("azure-acr-runbook") / "machine"
+
+
+def figures(image: Path) -> dict[str, float]:
+    """How many seconds the building of an image took, and how many bytes it has."""
+    found: dict[str, float] = json.loads((image.parent / "complete").read_text())
+    return found
+
+
+def _size(root: Path) -> int:
+    return sum(Path(folder, name).lstat().st_blocks * 512 for folder, _, names in os.walk(root) for name in names)
 
 
 def _build(folder: Path, release: str, sources: list[AptSource], base: AptSource) -> None:

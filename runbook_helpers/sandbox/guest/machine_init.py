@@ -24,7 +24,7 @@ _NAMESPACES = _NEW_MOUNT | 0x02000000 | 0x04000000 | 0x08000000 | 0x40000000  # 
 _NEW_PID = 0x20000000
 _READ_ONLY, _NO_SUID, _NO_DEV, _NO_EXEC, _REMOUNT, _BIND = 1, 2, 4, 8, 32, 4096
 _RECURSIVE, _PRIVATE, _DETACH = 16384, 1 << 18, 2
-_PARENT_DEATH_SIGNAL, _DROP_CAPABILITY, _PIVOT_ROOT = 1, 24, {"x86_64": 155, "aarch64": 41}
+_PARENT_DEATH_SIGNAL, _DROP_CAPABILITY, _PIVOT_ROOT = 1, 24, 155
 # Nothing in the walkthrough needs these, and each reaches beyond the machine: modules, raw I/O, accounting, the clock,
 # security modules, the kernel's log, wake-ups.
 _DROPPED = (16, 17, 20, 25, 32, 33, 34, 35, 36)
@@ -171,24 +171,29 @@ def _make_devices(dev: str) -> None:
 
 def _mount_groups(point: str, groups: list[tuple[str, str]]) -> None:
     plain = _NO_SUID | _NO_DEV | _NO_EXEC
-    if any(not controllers for controllers, _ in groups):
+    if [controllers for controllers, _ in groups] == [""]:
         _mount("cgroup2", point, "cgroup2", plain)
         return
     _mount("tmpfs", point, "tmpfs", plain, "mode=755")
     for controllers, _ in groups:
-        name = controllers.removeprefix("name=")
+        name = controllers.removeprefix("name=") or "unified"
         os.mkdir(f"{point}/{name}")
+        if not controllers:
+            _mount("cgroup2", f"{point}/{name}", "cgroup2", plain)
+            continue
         options = f"none,{controllers}" if controllers.startswith("name=") else controllers
         _mount("cgroup", f"{point}/{name}", "cgroup", plain, options)
         for one in name.split(","):
             if one != name:
                 os.symlink(name, f"{point}/{one}")
+    # systemd would mount what this host does not have mounted, and make groups there that nobody could find.
+    _mount("none", point, None, _BIND | _REMOUNT | _READ_ONLY | plain)
 
 
 def _pivot(root: str) -> None:
     os.chdir(root)
     here = os.fsencode(".")
-    _check(_LIBC.syscall(_PIVOT_ROOT[os.uname().machine], here, here), "pivot_root")
+    _check(_LIBC.syscall(_PIVOT_ROOT, here, here), "pivot_root")
     _check(_LIBC.umount2(here, _DETACH), "umount")
     os.chdir("/")
 

@@ -39,7 +39,7 @@ async def put(call: Call) -> Response:
     vm["changes"] = vm.get("changes", 0) + 1
     call.played.state.put(vm)
     if vm["powerState"] == "running":
-        await call.played.guests.boot(machine(call.played, vm))
+        await _boot(call, vm)
     status, state = (200, "Updating") if existing else (201, "Creating")
     if not existing:  # the disk is not there yet
         disk = vm["properties"]["storageProfile"]["osDisk"]
@@ -335,10 +335,18 @@ async def _power(call: Call, state: str) -> Response:
     vm["powerState"] = state
     call.played.state.put(vm)
     if state == "running":
-        await call.played.guests.boot(machine(call.played, vm))
+        await _boot(call, vm)
     else:
         await call.played.guests.stop(vm["properties"]["vmId"])
     return _accepted(call, vm["location"])
+
+
+async def _boot(call: Call, vm: Json) -> None:
+    try:
+        await call.played.guests.boot(machine(call.played, vm))
+    except OSError as error:
+        message = f"OS Provisioning failed for VM '{vm['name']}' due to an internal error: {error}"
+        raise ArmError(409, "OSProvisioningInternalError", message) from error
 
 
 async def run_command(call: Call) -> Response:
