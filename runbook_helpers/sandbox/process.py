@@ -99,6 +99,7 @@ def start(
         SandboxError: it cannot be started.
     """
     _check_folder(folder)
+    _check_guest(folder, guest)
     choice.make_ready(folder, guest, say)  # takes long, so before the lock
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with FileLock(folder / "start.lock", timeout=2 * START_SECONDS, mode=0o600):
@@ -109,9 +110,7 @@ def start(
                     f"The sandbox in {folder} runs on port {running.port} already: stop it first, or leave --port out."
                 )
                 raise SandboxError(message)
-            if guest not in (None, choice.read(folder).guest):
-                message = f"The sandbox in {folder} runs with --guest {choice.read(folder).guest}: stop it first."
-                raise SandboxError(message)
+            _check_guest(folder, guest)
             return running
         choice.prepare(folder, guest)
         (folder / "address.json").unlink(missing_ok=True)  # of a process that was killed
@@ -128,6 +127,13 @@ def start(
         reason = (folder / "start.log").read_text(errors="replace").strip().splitlines()
         message = f"The sandbox in {folder} did not start: {reason[-1] if reason else 'no answer'}"
         raise SandboxError(f"{message} (more in {folder / 'log'}; `runbook sandbox reset` begins anew).")
+
+
+def _check_guest(folder: Path, guest: str | None) -> None:
+    """Refuse another guest than the one that runs."""
+    present = choice.read(folder).guest
+    if guest not in (None, present) and find(folder):
+        raise SandboxError(f"The sandbox in {folder} runs with --guest {present}: stop it first.")
 
 
 def _check_folder(folder: Path) -> None:

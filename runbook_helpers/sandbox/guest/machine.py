@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -158,7 +159,7 @@ class MachineGuests:
         logger.info("the machine %s runs as %d", machine.computer_name, pid)
 
     def _plan(self, machine: Machine, folder: Path) -> machine_init.Plan:
-        name = f"runbook-{machine.vm_id}"
+        name = group_name(self._folder.parent, machine.vm_id)
         outer = [str(path) for path in machine_groups.paths(name)]
         inner: list[str] = []
         record = folder / "groups.json"
@@ -206,6 +207,11 @@ class MachineGuests:
                 running.process.kill()
         assert running.watch
         await running.watch
+
+
+def group_name(folder: Path, vm_id: str) -> str:
+    """The name of a machine's control groups: VMs of the same name have the same id in every sandbox."""
+    return f"runbook-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]}-{vm_id}"
 
 
 async def _connect_sshd(running: _Running) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

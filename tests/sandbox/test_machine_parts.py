@@ -1,0 +1,194 @@
+"""The parts of a real machine that need no root; the machine itself is tested by `make conformance`."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import socket
+import ssl
+import stat
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runbook_helpers.errors import SandboxError
+from runbook_helpers.sandbox import process
+from runbook_helpers.sandbox.guest import Machine, choice, cloud_init, machine_host, machine_names, machine_sources
+
+posix = pytest.mark.skipif(os.name != "posix", reason="a real machine's scripts are for sh")
+MACHINE = Machine("id", "/resource", "myVM", "azureuser", ("ssh-ed25519 AAAA me",), "", "AzureChinaCloud", "", "ca.pem")
+
+
+def first_boot(custom_data: str) -> cloud_init.FirstBoot:
+    return cloud_init.first_boot(Machine(**{**MACHINE.__dict__, "custom_data": custom_data}))
+
+
+def sh(script: str, path: str = os.environ.get("PATH", "")) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["sh"], input=script, capture_output=True, text=True, env={"PATH": path})
+
+
+# cloud-init
+
+
+@posix
+def test_write_file_whatever_is_in_it(tmp_path: Path) -> None:
+    path, content = tmp_path / "a folder" / "it's", "$HOME `id` 'quoted' \"twice\"\n\\n"
+    script = "\n".join(
+        [cloud_init.write(str(path), content, "640"), cloud_init.write(str(path), "2", "640", append=True)]
+    )
+    assert sh(script).stderr == ""
+    assert path.read_text() == content + "2"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@posix
+def test_packages_and_commands(tmp_path: Path) -> None:
+    apt = tmp_path / "apt-get"
+    apt.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/asked\n')
+    apt.chmod(0o755)
+    final = first_boot(f'#cloud-config\npackages: [jq, curl]\nruncmd: [[touch, "{tmp_path}/a b"], "false"]\n').final
+    assert sh(final, f"{tmp_path}:{os.environ['PATH']}").returncode == 1  # one command failed, and the others were done
+    assert (tmp_path / "asked").read_text() == "update\ninstall -y jq curl\n"
+    assert (tmp_path / "a b").exists()
+
+
+def said(custom_data: str) -> str:
+    """What the log of cloud-init has."""
+    line = next(line for line in first_boot(custom_data).before.splitlines() if cloud_init.LOG in line)
+    found = re.search(r"echo (\S*) \|", line)
+    assert found
+    return base64.b64decode(found[1]).decode()
+
+
+@posix
+@pytest.mark.parametrize(
+    ("custom_data", "words"),
+    [
+        ("", ""),
+        ("#!/bin/sh\nid", "knows no custom data other than #cloud-config"),
+        ("#cloud-config\nbootcmd: [id]\nusers: []\n", "has no bootcmd; it was not done"),
+        ("#cloud-config\n[", "Failed loading yaml blob"),
+        ("#cloud-config\nruncmd: id\n", "runcmd: not a list"),
+        ("#cloud-config\nwrite_files: [{path: etc}]\n", "an entry has no absolute path"),
+    ],
+)
+def test_what_cloud_init_does_not_do_is_told(custom_data: str, words: str) -> None:
+    assert words in said(custom_data)
+
+
+def test_given_host_keys_are_used() -> None:
+    script = first_boot("#cloud-config\nssh_keys: {ed25519_private: one, ed25519_public: two}\n").before
+    assert "/etc/ssh/ssh_host_ed25519_key.pub" in script
+    assert "ssh-keygen" not in script
+    assert "ssh-keygen -A" in first_boot("").before
+
+
+# What it needs of the host
+
+
+def test_missing_capabilities_are_named() -> None:
+    assert machine_host.missing_capabilities("Name:\tx\nCapEff:\t000001ffffffffff\n") == []
+    assert machine_host.missing_capabilities("CapEff:\t00000000a80425fb\n") == [
+        "CAP_NET_ADMIN",
+        "CAP_SYS_PTRACE",
+        "CAP_SYS_ADMIN",
+    ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the sentence names the system")
+def test_without_root_it_refuses_in_a_sentence() -> None:
+    script = (
+        "import os; from runbook_helpers.sandbox.guest.machine_host import refusal\n"
+        "if os.geteuid() == 0: os.seteuid(65534)\n"
+        "print(refusal())"
+    )
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert re.fullmatch(
+        r"A real machine needs root, and this is user \d+ \(--guest simulated needs none of it\)\.\n", told
+    )
+
+
+def test_a_refusal_makes_no_folder(fresh: Path) -> None:
+    if not machine_host.refusal():
+        pytest.skip("a real machine is possible here")
+    with pytest.raises(SandboxError, match="A real machine needs"):
+        process.start(fresh, guest="machine")
+    assert not fresh.exists()
+
+
+def test_the_guest_stays_what_it_was(fresh: Path) -> None:
+    assert choice.read(fresh).guest == choice.SIMULATED
+    process.start(fresh)
+    process.start(fresh, guest="simulated")
+    with pytest.raises(SandboxError, match="runs with --guest simulated: stop it first"):
+        process.start(fresh, guest="machine")
+
+
+def test_sources_are_those_of_the_distribution(tmp_path: Path) -> None:
+    parts = tmp_path / "sources.list.d"
+    parts.mkdir()
+    (tmp_path / "sources.list").write_text(
+        "# deb http://no.example/debian bookworm main\n"
+        "deb [signed-by=/k.gpg] http://one.example/debian bookworm main contrib # why\n"
+        "deb-src http://no.example/debian bookworm main\ndeb file:/srv bookworm main\n"
+    )
+    (parts / "vendor.list").write_text("deb https://vendor.example/apt tool-bookworm main\n")
+    (parts / "two.sources").write_text(
+        "Types: deb deb-src\n# a comment\nURIs: https://two.example:8443/debian\n"
+        "Suites: bookworm-security\n bookworm-updates\nComponents: main\n\nEnabled: no\nTypes: deb\nURIs: http://off.example\n"
+        "Suites: bookworm\n"
+    )
+    found = machine_sources.apt_sources(tmp_path, "bookworm")
+    assert [source.urls for source in found] == [("http://one.example/debian",), ("https://two.example:8443/debian",)]
+    assert found[1].suites == ("bookworm-security", "bookworm-updates")
+    base = machine_sources.base_source(found, "bookworm")
+    assert (base.components, base.keyring) == (("main", "contrib"), "/k.gpg")
+    assert machine_sources.host_and_port(found[1].urls[0]) == "two.example:8443"
+    with pytest.raises(SandboxError, match="needs apt's source of trixie by http"):
+        machine_sources.base_source(found, "trixie")
+
+
+# Names on the wire
+
+
+def query(name: str, kind: int) -> bytes:
+    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0"
+    return struct.pack(">HHHHHH", 7, 0x0100, 1, 0, 0, 0) + labels + struct.pack(">HH", kind, 1)
+
+
+def test_names_are_answered() -> None:
+    def ask(name: str, kind: int = 1) -> bytes:
+        return machine_names.answer(query(name, kind), lambda asked: asked == "mcr.microsoft.com", "10.255.0.1")
+
+    answer = ask("MCR.microsoft.com")
+    assert answer[:2] == b"\0\7"
+    assert answer[3] & 15 == 0
+    assert socket.inet_ntoa(answer[-4:]) == "10.255.0.1"
+    assert ask("mcr.microsoft.com", kind=28)[6:8] == b"\0\0"  # there is no IPv6 address, and the name exists
+    assert ask("example.com")[3] & 15 == 3
+    for damaged in (b"", b"abc", answer, query("a.b", 1)[:-3]):
+        with pytest.raises((ValueError, IndexError, struct.error)):
+            machine_names.answer(damaged, lambda name: True, "10.255.0.1")
+
+
+def test_the_name_in_a_tls_greeting() -> None:
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname="login.chinacloudapi.cn")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    hello = outgoing.read()
+    assert machine_names.is_complete(hello)
+    assert not machine_names.is_complete(hello[:-1])
+    assert machine_names.asked_for(hello) == ("login.chinacloudapi.cn", True)
+    with pytest.raises(ValueError, match="TLS greeting"):
+        machine_names.asked_for(hello[:60])
+
+
+def test_the_name_in_an_http_request() -> None:
+    assert machine_names.asked_for(b"GET / HTTP/1.1\r\nHost: Deb.Example:80\r\n\r\n") == ("deb.example", False)
+    with pytest.raises(ValueError, match="no Host"):
+        machine_names.asked_for(b"GET / HTTP/1.0\r\n\r\n")
