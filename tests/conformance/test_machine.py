@@ -105,6 +105,13 @@ def azure(folder: Path) -> Azure:
     return connect_to(GROUP)
 
 
+@pytest.fixture
+def other(azure: Azure) -> str:
+    """A VM without Docker."""
+    create_vm(azure, OTHER, ssh_source=SSH_SOURCE)
+    return OTHER
+
+
 def run_notebooks(output: Path, *arguments: str) -> str:
     done = subprocess.run(
         [RUNBOOK, "run", "--output", str(output), *arguments],
@@ -204,8 +211,8 @@ def test_two_machines_have_two_identities(
     assert len(set(principals)) == 2
 
 
-def test_reaches_nothing_else(azure: Azure) -> None:
-    with ssh(azure, OTHER) as session:
+def test_reaches_nothing_else(azure: Azure, other: str) -> None:
+    with ssh(azure, other) as session:
         for url in ("https://www.example.com", "http://example.com", "https://10.255.0.1", "http://192.0.2.1"):
             assert session.run("curl", "-sS", "--max-time", "5", url, check=False).exit_status != 0
         # A name that is not played, at the address of one that is.
@@ -214,45 +221,45 @@ def test_reaches_nothing_else(azure: Azure) -> None:
         assert session.run("curl", "-sS", "https://mcr.microsoft.com/v2/").stdout == "{}"
 
 
-def test_the_host_is_out_of_reach(azure: Azure) -> None:
-    told = root(azure, OTHER, "echo x >/proc/sys/kernel/core_pattern; mknod /tmp/disk b 254 0; head -c 1 /tmp/disk")
+def test_the_host_is_out_of_reach(azure: Azure, other: str) -> None:
+    told = root(azure, other, "echo x >/proc/sys/kernel/core_pattern; mknod /tmp/disk b 254 0; head -c 1 /tmp/disk")
     assert "Read-only file system" in told
     assert "Operation not permitted" in told
 
 
-def test_limits(azure: Azure, folder: Path) -> None:
-    size = int(shell(azure, OTHER, "df --output=size -B1 / | tail -1"))
+def test_limits(azure: Azure, other: str, folder: Path) -> None:
+    size = int(shell(azure, other, "df --output=size -B1 / | tail -1"))
     assert 28 << 30 < size <= 30 << 30
-    groups = machine_groups.paths(machine.group_name(folder, str(show_vm(azure, OTHER).vm_id)))
+    groups = machine_groups.paths(machine.group_name(folder, str(show_vm(azure, other).vm_id)))
     files = [group / name for group in groups for name in ("memory.limit_in_bytes", "memory.max")]
     limits = [file.read_text().strip() for file in files if file.exists()]
     assert limits == [str(8 << 30)]
 
 
-def test_run_command(azure: Azure) -> None:
-    told = root(azure, OTHER, "whoami; hostname; echo oops >&2; cat; exit 3")
-    assert told.startswith(f"Enable succeeded: \n[stdout]\nroot\n{OTHER}\n")
+def test_run_command(azure: Azure, other: str) -> None:
+    told = root(azure, other, "whoami; hostname; echo oops >&2; cat; exit 3")
+    assert told.startswith(f"Enable succeeded: \n[stdout]\nroot\n{other}\n")
     assert "[stderr]\noops\n" in told
 
 
-def test_power(azure: Azure) -> None:
-    machines, vm_id = azure.compute.virtual_machines, str(show_vm(azure, OTHER).vm_id)
+def test_power(azure: Azure, other: str) -> None:
+    machines, vm_id = azure.compute.virtual_machines, str(show_vm(azure, other).vm_id)
     here = "touch kept; sudo test -e /run/here && echo same || { sudo touch /run/here; echo booted; }"
-    assert [shell(azure, OTHER, here), shell(azure, OTHER, here)] == ["booted", "same"]
-    machines.begin_restart(GROUP, OTHER).result()
-    assert [shell(azure, OTHER, here), shell(azure, OTHER, here)] == ["booted", "same"]
-    machines.begin_deallocate(GROUP, OTHER).result()
+    assert [shell(azure, other, here), shell(azure, other, here)] == ["booted", "same"]
+    machines.begin_restart(GROUP, other).result()
+    assert [shell(azure, other, here), shell(azure, other, here)] == ["booted", "same"]
+    machines.begin_deallocate(GROUP, other).result()
     assert not any(vm_id in group for group in left(Path("/nonexistent"))["groups"])
-    machines.begin_start(GROUP, OTHER).result()
-    assert shell(azure, OTHER, f"ls; {here}") == "kept\nbooted"
+    machines.begin_start(GROUP, other).result()
+    assert shell(azure, other, f"ls; {here}") == "kept\nbooted"
 
 
-def test_reboot_from_inside(azure: Azure) -> None:
-    root(azure, OTHER, "touch /run/here; systemctl reboot")
+def test_reboot_from_inside(azure: Azure, other: str) -> None:
+    root(azure, other, "touch /run/here; systemctl reboot")
     deadline = time.monotonic() + 60
     while True:
         with contextlib.suppress(CommandFailed, ConnectionFailed, ConnectionLost):
-            if shell(azure, OTHER, "test -e /run/here || echo booted") == "booted":
+            if shell(azure, other, "test -e /run/here || echo booted") == "booted":
                 return
         assert time.monotonic() < deadline
         time.sleep(0.5)
@@ -281,11 +288,12 @@ bootcmd: [never]
     assert not any(vm_id in group for group in left(folder)["groups"])
 
 
-def test_a_killed_sandbox_goes_on(azure: Azure, folder: Path) -> None:
+def test_a_killed_sandbox_goes_on(azure: Azure, other: str, folder: Path) -> None:
+    shell(azure, other, "echo kept > kept; sync")
     kill_sandbox(folder)
     process.start(folder)
     assert choice.read(folder).guest == choice.MACHINE
-    assert "hello-world" in shell(connect_to(GROUP), VM, "docker image ls")
+    assert shell(connect_to(GROUP), other, "cat kept") == "kept"
 
 
 def test_clean_up(folder: Path, before: tuple[Path, Left], tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ STOP_SECONDS = 20.0  # that a machine may take to power off
 CLOSE_SECONDS = 5.0  # the same where the sandbox itself ends
 SSH_SECONDS = 25.0  # that sshd may take to answer after a boot
 _ENTER = (
-    'for group; do echo 0 >"$group/cgroup.procs" || exit 125; done; exec nsenter --target "$PID" --all --root --wd=/ '
+    'for group; do echo 0 >"$group/cgroup.procs" || exit 125; done; exec nsenter --target "$PID" --all --root --wd '
 )
 _RUN = (
     "env -i HOME=/root USER=root LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin sh -c "
