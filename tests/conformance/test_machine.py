@@ -36,6 +36,7 @@ from runbook_helpers.sandbox import process
 from runbook_helpers.sandbox.guest import choice, machine, machine_groups, machine_host, machine_image
 from runbook_helpers.virtual_machines import _create_interface, _vm  # for custom data, which create_vm does not take
 from runbook_helpers.vm_software import HELLO_IMAGE, identity_claims
+from tests.conformance import proved
 from tests.conformance.conftest import RUNBOOK
 from tests.conftest import SSH_SOURCE, clean_environment, connect_to, state_of
 
@@ -169,6 +170,7 @@ def test_what_asked_was_the_real_clients(azure: Azure, folder: Path) -> None:
     tokens = [entry for entry in asked if entry["path"] == "/metadata/identity/oauth2/token" and entry["status"] == 200]
     assert tokens
     assert not any("simulated" in entry["agent"] for entry in asked)
+    proved.remember(folder)
 
 
 def test_docker_is_a_real_one(azure: Azure) -> None:
@@ -316,3 +318,5 @@ def kill_sandbox(folder: Path) -> None:
     running = process.find(folder)
     assert running
     os.kill(running.pid, signal.SIGKILL)
+    while process.find(folder):  # its end takes a moment
+        time.sleep(0.01)

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...errors import SandboxError
 from ..proxy import splice
 from . import Machine, cloud_init, machine_groups, machine_host, machine_init
 from .choice import Choice
@@ -303,4 +304,7 @@ def remove_leftovers(folder: Path) -> None:
     Their processes, mounts and namespaces end with the sandbox's process, whatever ends it.
     """
     for machine in (folder / "machines").glob("*"):
-        remove_groups(machine)
+        try:
+            remove_groups(machine)
+        except OSError as error:
+            raise SandboxError(f"What a killed sandbox left behind is still there: {error}.") from error

@@ -15,6 +15,7 @@ from pathlib import Path
 
 REMOVE_SECONDS = 10.0
 _INNER = "machine"
+_OPTIONS = {"rw", "ro", "xattr", "clone_children", "noprefix", "cpuset_v2_mode"}  # of a mount, and no controllers
 # What the programs in a machine may open: null zero full random urandom tty ptmx pts, and tun and fuse.
 # Making any device file is allowed: layers of images hold some.
 _DEVICES = ["c *:* m", "b *:* m", "c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm", "c 1:9 rwm", "c 5:0 rwm",
@@ -55,7 +56,7 @@ def _mounted() -> dict[str, tuple[str, Path]]:
         if kind == "cgroup2":
             found.setdefault("", (root, Path(point)))
         elif kind == "cgroup":
-            names = [name for name in options.split(",") if name not in ("rw", "ro", "xattr", "clone_children")]
+            names = [name for name in options.split(",") if name not in _OPTIONS]
             # /proc/self/cgroup tells the same names, in the kernel's order.
             found.setdefault(
                 ",".join(name for name in names if not name.startswith("release_agent")), (root, Path(point))
@@ -94,11 +95,10 @@ def _limit(hierarchy: Hierarchy, outer: Path, memory: int) -> None:
         for device in _DEVICES:
             (outer / "devices.allow").write_text(device)
     if not hierarchy.controllers:
-        # Version 2 gives a group its controllers only where the group above has no processes of its own.
-        for folder in (hierarchy.own, outer):
-            for controller in ("memory", "pids", "cpu"):
-                with contextlib.suppress(OSError):
-                    (folder / "cgroup.subtree_control").write_text(f"+{controller}")
+        # What the group that the sandbox runs in does not hand down is not there: that group is not ours to change.
+        for controller in ("memory", "pids", "cpu"):
+            with contextlib.suppress(OSError):
+                (outer / "cgroup.subtree_control").write_text(f"+{controller}")
         if (outer / "memory.max").exists():
             (outer / "memory.max").write_text(str(memory))
 
