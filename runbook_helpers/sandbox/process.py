@@ -187,7 +187,7 @@ def reset(folder: Path) -> None:
     stop(folder)
     if folder.exists():
         if (folder / "machines").exists():
-            from .guest.machine import remove_leftovers
+            from .guest.machine_folder import remove_leftovers
 
             remove_leftovers(folder)
         shutil.rmtree(folder)

@@ -140,7 +140,8 @@ class Server:
         """What stands behind the VMs of one cloud."""
         if self._choice.guest == choice.SIMULATED:
             return SimulatedGuests(state)
-        from .guest.machine import MachineGuests, remove_leftovers
+        from .guest.machine import MachineGuests
+        from .guest.machine_folder import remove_leftovers
 
         remove_leftovers(self._folder)
         self._machines.append(MachineGuests(self._folder, self._choice))
@@ -150,7 +151,7 @@ class Server:
         """What installs azure-cli on a VM."""
         if self._choice.guest == choice.SIMULATED:
             return SETUP_SCRIPT
-        from .guest.machine import setup_script
+        from .guest.machine_scripts import setup_script
 
         return setup_script(self._choice.index_url)
 

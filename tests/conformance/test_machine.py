@@ -33,7 +33,7 @@ from runbook_helpers import (
 )
 from runbook_helpers.errors import CommandFailed, ConnectionFailed, ConnectionLost
 from runbook_helpers.sandbox import process
-from runbook_helpers.sandbox.guest import choice, machine, machine_groups, machine_host, machine_image
+from runbook_helpers.sandbox.guest import choice, machine_folder, machine_groups, machine_host, machine_image
 from runbook_helpers.virtual_machines import _create_interface, _vm  # for custom data, which create_vm does not take
 from runbook_helpers.vm_software import HELLO_IMAGE, identity_claims
 from tests.conformance import proved
@@ -131,7 +131,7 @@ def root(azure: Azure, vm_name: str, script: str) -> str:
 
 
 def memory_used(azure: Azure, folder: Path, vm_name: str) -> int:
-    return machine_groups.memory_used(machine.group_name(folder, str(show_vm(azure, vm_name).vm_id)))
+    return machine_groups.memory_used(machine_folder.group_name(folder, str(show_vm(azure, vm_name).vm_id)))
 
 
 def shell(azure: Azure, vm_name: str, command: str) -> str:
@@ -232,7 +232,7 @@ def test_the_host_is_out_of_reach(azure: Azure, other: str) -> None:
 def test_limits(azure: Azure, other: str, folder: Path) -> None:
     size = int(shell(azure, other, "df --output=size -B1 / | tail -1"))
     assert 28 << 30 < size <= 30 << 30
-    groups = machine_groups.paths(machine.group_name(folder, str(show_vm(azure, other).vm_id)))
+    groups = machine_groups.paths(machine_folder.group_name(folder, str(show_vm(azure, other).vm_id)))
     files = [group / name for group in groups for name in ("memory.limit_in_bytes", "memory.max")]
     limits = [file.read_text().strip() for file in files if file.exists()]
     assert limits == [str(8 << 30)]

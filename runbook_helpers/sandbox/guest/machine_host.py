@@ -36,8 +36,12 @@ def refusal() -> str:
         return f"A real machine needs the overlay file system, which this kernel does not have {_INSTEAD}."
     from . import machine_groups
 
-    if not machine_groups.hierarchies():
-        return f"A real machine needs control groups, and none are mounted here below this process's own {_INSTEAD}."
+    groups = [hierarchy.own for hierarchy in machine_groups.hierarchies()]
+    if not groups:
+        return f"A real machine needs control groups, and none are mounted here {_INSTEAD}."
+    fixed = [str(group) for group in groups if os.statvfs(group).f_flag & os.ST_RDONLY]
+    if fixed:
+        return f"A real machine needs control groups that it may make, and {fixed[0]} is mounted read-only {_INSTEAD}."
     return ""
 
 
