@@ -55,6 +55,7 @@ Left = dict[str, set[str]]
 def left(folder: Path) -> Left:
     """What machines could leave behind on this host."""
     found: Left = {"mounts": set(), "namespaces": set(), "processes": set(), "groups": set(), "loops": set()}
+    prefix = machine_folder.group_name(folder, "")
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
@@ -67,7 +68,7 @@ def left(folder: Path) -> Left:
             ):
                 found["processes"].add(entry.name)
     for parent, folders, _ in os.walk("/sys/fs/cgroup"):
-        found["groups"] |= {os.path.join(parent, name) for name in folders if name.startswith("runbook-")}
+        found["groups"] |= {os.path.join(parent, name) for name in folders if name.startswith(prefix)}
     for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
         with contextlib.suppress(OSError):
             found["loops"] |= {backing.read_text()} if str(folder) in backing.read_text() else set()
@@ -244,14 +245,14 @@ def test_run_command(azure: Azure, other: str) -> None:
     assert "[stderr]\noops\n" in told
 
 
-def test_power(azure: Azure, other: str) -> None:
+def test_power(azure: Azure, other: str, folder: Path) -> None:
     machines, vm_id = azure.compute.virtual_machines, str(show_vm(azure, other).vm_id)
     here = "touch kept; sudo test -e /run/here && echo same || { sudo touch /run/here; echo booted; }"
     assert [shell(azure, other, here), shell(azure, other, here)] == ["booted", "same"]
     machines.begin_restart(GROUP, other).result()
     assert [shell(azure, other, here), shell(azure, other, here)] == ["booted", "same"]
     machines.begin_deallocate(GROUP, other).result()
-    assert not any(vm_id in group for group in left(Path("/nonexistent"))["groups"])
+    assert not any(vm_id in group for group in left(folder)["groups"])
     machines.begin_start(GROUP, other).result()
     assert shell(azure, other, f"ls; {here}") == "kept\nbooted"
 
