@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 import re
@@ -12,12 +13,16 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trustme
+from uvicorn import Config
 
 from runbook_helpers.errors import SandboxError
 from runbook_helpers.sandbox import process
 from runbook_helpers.sandbox.guest import Machine, choice, cloud_init, machine_host, machine_names, machine_sources
+from runbook_helpers.sandbox.proxy import Caller, Door, Refused
 
 posix = pytest.mark.skipif(os.name != "posix", reason="a real machine's scripts are for sh")
 MACHINE = Machine("id", "/resource", "myVM", "azureuser", ("ssh-ed25519 AAAA me",), "", "AzureChinaCloud", "", "ca.pem")
@@ -192,3 +197,43 @@ def test_the_name_in_an_http_request() -> None:
     assert machine_names.asked_for(b"GET / HTTP/1.1\r\nHost: Deb.Example:80\r\n\r\n") == ("deb.example", False)
     with pytest.raises(ValueError, match="no Host"):
         machine_names.asked_for(b"GET / HTTP/1.0\r\n\r\n")
+
+
+# The door
+
+
+async def _tell_caller(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": scope["state"]["caller"].vm_id.encode()})
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_connection_from_inside_is_that_vm(tls: bool) -> None:
+    authority = trustme.CA()
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("mcr.microsoft.com").configure_cert(server)
+    authority.configure_trust(client)
+
+    async def refuse(host: str, caller: Caller) -> socket.socket:
+        raise Refused("403 Forbidden", host)
+
+    async def ask() -> bytes:
+        config = Config(_tell_caller, http="h11", ws="none", log_config=None, lifespan="off")
+        door = Door(config, server, lambda host: True, lambda user, password: None, refuse)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            name = "mcr.microsoft.com" if tls else None
+            connecting = asyncio.open_connection(
+                *listener.getsockname(), ssl=client if tls else None, server_hostname=name
+            )
+            task = asyncio.ensure_future(connecting)
+            accepted, _ = await asyncio.to_thread(listener.accept)
+        accepted.setblocking(False)
+        serving = asyncio.ensure_future(door.serve(accepted, Caller("the-vm"), tls=tls))
+        reader, writer = await task
+        await serving
+        writer.write(b"GET / HTTP/1.1\r\nHost: mcr.microsoft.com\r\nConnection: close\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+        return answer
+
+    assert b"the-vm" in asyncio.run(ask())

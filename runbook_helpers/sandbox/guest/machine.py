@@ -187,10 +187,11 @@ class MachineGuests:
             return
         running.stopping = True
         with contextlib.suppress(ProcessLookupError):
-            if seconds and running.process.returncode is None:
-                os.kill(running.pid, signal.SIGRTMIN + 4)  # what systemd takes for "power off"
+            deadline = asyncio.get_running_loop().time() + seconds
+            while running.process.returncode is None and asyncio.get_running_loop().time() < deadline:
+                os.kill(running.pid, signal.SIGRTMIN + 4)  # what systemd takes for "power off", once it listens
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(running.process.wait(), seconds)
+                    await asyncio.wait_for(running.process.wait(), min(2.0, seconds))
             if running.process.returncode is None:
                 running.process.kill()
         assert running.watch
