@@ -243,6 +243,8 @@ def test_run_command(azure: Azure, other: str) -> None:
     told = root(azure, other, "whoami; hostname; echo oops >&2; cat; exit 3")
     assert told.startswith(f"Enable succeeded: \n[stdout]\nroot\n{other}\n")
     assert "[stderr]\noops\n" in told
+    capabilities = "grep -h Cap[PB] /proc/1/status /proc/self/status | sort | uniq -c | awk '{print $1}' | tr -d '\\n'"
+    assert "[stdout]\n22\n" in root(azure, other, capabilities)  # two different lines, each in both
 
 
 def test_power(azure: Azure, other: str, folder: Path) -> None:
