@@ -30,6 +30,7 @@ ELSEWHERE = {
     r".*parameters/Azure\w+\.yaml.*": "needs a subscription",
     r"runbook (lab|refresh)\b.*": "tests/test_lab.py; the notebooks' own test",
     r"az .*": "tests/conformance",
+    r"runbook sandbox start --guest machine": "tests/conformance/test_machine.py",
 }
 
 
