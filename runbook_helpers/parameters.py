@@ -16,6 +16,8 @@ import yaml
 from .clouds import CLOUDS
 from .errors import ParameterError
 
+PARAMETER_FILES = Path(__file__).parents[1] / "parameters"
+SANDBOX_SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 _REPOSITORY = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*"
 _TAG = r"\w[\w.-]{0,127}"
 _HOST = r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?"
@@ -92,11 +94,21 @@ def problems(values: Mapping[str, object]) -> list[str]:
             hint = f"did you mean {near[0]}?" if near else f"the parameters are {', '.join(RULES)}."
             found.append(f"{name} is not a parameter: {hint}")
         elif not isinstance(value, rule.kind) or not rule.accepts(value):
-            found.append(f"{name} must {rule.words}; it is {value!r:.120}.")
+            found.append(f"{name} must {rule.words}; {_what_it_is(name, value)}.")
     if values.get("exercises") is True and values.get("sandbox") is False:
         reason = "they take a role away, and Azure goes on acting on it for minutes"
         found.append(f"exercises must be false where sandbox is false: {reason}.")
+    if values.get("subscription_id") == SANDBOX_SUBSCRIPTION and values.get("sandbox") is False:
+        found.append(
+            f"subscription_id must be your own where sandbox is false: {SANDBOX_SUBSCRIPTION} is the sandbox's."
+        )
     return found
+
+
+def _what_it_is(name: str, value: object) -> str:
+    if isinstance(value, str) and re.fullmatch("<[^<>]+>", value):  # as the parameter files have it
+        return f"it still is {value!r:.120}: fill in {name}"
+    return f"it is {value!r:.120}"
 
 
 def check_parameters(namespace: Mapping[str, object]) -> None:
@@ -144,7 +156,7 @@ def read_parameters(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ParameterError(
-            [f"There is no parameter file {path}: those of this project are in parameters/."]
+            [f"There is no parameter file {path}: those of this project are in {PARAMETER_FILES}."]
         ) from error
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())

@@ -53,7 +53,7 @@ def write(report: Report) -> Path:
 
 
 def _head(report: Report) -> str:
-    title = "The run went well" if report.ok else f"The run did not finish: {report.outcome.value.replace('_', ' ')}"
+    title = _title(report)
     code = HtmlFormatter(style="default").get_style_defs(".highlight")
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -68,6 +68,15 @@ def _head(report: Report) -> str:
 <body>
 <h1>{escape(title)}</h1>
 <p>Started {escape(report.started)}, {report.seconds:.1f} s.</p>"""
+
+
+def _title(report: Report) -> str:
+    if report.ok:
+        return "The run went well"
+    reason = f": {report.outcome.value.replace('_', ' ')}"
+    if any(step.outcome in (Outcome.NOT_RUN, Outcome.INTERRUPTED) for step in report.steps):
+        return f"The run did not finish{reason}"
+    return "The run failed" + (reason if report.outcome is not Outcome.FAILED else "")
 
 
 def _table(report: Report) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .errors import ParameterError
-from .outcomes import Outcome
 
 if TYPE_CHECKING:
     from .reports import Report
@@ -59,6 +57,7 @@ def run(
     130 or 143 interrupted.
     """
     from . import runner
+    from .reports import PAGE, RESULT
 
     before: Report | None = None
     if resume:
@@ -72,13 +71,25 @@ def run(
     else:
         parameters = runner.collect_parameters(file or runner.PROJECT / "parameters" / "sandbox.yaml", overrides)
         notebooks = runner.select_notebooks([number.strip() for number in only.split(",") if number.strip()], clean_up)
-        folder = (output or runner.new_output_folder()).absolute()
+        folder = runner.new_output_folder(output).absolute()
+    lines = _Lines()
     with _stops() as signals:
         report = runner.run(
-            notebooks, parameters, folder, click.echo, keep_going=keep_going, clean_up=clean_up, before=before
+            notebooks,
+            parameters,
+            folder,
+            lines.end,
+            begin=lines.begin,
+            keep_going=keep_going,
+            clean_up=clean_up,
+            before=before,
         )
+    page = report.output / PAGE
+    page.unlink(missing_ok=True)  # of an earlier part of the run
     _write_page(report)
-    click.echo(f"\n{report.table()}\nResult: {report.output / 'result.json'}")
+    click.echo(f"\n{report.table()}\nResult: {report.output / RESULT}")
+    if page.exists():
+        click.echo(f"Report: {page}")
     _say_how_to_go_on(report, plain=not (file or overrides or resume))
     sys.exit(128 + signals[-1] if signals else report.outcome.exit_code)
 
@@ -119,21 +130,26 @@ def _write_page(report: Report) -> None:
 
 def _say_how_to_go_on(report: Report, plain: bool) -> None:
     """The last lines; each command in them can be copied."""
-    from . import runner
-    from .reports import PARAMETERS
+    from . import hints
 
-    go_on = shlex.join(["runbook", "run", "--resume", str(report.output)])
-    file = [] if plain else ["-f", str(report.output / PARAMETERS)]
-    delete = shlex.join(["runbook", "run", *file, "--only", runner.CLEAN_UP])
-    if report.outcome is Outcome.INTERRUPTED:
-        click.echo(f"Interrupted; {report.output} has what was done. Run it again to go on: `{go_on}`", err=True)
-    elif not report.ok:
-        click.echo(f"Not finished: mend the cause, then go on with `{go_on}`", err=True)
-    last = report.steps[-1]
-    if last.notebook.startswith(runner.CLEAN_UP):
-        if not last.ok:
-            click.echo(f"What was made may still be there, and cost money. To delete it: `{delete}`, or notebook 06.")
-    else:
-        click.echo(
-            f"What was made stays. To delete it: `{delete}`, or notebook 06; `--clean-up` deletes it at the end of a run."
-        )
+    for line in hints.how_to_go_on(report):
+        click.echo(line, err=True)
+    for line in hints.how_to_delete(report, plain):
+        click.echo(line)
+
+
+class _Lines:
+    """A line for each notebook: its beginning is shown while the notebook runs."""
+
+    def __init__(self) -> None:
+        self._begun = ""
+
+    def begin(self, text: str) -> None:
+        self._begun = text
+        click.echo(text, nl=False)
+
+    def end(self, text: str) -> None:
+        # In a terminal papermill's bar stood in the line.
+        bar = bool(self._begun) and sys.stdout.isatty() and sys.stderr.isatty()
+        click.echo(f"\r{text}" if bar else text.removeprefix(self._begun))
+        self._begun = ""

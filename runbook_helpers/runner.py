@@ -8,13 +8,14 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from .errors import ParameterError
 from .outcomes import Outcome, outcome_of
 from .parameters import RULES, problems, read_parameters
-from .reports import Report, Step, read_report, word
+from .reports import RESULT, Report, Step, read_report, word
 from .results import read_result
 
 PROJECT = Path(__file__).parents[1]
@@ -58,6 +59,7 @@ def select_notebooks(only: Sequence[str], clean_up: bool) -> list[Path]:
         ParameterError: a number that no notebook has.
     """
     every = {path.name[:2]: path for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))}
+    only = [number.zfill(2) for number in only]
     unknown = [number for number in only if number not in every]
     if unknown:
         raise ParameterError([f"There is no notebook {', '.join(unknown)}: --only takes {', '.join(every)}."])
@@ -65,10 +67,34 @@ def select_notebooks(only: Sequence[str], clean_up: bool) -> list[Path]:
     return [path for number, path in every.items() if number in wanted]
 
 
-def new_output_folder() -> Path:
-    """A folder that no other run has: runs/<UTC time>."""
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    return Path("runs") / stamp
+def new_output_folder(chosen: Path | None = None) -> Path:
+    """A folder that no other run has, made here: the chosen one, or runs/<UTC time>.
+
+    Raises:
+        ParameterError: the chosen one has a run already, or the folder cannot be made.
+    """
+    try:
+        if chosen is None:
+            return _stamped_folder(Path("runs") / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"))
+        chosen.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ParameterError([f"The folder {error.filename} cannot be made: {error.strerror}."]) from error
+    if (chosen / RESULT).exists() or any(chosen.glob("[0-9][0-9]_*.ipynb")):
+        resume = f", or `--resume {chosen}`" if (chosen / RESULT).exists() else ""
+        raise ParameterError([f"The folder {chosen} has notebooks of a run already: use another folder{resume}."])
+    return chosen
+
+
+def _stamped_folder(path: Path) -> Path:
+    # Two runs may start in the same second: who makes the folder has it.
+    for number in count(2):
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            path = path.with_name(f"{path.name.partition('-')[0]}-{number}")
+        else:
+            break
+    return path
 
 
 def resume(folder: Path, file: Path | None, overrides: Sequence[tuple[str, str]], clean_up: bool) -> Report:
@@ -105,6 +131,7 @@ def run(
     output: Path,
     say: Callable[[str], None],
     *,
+    begin: Callable[[str], None] = lambda text: None,
     keep_going: bool = False,
     clean_up: bool = False,
     before: Report | None = None,
@@ -114,7 +141,8 @@ def run(
     An interruption (KeyboardInterrupt) ends the run; the report says at which notebook.
 
     Args:
-        say: called with one line for each notebook.
+        say: called with one line for each notebook, when it ends.
+        begin: called with the beginning of that line, when the notebook begins.
         keep_going: run the rest all the same.
         clean_up: run notebook 06 all the same, so that nothing is left that costs money.
         before: the same run, as far as it came: what was ok in it is not run again.
@@ -123,14 +151,16 @@ def run(
     report = before or Report(dict(parameters), output, steps=[Step(path.stem) for path in notebooks])
     report.clean_up = clean_up
     report.write()
+    names = {path.stem: f"[{number}/{len(notebooks)}] {path.stem}" for number, path in enumerate(notebooks, 1)}
     failed, step = False, report.steps[0]
     try:
-        for number, (path, step) in enumerate(zip(notebooks, report.steps, strict=True), 1):
+        for path, step in zip(notebooks, report.steps, strict=True):
             if step.ok or (failed and not keep_going and not (clean_up and path.name.startswith(CLEAN_UP))):
                 continue
+            begin(names[path.stem])
             _run(path, step, report)
             sentence = "ok" if step.ok else f"{word(step)}\n{step.error}"
-            say(f"[{number}/{len(notebooks)}] {path.stem} ({step.seconds:.1f} s): {sentence}")
+            say(f"{names[path.stem]} ({step.seconds:.1f} s): {sentence}")
             if step.outcome is Outcome.INTERRUPTED:  # the kernel alone was
                 break
             failed = failed or not step.ok
@@ -140,7 +170,7 @@ def run(
         waiting += [each for each in report.steps if each.outcome is Outcome.NOT_RUN]
         for each in waiting[:1]:
             each.outcome, each.error = Outcome.INTERRUPTED, INTERRUPTED
-            say(f"{each.notebook} ({each.seconds:.1f} s): {each.error}")
+            say(f"{names[each.notebook]} ({each.seconds:.1f} s): {each.error}")
         report.write()
     return report
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import requests
 
 from runbook_helpers import create_vm, show_image
-from runbook_helpers.runner import NOTEBOOKS
+from runbook_helpers.outcomes import Outcome
+from runbook_helpers.reports import Report, Step
+from runbook_helpers.runner import NOTEBOOKS, new_output_folder
 from runbook_helpers.sandbox import process
 
 from .conftest import SSH_SOURCE, clean_environment, connect_to, writes
@@ -62,6 +66,62 @@ def test_unknown_notebook_and_missing_file() -> None:
     assert "There is no notebook 09" in runbook("run", "--only", "09").stderr
     done = runbook("run", "-f", "nowhere.yaml")
     assert done.returncode == 2 and "There is no parameter file nowhere.yaml" in done.stderr
+    assert f"are in {NOTEBOOKS.parent / 'parameters'}." in done.stderr
+
+
+def test_runs_that_start_at_once_have_a_folder_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with ThreadPoolExecutor(8) as threads:
+        folders = list(threads.map(lambda _: new_output_folder(), range(8)))
+    assert len(set(folders)) == 8 and all(folder.is_dir() for folder in folders)
+    assert all(re.fullmatch(r"runs/\d{8}T\d{6}Z(-[2-8])?", folder.as_posix()) for folder in folders)
+
+
+def test_folder_that_cannot_be_taken(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    for folder in (file, file / "below"):
+        done = runbook("run", "--only", "00", "--output", folder)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1 and f"{file}" in done.stderr
+    (tmp_path / "01_registry.ipynb").write_text("kept")
+    done = runbook("run", "--only", "00", "--output", tmp_path)
+    assert done.returncode == 2 and done.stderr.endswith("use another folder.\n")
+    (tmp_path / "result.json").write_text("{}")
+    done = runbook("run", "--only", "00", "--output", tmp_path)
+    assert done.returncode == 2 and done.stderr.endswith(f"use another folder, or `--resume {tmp_path}`.\n")
+    assert (tmp_path / "01_registry.ipynb").read_text() == "kept"
+
+
+def test_line_of_a_notebook_begins_with_it(fresh: Path, tmp_path: Path) -> None:
+    code = "from runbook_helpers.cli import main; main()"
+    command = [sys.executable, "-c", code, "run", "--only", "00", "--output", str(tmp_path / "o")]
+    child = subprocess.Popen(command, env=clean_environment(), stdout=subprocess.PIPE, text=True)
+    assert child.stdout
+    head = "[1/1] 00_start_here"
+    assert child.stdout.read(len(head)) == head
+    assert json.loads((tmp_path / "o" / "result.json").read_text())["outcome"] == "not_run"  # it runs now
+    rest, _ = child.communicate(timeout=60)
+    assert re.match(r" \(\d+\.\d s\): ok\n", rest)
+
+
+def test_hints_name_the_program_as_it_is_found(tmp_path: Path) -> None:
+    Report({}, tmp_path, steps=[Step("00_start_here", Outcome.OK)]).write()
+    script = Path(sys.executable).with_name("runbook")
+    path = os.environ["PATH"].split(os.pathsep)
+    others = [folder for folder in path if not (Path(folder) / "runbook").exists()]
+    for found, name in ((others, str(script)), ([str(script.parent), *path], "runbook")):
+        done = subprocess.run(
+            [script, "run", "--resume", tmp_path], capture_output=True, text=True, timeout=60,
+            env={**clean_environment(), "PATH": os.pathsep.join(found)},
+        )  # fmt: skip
+        assert f"To delete it: `{name} run -f " in done.stdout, done.stderr
+
+
+def test_foreign_group_is_not_deleted_and_no_command_for_it_is_told(fresh: Path, tmp_path: Path) -> None:
+    connect_to("foreign").resources.resource_groups.create_or_update("foreign", {"location": "chinanorth3"})
+    done = runbook("run", "-p", "resource_group", "foreign", "--only", "06", "--output", tmp_path / "o")
+    assert done.returncode == 1 and "was not made by this runbook" in done.stdout
+    assert "What was made" not in done.stdout and "Not finished" not in done.stderr
 
 
 def test_failed_notebook_names_the_cause_and_the_rest_is_not_run(fresh: Path, tmp_path: Path) -> None:
@@ -74,12 +134,15 @@ def test_failed_notebook_names_the_cause_and_the_rest_is_not_run(fresh: Path, tm
     assert not result["ok"]
     assert [each["ok"] for each in result["notebooks"]] == [False, False]
     assert "not run" in done.stdout
+    assert "What was made" not in done.stdout  # nothing was
+    assert f"`runbook run -f {tmp_path / 'out' / 'parameters.yaml'} -p NAME VALUE`" in done.stderr
 
 
 def test_another_cloud_from_the_command_line(fresh: Path, tmp_path: Path) -> None:
     other = ["-p", "cloud", "AzureCloud", "-p", "location", "eastus"]
-    done = runbook("run", *other, "--only", "01", "--output", tmp_path / "out")
+    done = runbook("run", *other, "--only", "1", "--output", tmp_path / "out")
     assert done.returncode == 0, done.stdout
+    assert f"Report: {tmp_path / 'out' / 'report.html'}\n" in done.stdout
     assert "mycontainerregistry.azurecr.io" in (tmp_path / "out" / "01_registry.ipynb").read_text()
 
 

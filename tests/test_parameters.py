@@ -69,6 +69,7 @@ def test_sandbox_file_is_valid_and_the_others_ask_to_be_filled_in() -> None:
         values = read_parameters(path)
         assert list(values) == [name for name in RULES if name != "result_path"]  # one file cannot be for all notebooks
         refused = {problem.split()[0] for problem in problems(values)}
+        assert all(problem.endswith(f": fill in {problem.split()[0]}.") for problem in problems(values))
         assert refused == (set() if values["sandbox"] else {"subscription_id", "registry_name", "ssh_source"})
         assert path.stem == ("sandbox" if values["sandbox"] else values["cloud"])
 
@@ -90,6 +91,13 @@ def test_exercises_are_for_the_sandbox() -> None:
     (problem,) = problems({"sandbox": False, "exercises": True})
     assert problem.startswith("exercises must be false where sandbox is false")
     assert not problems({"sandbox": False, "exercises": False})
+
+
+def test_the_sandboxs_subscription_is_for_the_sandbox() -> None:
+    own = "00000000-0000-0000-0000-000000000000"
+    (problem,) = problems({"sandbox": False, "subscription_id": own})
+    assert problem == f"subscription_id must be your own where sandbox is false: {own} is the sandbox's."
+    assert not problems({"sandbox": True, "subscription_id": own})
 
 
 @pytest.mark.parametrize("path", ["", "result.json", "/tmp/a b/r.json"])

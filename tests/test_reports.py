@@ -23,7 +23,7 @@ import pytest
 from azure import identity
 from azure.core import exceptions
 
-from runbook_helpers import create_vm, errors, report_page, runner
+from runbook_helpers import create_vm, errors, hints, report_page, runner
 from runbook_helpers.outcomes import Outcome, outcome_of
 from runbook_helpers.reports import Report, Step
 from runbook_helpers.results import read_result
@@ -195,6 +195,28 @@ def test_clean_up_again_when_more_is_made(tmp_path: Path) -> None:
     assert report.clean_up and [step.outcome for step in report.steps] == [Outcome.NOT_RUN, Outcome.NOT_RUN]
 
 
+@pytest.mark.parametrize(
+    ("outcome", "error", "output", "told"),
+    [
+        (Outcome.BAD_PARAMETERS, "ParameterError: vm_name must", "", False),
+        (Outcome.CLOUD_REFUSED, "ClientAuthenticationError: DefaultAzureCredential failed", "", False),
+        (Outcome.CLOUD_REFUSED, "ClientAuthenticationError: the token is too old", "Registry r: ready\n", True),
+        (Outcome.CLOUD_REFUSED, "HttpResponseError: (AuthorizationFailed) The client 'c' does not have authorization to "
+            "perform action 'Microsoft.Resources/subscriptions/resourcegroups/write' over", "", False),
+        (Outcome.CLOUD_REFUSED, "HttpResponseError: (SkuNotAvailable) no", "", True),
+        (Outcome.INTERRUPTED, runner.INTERRUPTED, "", True),
+    ],
+)  # fmt: skip
+def test_deleting_is_told_where_something_may_have_been_made(
+    outcome: Outcome, error: str, output: str, told: bool, tmp_path: Path
+) -> None:
+    new: Any = nbformat.v4
+    cell = new.new_code_cell("1", outputs=[new.new_output("stream", text=output)])
+    nbformat.write(new.new_notebook(cells=[cell]), tmp_path / "01_registry.ipynb")  # type: ignore[no-untyped-call]
+    steps = [Step("01_registry", outcome, 1.0, error), Step("02_virtual_machine")]
+    assert bool(hints.how_to_delete(Report({}, tmp_path, steps=steps), plain=True)) is told
+
+
 def test_a_run_takes_no_result_path(fresh: Path, tmp_path: Path) -> None:
     done = runbook("run", "-p", "result_path", "r.json", "--output", tmp_path / "o")
     assert done.returncode == 2 and "result_path is for one notebook by itself" in done.stderr
@@ -282,6 +304,9 @@ def test_the_page_needs_nothing_else(tmp_path: Path) -> None:
     assert text.count("data:image/svg+xml") + text.count("<svg") == 2
     assert 'alt="a &lt; b"' in text and "No description" not in text
     assert "The notebook cannot be shown" in text  # 03 has left none
+    assert "<h1>The run did not finish: failed</h1>" in text
+    report.steps[1].outcome = Outcome.FAILED
+    assert "<h1>The run failed</h1>" in report_page.write(report).read_text(encoding="utf-8")
     ElementTree.parse(tmp_path / "junit.xml")
 
 
