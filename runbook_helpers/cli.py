@@ -190,6 +190,7 @@ def reset(folder: Path | None) -> None:
 def env(folder: Path | None, vm: str | None, cloud: str) -> None:
     """Print what turns a terminal into the sandbox: eval "$(runbook sandbox env)"."""
     from .clouds import CLOUDS
+    from .connection import PLAYED_TERMINAL
     from .sandbox import process
 
     if cloud not in CLOUDS:
@@ -206,6 +207,7 @@ def env(folder: Path | None, vm: str | None, cloud: str) -> None:
         "REQUESTS_CA_BUNDLE": str(running.authority_file),
         "SSL_CERT_FILE": str(running.authority_file),
         "CURL_CA_BUNDLE": str(running.authority_file),
+        PLAYED_TERMINAL: "1",
     }
     operator = {f"AZURE_{name.upper()}": value for name, value in running.operator(cloud).items()}
     operator["AZURE_AUTHORITY_HOST"] = CLOUDS[cloud].authority

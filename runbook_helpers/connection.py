@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -27,6 +29,7 @@ if TYPE_CHECKING:  # the SDKs cost 0.1 to 1 s each to import: a notebook pays fo
 
 T = TypeVar("T")
 POLLING_INTERVAL = 5  # seconds between two looks at an operation, where Azure does not say
+PLAYED_TERMINAL = "RUNBOOK_PLAYED_TERMINAL"  # set by `runbook sandbox env`
 OPERATION_SECONDS = 1800.0  # after which an operation is given up
 
 
@@ -182,6 +185,10 @@ def connect(
     }
     if sandbox:
         return _connect_sandbox(found, common)
+    if os.environ.get(PLAYED_TERMINAL):
+        sys.stderr.write(
+            "This terminal is in the sandbox: its cloud is played on this machine, also for sandbox false.\n"
+        )
     from azure.identity import DefaultAzureCredential
 
     options = transport(proxy, Path(authority_file) if authority_file else None)

@@ -40,7 +40,7 @@ def delete_resource_group(azure: Azure) -> None:
     """
     from azure.core.exceptions import ResourceNotFoundError
 
-    with step(f"Resource group {azure.resource_group}", "deleted") as progress:
+    with step(f"Resource group {azure.resource_group}", "gone") as progress:
         groups = azure.resources.resource_groups
         try:
             group = groups.get(azure.resource_group)

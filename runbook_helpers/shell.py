@@ -193,6 +193,9 @@ def ssh(azure: Azure, vm_name: str, *, within: float = CONNECT_SECONDS) -> Shell
                 auth_timeout=30,
             )
             return Shell(client, vm_name, record)
+        except ConnectionFailed as error:
+            question = "Is it running, and does ssh_source admit this machine?"
+            raise ConnectionFailed(f"No SSH connection to the VM {vm_name}: {error}. {question}") from error
         except paramiko.BadHostKeyException as error:
             message = (
                 f"The VM {vm_name} at {address} proved itself with another host key than the one it was made with: "

@@ -18,7 +18,7 @@ import requests
 from runbook_helpers import create_vm, show_image
 from runbook_helpers.outcomes import Outcome
 from runbook_helpers.reports import Report, Step
-from runbook_helpers.runner import NOTEBOOKS, new_output_folder
+from runbook_helpers.runner import NOTEBOOKS, PROJECT, new_output_folder
 from runbook_helpers.sandbox import process
 
 from .conftest import SSH_SOURCE, clean_environment, connect_to, writes
@@ -221,3 +221,16 @@ def test_interrupt_leaves_no_process_and_says_how_to_go_on(fresh: Path, tmp_path
     assert child.returncode == 130, errors
     assert "Run it again to go on" in errors
     assert requests.__version__ and process.find(fresh)
+
+
+def test_real_azure_in_a_terminal_of_the_sandbox_is_said_to_be_played(fresh: Path, tmp_path: Path) -> None:
+    exports = runbook("sandbox", "env").stdout
+    code = "from runbook_helpers.cli import main; main()"
+    script = f'{exports}\n{sys.executable} -c "{code}" ssh -f "{tmp_path}/real.yaml"'
+    content = (PROJECT / "parameters" / "sandbox.yaml").read_text().replace("sandbox: true", "sandbox: false")
+    # Not the sandbox's own subscription, which is refused as a parameter.
+    content = content.replace("00000000-0000-0000-0000-000000000000", "11111111-1111-1111-1111-111111111111")
+    (tmp_path / "real.yaml").write_text(content)
+    done = subprocess.run(["sh", "-c", script], env=clean_environment(), capture_output=True, text=True, timeout=60)
+    assert done.stderr.startswith("This terminal is in the sandbox"), done.stderr
+    assert done.returncode == 3 and "SubscriptionNotFound" in done.stderr
