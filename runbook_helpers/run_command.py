@@ -57,7 +57,7 @@ def run(
     130 or 143 interrupted.
     """
     from . import runner
-    from .reports import PAGE, RESULT
+    from .reports import RESULT
 
     before: Report | None = None
     if resume:
@@ -84,11 +84,9 @@ def run(
             clean_up=clean_up,
             before=before,
         )
-    page = report.output / PAGE
-    page.unlink(missing_ok=True)  # of an earlier part of the run
-    _write_page(report)
+    page = _write_page(report)
     click.echo(f"\n{report.table()}\nResult: {report.output / RESULT}")
-    if page.exists():
+    if page:
         click.echo(f"Report: {page}")
     _say_how_to_go_on(report, plain=not (file or overrides or resume))
     sys.exit(128 + signals[-1] if signals else report.outcome.exit_code)
@@ -117,15 +115,16 @@ def _stops() -> Iterator[list[int]]:
             signal.signal(each, signal.SIG_IGN)
 
 
-def _write_page(report: Report) -> None:
+def _write_page(report: Report) -> Path | None:
     try:
         from . import report_page
 
-        report_page.write(report)
+        return report_page.write(report)
     except ModuleNotFoundError as error:
         click.echo(f"report.html is not written: {error.name} is not installed.", err=True)
     except Exception as error:  # whatever it is, how the run ended is still to be told
         click.echo(f"report.html is not written: {error}", err=True)
+    return None
 
 
 def _say_how_to_go_on(report: Report, plain: bool) -> None:
