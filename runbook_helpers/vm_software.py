@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shlex
+import time
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -23,6 +24,7 @@ HELLO_IMAGE = "mcr.microsoft.com/hello-world"
 INSTALL_SCRIPT = "https://aka.ms/InstallAzureCLIDeb"
 METADATA_TOKEN = "http://169.254.169.254/metadata/identity/oauth2/token"
 PROPAGATION = "Azure does not act on the role assignment yet"
+BROKEN_SECONDS = 60.0  # how long another failure than a refusal is taken for a passing one
 ROLE_SECONDS = 600.0  # how long Azure may take until a role assignment has an effect
 RESOURCE_ID_SINCE = (2, 69)  # the azure-cli that brought `az login --identity --resource-id`
 
@@ -96,6 +98,7 @@ def az_login(azure: Azure, vm_name: str, identity_id: str | None = None, *, with
 
     def hopeless(completed: Completed) -> str | None:
         if not is_refusal(completed.stderr):
+            _check_passes(completed, since)
             return None
         progress.waits_for(PROPAGATION)
         if _has_any_role(azure, principal_id):
@@ -105,6 +108,7 @@ def az_login(azure: Azure, vm_name: str, identity_id: str | None = None, *, with
             f"in the subscription {azure.subscription_id}: grant it AcrPull on the registry with assign_role."
         )
 
+    since = time.monotonic()
     with step(f"Azure CLI on {vm_name}", "signed in") as progress, ssh(azure, vm_name) as shell:
         shell.run("az", "logout", check=False)
         shell.run("az", "cloud", "set", "-n", azure.cloud.name)
@@ -114,6 +118,17 @@ def az_login(azure: Azure, vm_name: str, identity_id: str | None = None, *, with
             # --username, as documented, is an error since azure-cli 2.73.
             flags = ["--resource-id" if version >= RESOURCE_ID_SINCE else "--username", identity_id]
         return shell.retry("az", "login", "--identity", *flags, within=within, hopeless=hopeless)
+
+
+def _check_passes(completed: Completed, since: float) -> None:
+    """What is no refusal (a new identity that the metadata service does not know yet, Docker that is just starting)
+    passes soon, or it does not pass.
+
+    Raises:
+        CommandFailed: it is there for BROKEN_SECONDS.
+    """
+    if time.monotonic() - since > BROKEN_SECONDS:
+        raise CommandFailed(completed)
 
 
 def _has_any_role(azure: Azure, principal_id: str) -> bool:
@@ -140,6 +155,7 @@ def acr_login(azure: Azure, vm_name: str, registry_name: str, *, within: float =
 
     def hopeless(completed: Completed) -> str | None:
         if not is_refusal(completed.stderr):
+            _check_passes(completed, since)
             return None
         progress.waits_for(PROPAGATION)
         if any(role_assignments(azure, assignee=principal, scope=str(registry.id)) for principal in principals):
@@ -149,6 +165,7 @@ def acr_login(azure: Azure, vm_name: str, registry_name: str, *, within: float =
             f"{registry_name}: grant it AcrPull there with assign_role."
         )
 
+    since = time.monotonic()
     with step(f"Docker on {vm_name}", "signed in") as progress, ssh(azure, vm_name) as shell:
         shell.run("docker", "logout", str(registry.login_server))
         return shell.retry("az", "acr", "login", "--name", registry_name, within=within, hopeless=hopeless)

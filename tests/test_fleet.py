@@ -17,7 +17,7 @@ import papermill
 import pytest
 import yaml
 
-from runbook_helpers import assign_role, create_identity, show_registry, ssh, try_pull
+from runbook_helpers import acr_login, assign_role, create_identity, show_registry, ssh, try_pull
 from runbook_helpers.errors import CommandFailed, ParameterError
 from runbook_helpers.fleet import COMMON, MOST_VMS, Fleet, read_fleet
 from runbook_helpers.matrix_picture import as_svg
@@ -227,7 +227,7 @@ def test_a_broken_sign_in_is_no_answer_of_the_registry(prepared: Any) -> None:
         _try_pull(azure, fleet, "two", "myFleetRegistry")
 
 
-def test_what_is_no_refusal_is_raised(prepared: Any) -> None:
+def test_what_is_no_refusal_is_raised(prepared: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     _, azure, _ = prepared
     identity_id = str(create_identity(azure, "myFleetId").id)
     with pytest.raises(CommandFailed, match="manifest unknown"):
@@ -237,6 +237,9 @@ def test_what_is_no_refusal_is_raised(prepared: Any) -> None:
     try:
         with pytest.raises(CommandFailed, match="Is the docker daemon running"):
             try_pull(azure, "one", "myFleetRegistry", "aci-helloworld:v1", identity_id)
+        monkeypatch.setattr("runbook_helpers.vm_software.BROKEN_SECONDS", 0.0)
+        with pytest.raises(CommandFailed, match="Is the docker daemon running"):
+            acr_login(azure, "one", "myFleetRegistry", within=1000)  # it does not wait for the registry
     finally:
         with ssh(azure, "one") as shell:
             shell.run("sudo", "systemctl", "start", "docker")
