@@ -1,4 +1,4 @@
-"""The part of cloud-init that a real machine has: ssh host keys, write_files, packages, runcmd.
+"""The part of cloud-init that the guests have; a real machine: ssh host keys, write_files, packages, runcmd.
 
 What comes before systemd is a shell script for the new root file system; packages and commands are a second script,
 which a unit of the machine runs once, after the network is there.
@@ -32,7 +32,7 @@ class FirstBoot:
 
 def first_boot(machine: Machine) -> FirstBoot:
     """The scripts for the first boot of a machine with its custom data."""
-    config, said = _read(machine.custom_data)
+    config, said = read(machine.custom_data, KNOWN, "this machine's cloud-init")
     before = [*_admin(machine), *_host_keys(config, said)]
     for file in _list(config, "write_files", said):
         before += _file(file, said)
@@ -43,12 +43,17 @@ def first_boot(machine: Machine) -> FirstBoot:
     return FirstBoot("\n".join(before), final)
 
 
-def _read(text: str) -> tuple[dict[str, Any], list[str]]:
-    """What custom data asks for, and what there is to say about it."""
+def read(text: str, known: set[str], who: str) -> tuple[dict[str, Any], list[str]]:
+    """What custom data asks for, and what there is to say about it.
+
+    Args:
+        known: what of cloud-init's configuration is done; the rest is said not to be.
+        who: does it.
+    """
     if not text.strip():
         return {}, []
     if not text.startswith("#cloud-config"):
-        return {}, ["this machine's cloud-init knows no custom data other than #cloud-config; it was not used"]
+        return {}, [f"{who} knows no custom data other than #cloud-config; it was not used"]
     import yaml
 
     try:
@@ -57,8 +62,8 @@ def _read(text: str) -> tuple[dict[str, Any], list[str]]:
         return {}, [f"Failed loading yaml blob: {error}"]
     if not isinstance(config, dict):
         return {}, ["Failed loading yaml blob: not a mapping"]
-    unknown = sorted(str(name) for name in config if name not in KNOWN)
-    return config, [f"this machine's cloud-init has no {name}; it was not done" for name in unknown]
+    unknown = sorted(str(name) for name in config if name not in known)
+    return config, [f"{who} has no {name}; it was not done" for name in unknown]
 
 
 def _list(config: dict[str, Any], name: str, said: list[str]) -> list[Any]:

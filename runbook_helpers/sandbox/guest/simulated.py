@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..state import State
-from . import Machine
+from . import Machine, cloud_init
 from .disk import KIND, ROOT, Disk, User
 from .process import PATH, Control, Input, Interrupted, Process
 
@@ -117,7 +117,7 @@ class SimulatedGuests:
 
 def _install(state: State, machine: Machine) -> Disk:
     """A new disk after the first boot, with what cloud-init was told."""
-    config, log = _cloud_config(machine.custom_data)
+    config, log = cloud_init.read(machine.custom_data, _CLOUD_CONFIG, "the simulated guest's cloud-init")
     given = config.get("ssh_keys")
     keys = given if isinstance(given, dict) else {}
     private, public = keys.get("ed25519_private"), keys.get("ed25519_public")
@@ -131,24 +131,6 @@ def _install(state: State, machine: Machine) -> Disk:
         disk.write(f"{HOST_KEY}.pub", str(public).strip() + "\n", ROOT)
         disk.write(INIT_LOG, "".join(f"{line}\n" for line in [*log, "Cloud-init finished."]), ROOT)
     return disk
-
-
-def _cloud_config(text: str) -> tuple[dict[str, Any], list[str]]:
-    """What custom data asks for, and what cloud-init has to say about it."""
-    if not text.strip():
-        return {}, []
-    if not text.startswith("#cloud-config"):
-        return {}, ["the simulated guest's cloud-init has no custom data other than #cloud-config; it was not used"]
-    import yaml
-
-    try:
-        config = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        return {}, [f"Failed loading yaml blob: {error}"]
-    if not isinstance(config, dict):
-        return {}, ["Failed loading yaml blob: not a mapping"]
-    unknown = sorted(str(name) for name in config if name not in _CLOUD_CONFIG)
-    return config, [f"the simulated guest's cloud-init has no {name}; it was not done" for name in unknown]
 
 
 def _is_private_key(text: object) -> bool:
