@@ -3,7 +3,7 @@
 # make lab    JupyterLab on the notebooks
 # make conformance  the vendors' own clients against the sandbox: azure-cli, skopeo, podman, the SDKs (large installs)
 # make browser  the notebooks in real JupyterLab in headless Chromium; screenshots in build/screenshots
-# make regression  the notebooks in every order, zone and language, and the pipelines to copy (about ten minutes)
+# make regression  the notebooks in every order, zone and language, and the pipelines to copy (a quarter of an hour)
 # make fleet  ten VMs in the sandbox with Apache Airflow, and who can pull what (installs Airflow in your cache folder)
 # make check  linters and types only; make lint mends what can be mended
 #
