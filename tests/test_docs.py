@@ -96,7 +96,7 @@ def test_every_shell_line_runs(page: Path, checkout: Path, tmp_path: Path) -> No
     environment = {**clean_environment(), "RUNBOOK_SANDBOX": str(tmp_path / "sandbox"), "HOME": str(tmp_path)}
     environment["PATH"] = os.pathsep.join([str(checkout / ".venv" / "bin"), environment["PATH"]])
     # The pages use what `make run` has made before: the walkthrough's VM.
-    before = ".venv/bin/runbook run --only 02 >/dev/null"
+    before = ".venv/bin/runbook run --only 02 >/dev/null" if any("sandbox" in line for line in lines) else ":"
     script = "\n".join(["set -ex", before, *lines])
     done = subprocess.run(
         ["bash", "-c", script], cwd=checkout, env=environment, stdin=subprocess.DEVNULL,

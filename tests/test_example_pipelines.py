@@ -230,7 +230,7 @@ def test_azure_sandbox_job(name: str, fresh: Path, tmp_path: Path) -> None:
     check_outputs(folder, cleaned=False)
 
 
-@pytest.mark.parametrize("number", [*(pytest.param(number, marks=regression) for number in (1, 2)), 3])
+@pytest.mark.parametrize("number", [pytest.param(number, marks=regression) for number in (1, 2, 3)])
 def test_azure_cloud_job_in_the_sandbox(number: int, fresh: Path, tmp_path: Path) -> None:
     job = azure_jobs()[number]
     variables = {each["name"]: each["value"] for each in job["variables"] if "name" in each}
