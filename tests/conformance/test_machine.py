@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from azure.core.exceptions import HttpResponseError
 from azure.mgmt.compute.models import RunCommandInput
 
 from runbook_helpers import (
@@ -291,6 +292,16 @@ bootcmd: [never]
     machines.begin_delete(GROUP, name).result()
     assert not (folder / "machines" / vm_id).exists()
     assert not any(vm_id in group for group in left(folder)["groups"])
+
+
+def test_a_link_does_not_lead_to_the_host(azure: Azure, tmp_path: Path) -> None:
+    name, machines = "myLinkedVM", azure.compute.virtual_machines
+    create_vm(azure, name, ssh_source=SSH_SOURCE)
+    root(azure, name, f"mv /var/lib /var/lib.old && ln -s {tmp_path} /var/lib && sync")
+    with pytest.raises(HttpResponseError, match="/var/lib/docker is behind a link"):
+        machines.begin_restart(GROUP, name).result()
+    assert not list(tmp_path.iterdir())
+    machines.begin_delete(GROUP, name).result()
 
 
 def test_a_killed_sandbox_goes_on(azure: Azure, other: str, folder: Path) -> None:

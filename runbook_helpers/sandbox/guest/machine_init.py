@@ -135,12 +135,23 @@ def _mount_root(plan: Plan) -> None:
     Path(point, "upper").chmod(0o755)
     _mount("overlay", root, "overlay", 0, f"lowerdir={plan['image']},upperdir={point}/upper,workdir={point}/work")
     for name in ("docker", "containerd"):
-        Path(root, "var/lib", name).mkdir(exist_ok=True, mode=0o711)
-        _mount(f"{point}/{name}", f"{root}/var/lib/{name}", None, _BIND)
+        target = _no_link(root, f"var/lib/{name}")
+        Path(target).mkdir(exist_ok=True, mode=0o711)
+        _mount(f"{point}/{name}", target, None, _BIND)
+
+
+def _no_link(root: str, name: str) -> str:
+    """A folder of the machine; refused where its root user made a link of it, which would lead to one of the host."""
+    path = os.path.join(os.path.realpath(root), name)
+    if os.path.realpath(path) != path:
+        raise OSError(f"/{name} is behind a link, which is not followed here")
+    return path
 
 
 def _mount_system(root: str, groups: list[tuple[str, str]]) -> None:
     plain = _NO_SUID | _NO_DEV | _NO_EXEC
+    for name in ("proc", "sys", "dev", "run"):
+        _no_link(root, name)
     _mount("proc", f"{root}/proc", "proc", plain)
     # The kernel's settings are the host's; only those of the network are the machine's own.
     for part in ("sys", "sys/net"):
