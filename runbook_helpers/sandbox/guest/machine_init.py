@@ -108,10 +108,10 @@ def _be_machine(plan: Plan) -> NoReturn:
         _mount_root(plan)
         _mount_system(plan["root_point"], plan["groups"])
         _pivot(plan["root_point"])
+        for capability in _DROPPED:  # before any program of the machine runs
+            _check(_LIBC.prctl(_DROP_CAPABILITY, capability, 0, 0, 0), "prctl")
         _set_up_network(plan["addresses"])
         _run(["/bin/sh"], plan["before_boot"])
-        for capability in _DROPPED:
-            _check(_LIBC.prctl(_DROP_CAPABILITY, capability, 0, 0, 0), "prctl")
         os.write(1, b"ready\n")
         _read_line()
         _become_systemd()
