@@ -213,7 +213,7 @@ class Server:
     async def _boot(played: PlayedCloud, machine: Machine) -> None:
         try:
             await played.guests.boot(machine)
-        except OSError:  # the others run all the same, and the log has the reason
+        except Exception:  # the others run all the same, and the log has the reason
             logger.exception("%s", machine.computer_name)
 
     def close(self) -> None:

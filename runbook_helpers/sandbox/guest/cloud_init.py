@@ -58,7 +58,7 @@ def read(text: str, known: set[str], who: str) -> tuple[dict[str, Any], list[str
 
     try:
         config = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that there is not
         return {}, [f"Failed loading yaml blob: {error}"]
     if not isinstance(config, dict):
         return {}, ["Failed loading yaml blob: not a mapping"]
@@ -112,7 +112,11 @@ def _file(file: Any, said: list[str]) -> list[str]:
     path, encoding = str(file["path"]), str(file.get("encoding") or "text/plain")
     content: str | bytes = str(file.get("content", ""))
     if encoding in ("b64", "base64"):
-        content = base64.b64decode(content)
+        try:
+            content = base64.b64decode(content)
+        except ValueError as error:
+            said.append(f"write_files: {path}: {error}; it was not written")
+            return []
     elif encoding != "text/plain":
         said.append(f"write_files: {path}: the encoding {encoding} is not known; it was not written")
         return []

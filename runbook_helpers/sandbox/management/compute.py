@@ -344,7 +344,7 @@ async def _power(call: Call, state: str) -> Response:
 async def _boot(call: Call, vm: Json) -> None:
     try:
         await call.played.guests.boot(machine(call.played, vm))
-    except OSError as error:
+    except Exception as error:  # whatever a guest or its custom data fails with
         message = f"OS Provisioning failed for VM '{vm['name']}' due to an internal error: {error}"
         raise ArmError(409, "OSProvisioningInternalError", message) from error
 
