@@ -5,6 +5,7 @@ Needs Linux with root. The tests are one story in their order; the first one run
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import re
@@ -34,7 +35,15 @@ from runbook_helpers import (
 )
 from runbook_helpers.errors import CommandFailed, ConnectionFailed, ConnectionLost
 from runbook_helpers.sandbox import process
-from runbook_helpers.sandbox.guest import choice, machine_folder, machine_groups, machine_host, machine_image
+from runbook_helpers.sandbox.guest import (
+    Machine,
+    choice,
+    machine_folder,
+    machine_groups,
+    machine_host,
+    machine_image,
+)
+from runbook_helpers.sandbox.guest.machine import MachineGuests
 from runbook_helpers.virtual_machines import _create_interface, _vm  # for custom data, which create_vm does not take
 from runbook_helpers.vm_software import HELLO_IMAGE, identity_claims
 from tests.conformance import proved
@@ -139,6 +148,13 @@ def memory_used(azure: Azure, folder: Path, vm_name: str) -> int:
 def shell(azure: Azure, vm_name: str, command: str) -> str:
     with ssh(azure, vm_name) as session:
         return session.run("bash", "-c", command).stdout.strip()
+
+
+def test_a_boot_that_fails_leaves_no_groups(tmp_path: Path) -> None:
+    machine = Machine("vm", "/vm", "vm", "me", (), "", "AzureCloud", "", authority_file=str(tmp_path / "missing.pem"))
+    with pytest.raises(FileNotFoundError, match="missing.pem"):
+        asyncio.run(MachineGuests(tmp_path, choice.Choice(choice.MACHINE)).boot(machine))
+    assert not left(tmp_path)["groups"]
 
 
 def test_the_notebooks_from_nothing(

@@ -119,14 +119,14 @@ class MachineGuests:
         folder = self._folder / machine.vm_id
         await asyncio.to_thread(machine_folder.remove_groups, folder)
         await asyncio.to_thread(machine_folder.make, folder)
-        plan = self._plan(machine, folder)
-        with (folder / "console.log").open("ab") as console:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-I", "-S", machine_init.__file__,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=console, start_new_session=True, cwd="/",
-            )  # fmt: skip
-        network = None
+        process = network = None
         try:
+            plan = self._plan(machine, folder)
+            with (folder / "console.log").open("ab") as console:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-I", "-S", machine_init.__file__,
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=console, start_new_session=True, cwd="/",
+                )  # fmt: skip
             assert process.stdin and process.stdout and self.door
             process.stdin.write(json.dumps(plan).encode() + b"\n")
             pid = int(await process.stdout.readline() or 0)
@@ -140,9 +140,10 @@ class MachineGuests:
             process.stdin.write(b"go\n")
             process.stdin.close()
         except BaseException:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+            if process:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
             if network:
                 await network.close()
             await asyncio.to_thread(machine_folder.remove_groups, folder)

@@ -17,7 +17,7 @@ DISK_BYTES = 30 << 30  # as ARM says of the disk; the file is sparse
 
 
 def make(folder: Path) -> None:
-    """Make the folder of a machine, with an empty disk, where it is missing."""
+    """Make the folder of a machine, with an empty disk, where it is missing. Raises OSError where it cannot be made."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name in ("disk-point", "root-point"):
         (folder / name).mkdir(exist_ok=True, mode=0o755)
@@ -29,10 +29,12 @@ def make(folder: Path) -> None:
         new = folder / "disk.new"
         with new.open("wb") as file:
             file.truncate(DISK_BYTES)
-        subprocess.run(
+        done = subprocess.run(
             ["mkfs.ext4", "-q", "-F", "-m", "1", "-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard", str(new)],
-            check=True, capture_output=True,
+            capture_output=True, text=True, errors="replace",
         )  # fmt: skip
+        if done.returncode:
+            raise OSError(f"mkfs.ext4: {done.stderr.strip()}")
         new.replace(disk)
 
 
