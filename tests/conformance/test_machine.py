@@ -291,6 +291,8 @@ def test_custom_data_and_delete(azure: Azure, folder: Path) -> None:
     config = """#cloud-config
 packages: [jq]
 write_files:
+- {path: /etc/broken, encoding: b64, content: abc}
+- {path: /etc/nobody, content: written, owner: "no:one"}
 - {path: /etc/motto, content: "it's \\"quoted\\"\\n", permissions: "0640", owner: "root:sudo"}
 runcmd:
 - [sh, -c, "jq -n '1+1' > /root/two"]
@@ -303,7 +305,12 @@ bootcmd: [never]
     vm_id = str(machines.begin_create_or_update(GROUP, name, vm).result().vm_id)
     told = root(azure, name, "cloud-init status --wait; cat /root/two /root/three /etc/motto; stat -c %a:%G /etc/motto")
     assert told.startswith('Enable succeeded: \n[stdout]\nstatus: done\n2\n3\nit\'s "quoted"\n640:sudo\n'), told
-    assert "cloud-init has no bootcmd; it was not done" in root(azure, name, "cat /var/log/cloud-init-output.log")
+    log = root(azure, name, "cat /var/log/cloud-init-output.log /etc/nobody")
+    assert "cloud-init has no bootcmd; it was not done" in log
+    assert "/etc/broken: Incorrect padding; it was not written" in log
+    assert "chown: invalid user: ‘no:one’" in log or "chown: invalid user: 'no:one'" in log
+    assert "/etc/nobody: it was not done as it was asked for" in log
+    assert "written" in log
     assert (folder / "machines" / vm_id).exists()
     machines.begin_delete(GROUP, name).result()
     assert not (folder / "machines" / vm_id).exists()

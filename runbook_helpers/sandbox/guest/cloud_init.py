@@ -37,7 +37,7 @@ def first_boot(machine: Machine) -> FirstBoot:
     for file in _list(config, "write_files", said):
         before += _file(file, said)
     final = _final(config, said)
-    before.append(write(LOG, "".join(f"{line}\n" for line in said), "644"))
+    before.append(write(LOG, "".join(f"{line}\n" for line in said), "644", append=True))
     if final:
         before.append(write(FINAL, final, "700"))
     return FirstBoot("\n".join(before), final)
@@ -120,10 +120,11 @@ def _file(file: Any, said: list[str]) -> list[str]:
     elif encoding != "text/plain":
         said.append(f"write_files: {path}: the encoding {encoding} is not known; it was not written")
         return []
-    lines = [write(path, content, str(file.get("permissions") or "0644"), append=bool(file.get("append")))]
+    line = write(path, content, str(file.get("permissions") or "0644"), append=bool(file.get("append")))
     if file.get("owner"):
-        lines.append(f"chown {shlex.quote(str(file['owner']))} {shlex.quote(path)}")
-    return lines
+        line += f" && chown {shlex.quote(str(file['owner']))} {shlex.quote(path)}"
+    failed = shlex.quote(f"write_files: {path}: it was not done as it was asked for")
+    return [f"{{ {line}; }} 2>>{LOG} || echo {failed} >>{LOG}"]
 
 
 def _final(config: dict[str, Any], said: list[str]) -> str:

@@ -46,12 +46,17 @@ def group_name(folder: Path, vm_id: str) -> str:
 def make_groups(folder: Path, vm_id: str, memory: int) -> list[tuple[str, Path]]:
     """Make a machine's control groups: controllers and folder of each. They are written down before."""
     name = group_name(folder.parents[1], vm_id)
-    record = folder / "groups.json"
     outer = [str(path) for path in machine_groups.paths(name)]
-    record.write_text(json.dumps({"outer": outer, "inner": []}))
+    _record_groups(folder, outer, [])
     groups = machine_groups.create(name, memory)
-    record.write_text(json.dumps({"outer": outer, "inner": [str(path) for _, path in groups]}))
+    _record_groups(folder, outer, [str(path) for _, path in groups])
     return groups
+
+
+def _record_groups(folder: Path, outer: list[str], inner: list[str]) -> None:
+    new = folder / "groups.json.new"
+    new.write_text(json.dumps({"outer": outer, "inner": inner}))
+    new.replace(folder / "groups.json")  # in one step: a sandbox that is killed here must find them again
 
 
 def groups(folder: Path) -> list[str]:
