@@ -287,6 +287,19 @@ def test_reboot_from_inside(azure: Azure, other: str) -> None:
         time.sleep(0.5)
 
 
+def test_power_off_from_inside(azure: Azure, other: str, folder: Path) -> None:
+    vm_id = str(show_vm(azure, other).vm_id)
+    root(azure, other, "systemd-run --on-active=1 systemctl poweroff")
+    deadline = time.monotonic() + 30
+    while any(vm_id in group for group in left(folder)["groups"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    with pytest.raises(HttpResponseError, match="the VM is not running"):
+        root(azure, other, "true")
+    azure.compute.virtual_machines.begin_start(GROUP, other).result()
+    assert shell(azure, other, "hostname") == other
+
+
 def test_custom_data_and_delete(azure: Azure, folder: Path) -> None:
     config = """#cloud-config
 packages: [jq]

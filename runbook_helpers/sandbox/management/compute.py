@@ -355,11 +355,16 @@ async def run_command(call: Call) -> Response:
     if command != "RunShellScript":
         message = f"The entity {command} was not found in this location: the sandbox plays RunShellScript."
         raise ArmError(404, "NotFound", message)
+    not_running = ArmError(
+        409, "OperationNotAllowed", "Cannot modify extensions in the VM when the VM is not running."
+    )
     if vm["powerState"] != "running":
-        message = "Cannot modify extensions in the VM when the VM is not running."
-        raise ArmError(409, "OperationNotAllowed", message)
+        raise not_running
     script = "\n".join(call.body.get("script") or [])
-    _, stdout, stderr = await call.played.guests.run_command(vm["properties"]["vmId"], script)
+    try:
+        _, stdout, stderr = await call.played.guests.run_command(vm["properties"]["vmId"], script)
+    except OSError as error:  # it powered itself off
+        raise not_running from error
     text = f"Enable succeeded: \n[stdout]\n{stdout[-4096:]}\n[stderr]\n{stderr[-4096:]}"
     status = {"code": "ProvisioningState/succeeded", "level": "Info", "displayStatus": "Provisioning succeeded"}
     return _accepted(call, vm["location"], result={"value": [{**status, "message": text}]})
