@@ -189,7 +189,7 @@ def reset(folder: Path) -> None:
         if (folder / "machines").exists():
             from .guest.machine_folder import remove_leftovers
 
-            remove_leftovers(folder)
+            remove_leftovers(folder, set())
         shutil.rmtree(folder)
 
 

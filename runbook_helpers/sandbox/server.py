@@ -123,6 +123,7 @@ class Server:
             state = State(folder / f"{cloud.name}.sqlite", blobs)
             guests = self._guests(state)
             self.clouds.append(PlayedCloud(cloud, state, clock, signer, self._public, guests, address))
+        self._remove_leftovers()
         _write_operator(folder, self.clouds)
         self.app = Sandbox(self.clouds, self._public, self._setup_script())
         certificate = authority.issue_cert(*certificate_names(self.clouds))
@@ -141,11 +142,16 @@ class Server:
         if self._choice.guest == choice.SIMULATED:
             return SimulatedGuests(state)
         from .guest.machine import MachineGuests
-        from .guest.machine_folder import remove_leftovers
 
-        remove_leftovers(self._folder)
         self._machines.append(MachineGuests(self._folder, self._choice))
         return self._machines[-1]
+
+    def _remove_leftovers(self) -> None:
+        """Remove what a killed sandbox left, and the disks of VMs that are gone, whatever the guest is now."""
+        if (self._folder / "machines").exists():
+            from .guest.machine_folder import remove_leftovers
+
+            remove_leftovers(self._folder, {vm["properties"]["vmId"] for played in self.clouds for vm in played.vms})
 
     def _setup_script(self) -> str:
         """What installs azure-cli on a VM."""

@@ -135,6 +135,14 @@ def test_the_guest_stays_what_it_was(fresh: Path) -> None:
         process.start(fresh, guest="machine")
 
 
+def test_a_start_removes_the_disks_of_vms_that_are_gone(fresh: Path) -> None:
+    process.start(fresh)
+    process.stop(fresh)
+    (fresh / "machines" / "gone" / "disk").mkdir(parents=True)
+    process.start(fresh)
+    assert not (fresh / "machines" / "gone").exists()
+
+
 def test_sources_are_those_of_the_distribution(tmp_path: Path) -> None:
     parts = tmp_path / "sources.list.d"
     parts.mkdir()

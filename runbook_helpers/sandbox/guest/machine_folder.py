@@ -80,13 +80,21 @@ def remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove what the machines of a sandbox's folder left outside of it when the sandbox was killed: control groups.
+def remove_leftovers(folder: Path, kept: set[str]) -> None:
+    """Remove the control groups that the machines of a killed sandbox left, and machines of VMs that are gone.
 
     Their processes, mounts and namespaces end with the sandbox's process, whatever ends it.
+
+    Args:
+        kept: ids of the VMs that there are; the disks of the others are removed.
+
+    Raises:
+        SandboxError: a control group is still in use.
     """
     for machine in (folder / "machines").glob("*"):
         try:
             remove_groups(machine)
+            if machine.name not in kept:
+                remove(machine)
         except OSError as error:
             raise SandboxError(f"What a killed sandbox left behind is still there: {error}.") from error
