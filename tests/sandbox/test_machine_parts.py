@@ -135,6 +135,13 @@ def test_the_guest_stays_what_it_was(fresh: Path) -> None:
         process.start(fresh, guest="machine")
 
 
+def test_an_image_that_is_gone_is_made_ready_before_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "guest.json").write_text('{"guest": "machine", "image": "/no/image", "sources": []}')
+    monkeypatch.setenv("PATH", "")  # so that a real machine is possible nowhere
+    with pytest.raises(SandboxError, match="A real machine needs"):
+        choice.make_ready(tmp_path, None, print)
+
+
 def test_a_start_removes_the_disks_of_vms_that_are_gone(fresh: Path) -> None:
     process.start(fresh)
     process.stop(fresh)

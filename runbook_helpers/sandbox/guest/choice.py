@@ -37,12 +37,14 @@ def make_ready(folder: Path, guest: str | None, say: Callable[[str], None]) -> N
     """Build what a chosen guest needs; returns at once where it is there.
 
     Args:
+        guest: None goes on with the one before, and with the image that it has.
         say: told what takes long.
 
     Raises:
         SandboxError: a real machine is not possible here; the sentence names what is missing.
     """
-    if guest == MACHINE:
+    before = read(folder)
+    if (guest or before.guest) == MACHINE and (guest or not Path(before.image).is_dir()):
         from . import machine_host, machine_image
 
         machine_host.check(folder)
