@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -155,6 +156,20 @@ def test_a_boot_that_fails_leaves_no_groups(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="missing.pem"):
         asyncio.run(MachineGuests(tmp_path, choice.Choice(choice.MACHINE)).boot(machine))
     assert not left(tmp_path)["groups"]
+
+
+def test_a_build_ends_with_the_process_that_asked_for_it(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from runbook_helpers.sandbox.guest.machine_image import _run\n"
+        "_run(['sh', '-c', 'echo began; sleep 600', sys.argv[1]], Path(sys.argv[1], 'log'), {})"
+    )
+    before = left(tmp_path)
+    with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)]) as build:
+        while not (tmp_path / "log").exists() or "began" not in (tmp_path / "log").read_text():
+            time.sleep(0.01)
+        assert len(left(tmp_path)["processes"] - before["processes"]) >= 3
+        build.kill()
+    assert_nothing_more(before, tmp_path)
 
 
 def test_the_notebooks_from_nothing(

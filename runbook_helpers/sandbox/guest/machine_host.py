@@ -13,7 +13,8 @@ from ...errors import SandboxError
 _CAPABILITIES = {"CAP_CHOWN": 0, "CAP_DAC_OVERRIDE": 1, "CAP_FOWNER": 3, "CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7,
                  "CAP_NET_BIND_SERVICE": 10, "CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13, "CAP_SYS_CHROOT": 18,
                  "CAP_SYS_PTRACE": 19, "CAP_SYS_ADMIN": 21, "CAP_MKNOD": 27}  # fmt: skip
-_PROGRAMS = {"apt-get": "apt", "dpkg-deb": "dpkg", "nsenter": "util-linux", "unshare": "util-linux", "mount": "mount",
+_PROGRAMS = {"apt-get": "apt", "dpkg-deb": "dpkg", "nsenter": "util-linux", "unshare": "util-linux",
+             "setpriv": "util-linux", "mount": "mount",
              "mkfs.ext4": "e2fsprogs"}  # fmt: skip
 _INSTEAD = "(--guest simulated needs none of it)"
 

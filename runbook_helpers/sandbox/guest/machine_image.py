@@ -111,7 +111,13 @@ def image(say: Callable[[str], None] = lambda sentence: None) -> Path:
         if not (folder / "complete").exists():
             say(f"building the machine's image in {folder} from {base.urls[0]}: a minute or two, once")
             began = time.monotonic()
-            _build(folder, release, sources, base)
+            try:
+                _build(folder, release, sources, base)
+            except BaseException:
+                shutil.rmtree(folder / "root", ignore_errors=True)
+                raise
+            finally:
+                shutil.rmtree(folder / "tools", ignore_errors=True)
             measured = {"seconds": round(time.monotonic() - began, 1), "bytes": _size(folder / "root")}
             (folder / "complete").write_text(json.dumps(measured))
     return folder / "root"
@@ -181,8 +187,11 @@ def _write_files(root: Path, sources: list[AptSource]) -> None:
 
 
 def _run(command: list[str], log: Path, environment: dict[str, str], cwd: Path | None = None) -> None:
-    """Run in mount and pid namespaces of its own: what a package's script mounts or starts is gone with it."""
-    isolated = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private", *command]
+    """Run in mount and pid namespaces of its own: what a package's script mounts or starts is gone with it.
+
+    It ends with this process, however this process ends: the lock of the image is gone then.
+    """
+    isolated = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private", *command]
     path = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/root"}
     with log.open("ab") as output:
         done = subprocess.run(
