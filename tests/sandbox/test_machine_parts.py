@@ -12,6 +12,8 @@ import stat
 import struct
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +174,36 @@ def test_sources_are_those_of_the_distribution(tmp_path: Path) -> None:
     assert machine_sources.host_and_port(found[1].urls[0]) == "two.example:8443"
     with pytest.raises(SandboxError, match="needs apt's source of trixie by http"):
         machine_sources.base_source(found, "trixie")
+
+
+class _Index(BaseHTTPRequestHandler):
+    """An index that lets one user in."""
+
+    def do_GET(self) -> None:
+        known = self.headers["Authorization"] == f"Basic {base64.b64encode(b'me:p@ss').decode()}"
+        self.send_response(200 if known else 401)
+        self.end_headers()
+        self.wfile.write(b'<a href="https://files.example/az.whl#sha256=0">')
+
+    def log_message(self, *arguments: Any) -> None: ...
+
+
+def test_an_index_with_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    with HTTPServer(("127.0.0.1", 0), _Index) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for password, hosts in (("p%40ss", {"files.example:443", f"127.0.0.1:{server.server_port}"}), ("no", set())):
+            monkeypatch.setenv("PIP_INDEX_URL", f"http://me:{password}@127.0.0.1:{server.server_port}/simple")
+            found = machine_sources.package_index()
+            assert set(found.hosts if found else ()) == hosts
+        server.shutdown()
+    monkeypatch.setenv("PIP_INDEX_URL", "http://me:secret@index.example:port/simple")
+    assert machine_sources.package_index() is None
+
+
+def test_a_password_is_neither_shown_nor_readable() -> None:
+    assert machine_sources.without_password("E: http://me:a@b@c.example/x y") == "E: http://c.example/x y"
+    assert machine_sources.mode(["deb http://a.example/x@y bookworm"]) == 0o644
+    assert machine_sources.mode(["deb http://me:secret@a.example/x bookworm"]) == 0o600
 
 
 # Names on the wire

@@ -109,7 +109,7 @@ def image(say: Callable[[str], None] = lambda sentence: None) -> Path:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with FileLock(folder / "lock", mode=0o600):
         if not (folder / "complete").exists():
-            say(f"building the machine's image in {folder} from {base.urls[0]}: a minute or two, once")
+            say(f"building the machine's image in {folder} from {machine_sources.without_password(base.urls[0])}: a minute or two, once")
             began = time.monotonic()
             try:
                 _build(folder, release, sources, base)
@@ -174,9 +174,11 @@ def _write_files(root: Path, sources: list[AptSource]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         path.chmod(_MODES.get(name, 0o644))
-    (root / "etc/apt/sources.list").write_text("".join(f"{s.text}\n" for s in sources if s.style == "list"))
     paragraphs = "\n\n".join(source.text for source in sources if source.style == "sources")
-    (root / "etc/apt/sources.list.d/host.sources").write_text(f"{paragraphs}\n" if paragraphs else "")
+    for name, text in {"sources.list": "".join(f"{s.text}\n" for s in sources if s.style == "list"),
+                       "sources.list.d/host.sources": f"{paragraphs}\n" if paragraphs else ""}.items():  # fmt: skip
+        (root / "etc/apt" / name).write_text(text)
+        (root / "etc/apt" / name).chmod(machine_sources.mode([text]))
     for key in {source.keyring for source in sources if source.keyring}:
         if not (root / key.lstrip("/")).exists():
             (root / key.lstrip("/")).parent.mkdir(parents=True, exist_ok=True)
@@ -200,6 +202,5 @@ def _run(command: list[str], log: Path, environment: dict[str, str], cwd: Path |
         )  # fmt: skip
     if done.returncode:
         lines = log.read_text(errors="replace").strip().splitlines()
-        raise SandboxError(
-            f"The machine's image cannot be built: {lines[-1] if lines else command[0]} (more in {log})."
-        )
+        reason = machine_sources.without_password(lines[-1] if lines else command[0])
+        raise SandboxError(f"The machine's image cannot be built: {reason} (more in {log}).")

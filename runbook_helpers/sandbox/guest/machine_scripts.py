@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import Machine, cloud_init
+from . import Machine, cloud_init, machine_sources
 from .machine_image import BUNDLE
 
 # Runs a shell script, which comes from standard input, as root in the machine whose first process is $PID; the arguments
@@ -33,7 +33,7 @@ def each_boot(machine: Machine, index_url: str) -> str:
             "set -e",
             cloud_init.write("/etc/hostname", f"{name}\n", "644"),
             cloud_init.write("/etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {name}\n", "644"),
-            cloud_init.write("/etc/pip.conf", pip, "644"),
+            cloud_init.write("/etc/pip.conf", pip, f"{machine_sources.mode([pip]):o}"),
             cloud_init.write(f"{trusted}.new", Path(machine.authority_file).read_text(), "644"),
             f"cmp -s {trusted}.new {trusted} || {{ mv {trusted}.new {trusted}; update-ca-certificates >/dev/null 2>&1; }}",
             f"rm -f {trusted}.new",

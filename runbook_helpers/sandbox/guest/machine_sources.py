@@ -5,15 +5,18 @@ The sandbox lets a machine reach these hosts and the played ones. No address of 
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import ssl
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterable
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from ...errors import SandboxError
 
@@ -103,7 +106,7 @@ def keyring(source: AptSource) -> str:
     for path in (source.keyring, *_KEYRINGS):
         if path and Path(path).exists():
             return path
-    raise SandboxError(f"A real machine needs the keys of {source.urls[0]}: install debian-archive-keyring.")
+    raise SandboxError(f"A real machine needs the keys of {without_password(source.urls[0])}: install debian-archive-keyring.")
 
 
 @dataclass(frozen=True)
@@ -122,14 +125,34 @@ def package_index() -> PackageIndex | None:
         url = _ask_pip("-c", "from pip._internal.models.index import PyPI; print(PyPI.simple_url)")
     if not url:
         return None
-    page = f"{url.rstrip('/')}/azure-cli/"
+    page = f"{without_password(url).rstrip('/')}/azure-cli/"
     try:
-        with urllib.request.urlopen(page, timeout=30, context=ssl.create_default_context()) as answer:
+        request = urllib.request.Request(page, headers=_credentials(url))
+        with urllib.request.urlopen(request, timeout=30, context=ssl.create_default_context()) as answer:
             links = re.findall(r'href="([^"#]+)', answer.read().decode("utf-8", "replace"))
-    except (OSError, ValueError):
+        urls = [page, *(urljoin(page, link) for link in links)]
+        return PackageIndex(url, tuple(sorted({host_and_port(each) for each in urls})))
+    except (OSError, ValueError, HTTPException):
         return None
-    urls = [page, *(urljoin(page, link) for link in links)]
-    return PackageIndex(url, tuple(sorted({host_and_port(each) for each in urls})))
+
+
+def _credentials(url: str) -> dict[str, str]:
+    """What a URL with user:password@ stands for; urllib does not know it."""
+    parts = urlsplit(url)
+    if parts.username is None:
+        return {}
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+
+
+def without_password(text: str) -> str:
+    """A text in which no URL has user:password@, to be shown."""
+    return re.sub(r"://[^/\s]*@", "://", text)
+
+
+def mode(texts: Iterable[str]) -> int:
+    """What a file with these texts may have: only its owner reads a password."""
+    return 0o644 if all(text == without_password(text) for text in texts) else 0o600
 
 
 def _ask_pip(*arguments: str) -> str:
