@@ -16,8 +16,8 @@ _ENTER = (
 _RUN = (
     "env -i HOME=/root USER=root LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "
     # The same capabilities as the machine's other processes have (machine_init._DROPPED).
-    "setpriv --bounding-set=-sys_module,-sys_rawio,-sys_pacct,-sys_time,-mac_override,-mac_admin,-syslog,-wake_alarm,"
-    "-block_suspend sh -c "
+    "setpriv --bounding-set=-dac_read_search,-sys_module,-sys_rawio,-sys_pacct,-sys_time,-mac_override,-mac_admin,"
+    "-syslog,-wake_alarm,-block_suspend sh -c "
 )
 # The script is a file, as the agent of a real VM makes it one, so that its own standard input is empty.
 _SCRIPT = "'file=$(mktemp) && cat >$file && chmod 700 $file; sh $file </dev/null; status=$?; rm -f $file; exit $status'"
