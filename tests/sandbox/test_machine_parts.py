@@ -81,7 +81,10 @@ def said(custom_data: str) -> str:
         ("#cloud-config\n[", "Failed loading yaml blob"),
         ("#cloud-config\nruncmd: id\n", "runcmd: not a list"),
         ("#cloud-config\nwrite_files: [{path: etc}]\n", "an entry has no absolute path"),
-        ("#cloud-config\nwrite_files: [{path: /a, encoding: b64, content: abc}]\n", "/a: Incorrect padding; it was not"),
+        (
+            "#cloud-config\nwrite_files: [{path: /a, encoding: b64, content: abc}]\n",
+            "/a: Incorrect padding; it was not",
+        ),
         ("#cloud-config\nruncmd: 2026-13-45\n", "Failed loading yaml blob"),
     ],
 )

@@ -109,7 +109,9 @@ def image(say: Callable[[str], None] = lambda sentence: None) -> Path:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with FileLock(folder / "lock", mode=0o600):
         if not (folder / "complete").exists():
-            say(f"building the machine's image in {folder} from {machine_sources.without_password(base.urls[0])}: a minute or two, once")
+            say(
+                f"building the machine's image in {folder} from {machine_sources.without_password(base.urls[0])}: a minute or two, once"
+            )
             began = time.monotonic()
             try:
                 _build(folder, release, sources, base)
@@ -193,7 +195,19 @@ def _run(command: list[str], log: Path, environment: dict[str, str], cwd: Path |
 
     It ends with this process, however this process ends: the lock of the image is gone then.
     """
-    isolated = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private", *command]
+    isolated = [
+        "setpriv",
+        "--pdeathsig",
+        "KILL",
+        "unshare",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--propagation",
+        "private",
+        *command,
+    ]
     path = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/root"}
     with log.open("ab") as output:
         done = subprocess.run(

@@ -106,7 +106,9 @@ def keyring(source: AptSource) -> str:
     for path in (source.keyring, *_KEYRINGS):
         if path and Path(path).exists():
             return path
-    raise SandboxError(f"A real machine needs the keys of {without_password(source.urls[0])}: install debian-archive-keyring.")
+    raise SandboxError(
+        f"A real machine needs the keys of {without_password(source.urls[0])}: install debian-archive-keyring."
+    )
 
 
 @dataclass(frozen=True)

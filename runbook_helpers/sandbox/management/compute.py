@@ -355,9 +355,7 @@ async def run_command(call: Call) -> Response:
     if command != "RunShellScript":
         message = f"The entity {command} was not found in this location: the sandbox plays RunShellScript."
         raise ArmError(404, "NotFound", message)
-    not_running = ArmError(
-        409, "OperationNotAllowed", "Cannot modify extensions in the VM when the VM is not running."
-    )
+    not_running = ArmError(409, "OperationNotAllowed", "Cannot modify extensions in the VM when the VM is not running.")
     if vm["powerState"] != "running":
         raise not_running
     script = "\n".join(call.body.get("script") or [])
