@@ -348,7 +348,8 @@ bootcmd: [never]
 def test_a_link_does_not_lead_to_the_host(azure: Azure, tmp_path: Path) -> None:
     name, machines = "myLinkedVM", azure.compute.virtual_machines
     create_vm(azure, name, ssh_source=SSH_SOURCE)
-    root(azure, name, f"mv /var/lib /var/lib.old && ln -s {tmp_path} /var/lib && sync")
+    link = f"umount /var/lib/docker /var/lib/containerd && mv /var/lib /var/lib.old && ln -s {tmp_path} /var/lib && echo ok"
+    assert "[stdout]\nok\n" in root(azure, name, link)
     with pytest.raises(HttpResponseError, match="/var/lib/docker is behind a link"):
         machines.begin_restart(GROUP, name).result()
     assert not list(tmp_path.iterdir())

@@ -195,19 +195,8 @@ def _run(command: list[str], log: Path, environment: dict[str, str], cwd: Path |
 
     It ends with this process, however this process ends: the lock of the image is gone then.
     """
-    isolated = [
-        "setpriv",
-        "--pdeathsig",
-        "KILL",
-        "unshare",
-        "--mount",
-        "--pid",
-        "--fork",
-        "--kill-child",
-        "--propagation",
-        "private",
-        *command,
-    ]
+    namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"]
+    isolated = ["setpriv", "--pdeathsig", "KILL", *namespaces, *command]
     path = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/root"}
     with log.open("ab") as output:
         done = subprocess.run(
