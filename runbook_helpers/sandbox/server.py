@@ -209,7 +209,7 @@ class Server:
         try:
             await self._wait(stop, idle_seconds)
         finally:
-            (self._folder / "address.json").unlink(missing_ok=True)
+            self._take_address_away()
             server.close()
             for played in self.clouds:
                 await played.guests.close()
@@ -221,6 +221,13 @@ class Server:
             await played.guests.boot(machine)
         except Exception:  # the others run all the same, and the log has the reason
             logger.exception("%s", machine.computer_name)
+
+    def _take_address_away(self) -> None:
+        # Where somebody has removed the folder and begun anew in its place, the address is that of the new sandbox.
+        path = self._folder / "address.json"
+        with contextlib.suppress(OSError, ValueError):
+            if json.loads(path.read_text())["pid"] == os.getpid():
+                path.unlink()
 
     def close(self) -> None:
         """Let go of the folder and of the port."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -161,3 +162,13 @@ def test_a_connection_outlives_the_sandbox(fresh: Path) -> None:
         pytest.raises(SandboxError, match="run the cell with `connect` again"),
     ):
         azure.resources.resource_groups.get("group")
+
+
+def test_a_sandbox_whose_folder_was_removed_leaves_the_next_one_its_address(fresh: Path) -> None:
+    first = process.start(fresh)
+    shutil.rmtree(fresh)
+    second = process.start(fresh)
+    os.kill(first.pid, signal.SIGTERM)
+    while psutil.pid_exists(first.pid) and psutil.Process(first.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    assert process.find(fresh) == second
