@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -23,6 +24,7 @@ NOTEBOOKS = PROJECT / "notebooks"
 CLEAN_UP = "06"
 # It warns at each start that it listens on loopback, and tells an interrupted cell's end as an error of its own.
 KERNEL_ARGUMENTS = ["--IPKernelApp.log_level=CRITICAL"]
+KERNEL_LOG = "kernel.log"
 INTERRUPTED = "interrupted: run it again, what is there already is kept"
 
 
@@ -193,6 +195,8 @@ def _execute(
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
     target.unlink(missing_ok=True)  # of an earlier part of the run
+    log = target.with_name(KERNEL_LOG)
+    logging.getLogger("asyncio").addFilter(_is_no_dead_kernel)
     bar: Any = {"desc": path.stem, "leave": False} if sys.stderr.isatty() else False
     try:
         notebook = papermill.execute_notebook(
@@ -203,18 +207,42 @@ def _execute(
             cwd=NOTEBOOKS,
             start_timeout=120,
             extra_arguments=KERNEL_ARGUMENTS,
+            kernel_manager_class=_kernels_that_log_to(log),
         )
     except papermill.PapermillExecutionError as error:
         return outcome_of(error.ename, error.evalue), f"{error.ename}: {error.evalue}", None
     except DeadKernelError:
         died = "The notebook's kernel died (killed, or out of memory): run it again, what is there already is kept."
-        return Outcome.FAILED, died, None
+        return Outcome.FAILED, f"{died} (its own words: {log})" if log.stat().st_size else died, None
     except CellTimeoutError as error:
         return Outcome.FAILED, str(error).strip().splitlines()[0], None
+    finally:
+        if log.exists() and not log.stat().st_size:
+            log.unlink()
     result = read_result(notebook)
     if result is None:
         return Outcome.FAILED, "The notebook ended without showing its result: its last cell did not run.", None
     return Outcome.OK, None, result
+
+
+def _kernels_that_log_to(path: Path) -> type:
+    """A class of kernels whose own words go to a file: one that is interrupted while it starts tells a traceback."""
+    from jupyter_client.manager import AsyncKernelManager
+
+    class Kernel(AsyncKernelManager):
+        async def _async_launch_kernel(self, kernel_cmd: list[str], **options: Any) -> None:
+            with path.open("ab") as log:
+                await super()._async_launch_kernel(kernel_cmd, stderr=log, **options)
+
+    return Kernel
+
+
+def _is_no_dead_kernel(record: logging.LogRecord) -> bool:
+    """Whether a line of asyncio's log is to be shown: after an interruption it may tell, with a traceback, that the kernel
+    died, in a task that nobody waits for any more."""
+    from nbclient.exceptions import DeadKernelError
+
+    return not (record.exc_info and isinstance(record.exc_info[1], DeadKernelError))
 
 
 def refresh() -> list[Path]:

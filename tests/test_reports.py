@@ -148,11 +148,11 @@ def test_interrupted(number: int, status: int, moment: str, fresh: Path, tmp_pat
         # The sandbox starts in a notebook's second cell.
         ready = (lambda: kernels(child.pid)) if moment == "the kernel starts" else fresh.exists
         for _ in range(600):
-            if ready():
+            if ready() or child.poll() is not None:
                 break
             time.sleep(0.1)
         started = kernels(child.pid)
-        assert started
+        assert started, (child.poll(), child.poll() is not None and child.communicate())
         os.kill(child.pid, number)
         _, told = child.communicate(timeout=60)
     finally:
