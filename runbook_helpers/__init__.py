@@ -7,13 +7,14 @@ if TYPE_CHECKING:
     from .connection import Azure, connect
     from .errors import RunbookError
     from .identities import assign_identity, create_identity, remove_identity, show_identity
+    from .jobs import Completed
     from .journey import Journey, show_journey
     from .parameters import check_parameters
     from .registries import create_registry, import_image, show_image, show_registry
     from .resource_groups import create_resource_group, delete_resource_group
     from .results import show_result
     from .roles import assign_role, remove_role
-    from .shell import Completed, Shell, ssh
+    from .shell import Shell, ssh
     from .virtual_machines import create_vm, public_ip_address, show_vm
     from .vm_software import acr_login, az_login, docker_pull, install_azure_cli, install_docker, try_pull
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 # paramiko alone would cost it 15 MB.
 _MODULES = {
     "Azure": "connection",
-    "Completed": "shell",
+    "Completed": "jobs",
     "Journey": "journey",
     "RunbookError": "errors",
     "Shell": "shell",

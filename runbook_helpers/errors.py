@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .shell import Completed
+    from .jobs import Completed
 
 
 class RunbookError(Exception):

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import shlex
 import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from datetime import UTC, datetime
 from types import TracebackType
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import paramiko
 
+from . import jobs
 from .connection import Azure
-from .errors import AccessDenied, CommandFailed, ConnectionFailed, ConnectionLost
+from .errors import AccessDenied, CommandFailed, ConnectionFailed, ConnectionLost, OperationTimeout
+from .jobs import Completed
 from .keys import login_key, pinned_host_key
 from .virtual_machines import public_address_of, show_vm
 
+if TYPE_CHECKING:
+    from azure.mgmt.compute.models import VirtualMachine
+
 CONNECT_SECONDS = 300.0  # how long a new VM may take until its SSH server answers
 COMMAND_SECONDS = 1800.0
+FIRST_BOOT_SECONDS = 60.0  # how long a new VM may refuse our key, since it has not got it yet
+NEW_VM_SECONDS = 600.0
+BROKEN_IN_A_ROW = 4  # connections lost, or jobs gone, after which a command is given up
 WEAK = {
     "ciphers": ["aes128-cbc", "aes192-cbc", "aes256-cbc", "3des-cbc"],
     "macs": ["hmac-md5", "hmac-md5-96", "hmac-sha1", "hmac-sha1-96"],
@@ -28,26 +39,17 @@ WEAK = {
 }
 
 
-@dataclass(frozen=True)
-class Completed:
-    """A command that ended."""
-
-    command: str
-    exit_status: int
-    stdout: str
-    stderr: str
-
-
 class Shell:
     """An SSH connection to a VM; made by `ssh`, closed by ``with``."""
 
     def __init__(
         self,
-        client: paramiko.SSHClient,
+        connect: Callable[[], paramiko.SSHClient],
         vm_name: str,
         record: Callable[[Sequence[str], int], None] = lambda arguments, exit_status: None,
     ) -> None:
-        self._client = client
+        self._connect = connect
+        self._client = connect()
         self.vm_name = vm_name
         self._record = record  # told each command that ended
 
@@ -79,6 +81,61 @@ class Shell:
         if check and completed.exit_status != 0:
             raise CommandFailed(completed)
         return completed
+
+    def run_job(self, *arguments: str, once: bool = False, timeout: float = COMMAND_SECONDS) -> Completed:
+        """Run one program that may take long; it goes on when the connection is lost, and is then picked up again.
+
+        Args:
+            once: also pick up what an earlier run has begun, or has ended well and not been told of: for what must not run
+                twice, such as an installation.
+            timeout: seconds after which it is left alone, still running.
+
+        Raises:
+            CommandFailed: another exit status than 0; carries the whole result.
+            ConnectionFailed: the connection is lost and there is no new one.
+            OperationTimeout: time is up; the same call picks it up again where `once` is set.
+        """
+        command = shlex.join(arguments)
+        job = jobs.Job.of(command, once)
+        deadline = time.monotonic() + timeout
+        script = job.begin
+        broken = 0
+        while True:
+            try:
+                answer = self._execute(script, COMMAND_SECONDS)
+            except ConnectionLost:
+                broken += 1
+                if broken == BROKEN_IN_A_ROW:
+                    raise
+                self._client.close()
+                self._client = self._connect()
+                script = job.look
+                continue
+            if answer.exit_status == 0:
+                break
+            if answer.exit_status == jobs.RUNNING:
+                broken, script = 0, job.look
+            else:  # gone without a word: the connection was lost before it began, or the VM has been restarted
+                broken += 1
+                if broken == BROKEN_IN_A_ROW:
+                    raise CommandFailed(replace(answer, command=command))
+                script = job.begin
+            if time.monotonic() > deadline:
+                message = (
+                    f"`{command}` still runs on {self.vm_name} after {timeout:.0f} s: run this step again to go on."
+                )
+                raise OperationTimeout(message)
+        completed = job.result(answer)
+        self._forget(job)
+        self._record(arguments, completed.exit_status)
+        if completed.exit_status != 0:
+            raise CommandFailed(completed)
+        return completed
+
+    def _forget(self, job: jobs.Job) -> None:
+        # Its result is here; what is left of it only takes place, and is taken up by nobody but a run of the same command.
+        with contextlib.suppress(ConnectionLost):
+            self._execute(job.end, 60)
 
     def retry(
         self,
@@ -170,14 +227,19 @@ def ssh(azure: Azure, vm_name: str, *, within: float = CONNECT_SECONDS) -> Shell
     """
     vm = show_vm(azure, vm_name)
     address = public_address_of(azure, vm)
-    assert vm.os_profile and vm.os_profile.admin_username and vm.id
-    client = _client_that_knows(azure, vm_name, str(vm.id), address)
-    private_key = paramiko.RSAKey.from_private_key_file(str(login_key(azure.folder)[0]))
 
     def record(arguments: Sequence[str], exit_status: int) -> None:
         azure.journal.command(str(vm.vm_id), arguments, exit_status)
 
-    deadline = time.monotonic() + within
+    return Shell(lambda: _connect(azure, vm, address, within), vm_name, record)
+
+
+def _connect(azure: Azure, vm: VirtualMachine, address: str, within: float) -> paramiko.SSHClient:
+    assert vm.os_profile and vm.os_profile.admin_username and vm.id and vm.name
+    client = _client_that_knows(azure, vm.name, str(vm.id), address)
+    private_key = paramiko.RSAKey.from_private_key_file(str(login_key(azure.folder)[0]))
+    question = "Is it running, and does ssh_source admit this machine?"
+    began = time.monotonic()
     while True:
         try:
             client.connect(
@@ -192,28 +254,34 @@ def ssh(azure: Azure, vm_name: str, *, within: float = CONNECT_SECONDS) -> Shell
                 banner_timeout=30,
                 auth_timeout=30,
             )
-            return Shell(client, vm_name, record)
+            return client
         except ConnectionFailed as error:
-            question = "Is it running, and does ssh_source admit this machine?"
-            raise ConnectionFailed(f"No SSH connection to the VM {vm_name}: {error}. {question}") from error
+            raise ConnectionFailed(f"No SSH connection to the VM {vm.name}: {error}. {question}") from error
         except paramiko.BadHostKeyException as error:
             message = (
-                f"The VM {vm_name} at {address} proved itself with another host key than the one it was made with: "
+                f"The VM {vm.name} at {address} proved itself with another host key than the one it was made with: "
                 "somebody may be in between; nothing was sent. If you made the VM anew by other means, delete it and "
                 "run notebook 02 again."
             )
             raise ConnectionFailed(message) from error
         except paramiko.AuthenticationException as error:
-            message = (
-                f"The VM {vm_name} at {address} does not accept our key for {vm.os_profile.admin_username}: it was made "
-                f"with another key than the one in {azure.folder}."
-            )
-            raise ConnectionFailed(message) from error
+            # A VM that still boots for the first time may not have our key yet.
+            if not _is_new(vm) or time.monotonic() - began > FIRST_BOOT_SECONDS:
+                message = (
+                    f"The VM {vm.name} at {address} does not accept our key for {vm.os_profile.admin_username}: it was "
+                    f"made with another key than the one in {azure.folder}."
+                )
+                raise ConnectionFailed(message) from error
         except (OSError, EOFError, paramiko.SSHException) as error:
-            if time.monotonic() + 2 > deadline:
-                message = f"No SSH connection to the VM {vm_name} at {address} within {within:.0f} s: {error}"
-                raise ConnectionFailed(f"{message}. Is it running, and does ssh_source admit this machine?") from error
-            time.sleep(2)
+            if time.monotonic() + 2 > began + within:
+                message = f"No SSH connection to the VM {vm.name} at {address} within {within:.0f} s: {error}"
+                raise ConnectionFailed(f"{message}. {question}") from error
+        time.sleep(2)
+
+
+def _is_new(vm: VirtualMachine) -> bool:
+    made: datetime | None = getattr(vm, "time_created", None)
+    return made is not None and (datetime.now(UTC) - made).total_seconds() < NEW_VM_SECONDS
 
 
 def _client_that_knows(azure: Azure, vm_name: str, vm_id: str, address: str) -> paramiko.SSHClient:

@@ -13,11 +13,12 @@ from urllib.parse import urlencode
 from .connection import Azure
 from .errors import AccessDenied, CommandFailed
 from .identities import identity_of, principals_of
+from .jobs import Completed
 from .progress import step
 from .refusals import is_refusal
 from .registries import show_registry
 from .roles import role_assignments
-from .shell import Completed, Shell, ssh
+from .shell import Shell, ssh
 from .virtual_machines import show_vm
 
 HELLO_IMAGE = "mcr.microsoft.com/hello-world"
@@ -46,12 +47,14 @@ def install_docker(azure: Azure, vm_name: str) -> Completed:
             _apt(shell, "update")
             _apt(shell, "install", "docker.io", "-y")
         shell.run("sudo", "usermod", "-aG", "docker", _user(shell))
-        return shell.run("sudo", "docker", "run", "--rm", HELLO_IMAGE)
+        return shell.run_job("sudo", "docker", "run", "--rm", HELLO_IMAGE)
 
 
 def _apt(shell: Shell, *arguments: str) -> None:
     # Another apt (unattended upgrades) may hold the lock: wait for it.
-    shell.run("sudo", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-o", "DPkg::Lock::Timeout=300", *arguments)
+    shell.run_job(
+        *("sudo", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-o", "DPkg::Lock::Timeout=300", *arguments), once=True
+    )
 
 
 def _user(shell: Shell) -> str:
@@ -66,7 +69,7 @@ def install_azure_cli(azure: Azure, vm_name: str) -> str:
     with step(f"Azure CLI on {vm_name}") as progress, ssh(azure, vm_name) as shell:
         if shell.run("which", "az", check=False).exit_status != 0:
             progress.waits_for("apt installs it")
-            shell.run("bash", "-c", f"curl -sL {INSTALL_SCRIPT} | sudo bash")
+            shell.run_job("bash", "-c", f"curl -sL {INSTALL_SCRIPT} | sudo bash", once=True)
         return _azure_cli_version(shell)
 
 
@@ -184,7 +187,7 @@ def docker_pull(azure: Azure, vm_name: str, reference: str) -> str:
     """
     with step(f"Image {reference}", "pulled") as progress, ssh(azure, vm_name) as shell:
         progress.waits_for("docker pulls it")
-        shell.run("docker", "pull", reference)
+        shell.run_job("docker", "pull", reference)
         shown = shell.run("docker", "image", "inspect", "--format", "{{index .RepoDigests 0}}", reference)
         return shown.stdout.strip().partition("@")[2]
 

@@ -105,7 +105,7 @@ def _wc(process: Process, arguments: list[str]) -> int:
 
 @program("grep")
 def _grep(process: Process, arguments: list[str]) -> int:
-    pairs, operands = process.options(arguments, "qivcFEox")
+    pairs, operands = process.options(arguments, "qivcFEoxs")
     flags = {name[1] for name, _ in pairs}
     if not operands:
         raise Failure("Usage: grep [OPTION]... PATTERNS [FILE]...", 2)
@@ -115,6 +115,10 @@ def _grep(process: Process, arguments: list[str]) -> int:
         pattern = re.compile(re.escape(operands[0]) if "F" in flags else operands[0], re.I if "i" in flags else 0)
     except re.error as error:
         raise Failure(f"grep: {error}", 2) from error
+    if "s" in flags:
+        operands = operands[:1] + [name for name in operands[1:] if process.disk.stat(process.path(name), process.user)]
+        if len(operands) == 1:
+            return 2
     count = 0
     for name, text in _texts(process, operands[1:]):
         for line in text.splitlines():

@@ -9,10 +9,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..state import State
 from . import Machine
+from .locks import Locks
+
+if TYPE_CHECKING:
+    from .process import Control
 
 KIND = "guest"
 USER_IDS = {"root": 0}
@@ -74,6 +78,9 @@ class Disk:
         self._lock = threading.RLock()
         self._depth = 0
         self._erased = False
+        self.locks = Locks()
+        self.background: set[Control] = set()
+        """What goes on running without a connection."""
         self.machine = Machine(**{**document["machine"], "public_keys": tuple(document["machine"]["public_keys"])})
 
     @classmethod
@@ -148,10 +155,16 @@ class Disk:
             document["running"] = True
 
     def stop(self) -> None:
+        self._end_background()
         with self.changing() as document:
             document["running"] = False
 
+    def _end_background(self) -> None:
+        for control in list(self.background):
+            control.interrupt.set()
+
     def erase(self) -> None:
+        self._end_background()
         with self._lock:
             self._erased = True  # a program that still runs must not bring it back
             self.state.erase(KIND, self.machine.vm_id)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from .disk import Disk, DiskError, User
+from .locks import Held
 
 Output = Callable[[str], None]
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -33,7 +34,7 @@ class Interrupted(Exception):
     """The user pressed Ctrl-C, or the connection is gone."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Control:
     """What reaches a running session from outside."""
 
@@ -99,6 +100,8 @@ class Process:
     control: Control
     terminal: bool = False
     name: str = ""
+    locks: tuple[Held, ...] = ()
+    """Those that it has from the programs that started it (flock)."""
 
     def print(self, text: object = "") -> None:
         self.stdout(f"{text}\n")

@@ -157,7 +157,7 @@ def _new_host_key() -> tuple[str, str]:
 
 def _run(process: Process, script: str | None) -> int:
     """A script, or standard input, in a new shell."""
-    from . import apt, azure_cli, containers, coreutils, docker, network, system  # noqa: F401 - they register their programs
+    from . import apt, azure_cli, containers, coreutils, docker, jobs, network, system  # noqa: F401 - they register their programs
     from .shell import Shell
 
     shell = Shell(process)

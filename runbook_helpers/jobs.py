@@ -1,0 +1,73 @@
+"""Commands on a VM that outlive the connection that began them: what is asked of the VM's shell.
+
+A job is a folder in the admin user's home: its output, its exit status once it has ended, and a lock that it holds while
+it runs. Who begins it asks under that lock, so that it runs once, however many ask; and the kernel lets go of the lock
+when the job ends in any way, so that nobody waits for a job that is gone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+import uuid
+from dataclasses import dataclass
+
+RUNNING = 75  # what `Job.look` ends with while the job runs; 75 is EX_TEMPFAIL
+LOOK_SECONDS = 5  # how long one look waits for the end
+FOLDER = ".cache/azure-acr-runbook/jobs"
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A command that ended."""
+
+    command: str
+    exit_status: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job: the scripts that begin it, look at it and end it."""
+
+    command: str
+    name: str
+
+    @classmethod
+    def of(cls, command: str, once: bool) -> Job:
+        """The job of a command; with `once` the same one each time."""
+        return cls(command, hashlib.sha256(command.encode()).hexdigest()[:16] if once else uuid.uuid4().hex[:16])
+
+    @property
+    def _folder(self) -> str:
+        return f"{FOLDER}/{self.name}"
+
+    @property
+    def begin(self) -> str:
+        """Begin it where it does not run and has not ended well; then as `look`."""
+        folder = self._folder
+        work = f"{self.command} >{folder}/out 2>{folder}/err </dev/null; echo $? >{folder}/new; mv {folder}/new {folder}/status"
+        start = (
+            f"grep -qsx 0 {folder}/status || rm -f {folder}/status; "
+            f"test -e {folder}/status || setsid -f sh -c {shlex.quote(work)}"
+        )
+        # The job inherits the lock from flock, which itself ends at once.
+        return f"mkdir -p -m 700 {folder}; flock -n {folder}/lock sh -c {shlex.quote(start)}; {self.look}"
+
+    @property
+    def look(self) -> str:
+        """Wait a while for its end: status and output, or exit status RUNNING; another one where there is no such job."""
+        folder = self._folder
+        show = f"cat {folder}/status && cat {folder}/out && cat {folder}/err >&2"
+        return f"flock -w {LOOK_SECONDS} -E {RUNNING} {folder}/lock sh -c {shlex.quote(show)}"
+
+    @property
+    def end(self) -> str:
+        """Forget it, once its result is known."""
+        return f"rm -rf {self._folder}"
+
+    def result(self, answer: Completed) -> Completed:
+        """What the job's own program said, from what `look` said."""
+        status, _, stdout = answer.stdout.partition("\n")
+        return Completed(self.command, int(status), stdout, answer.stderr)
