@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from runbook_helpers import Azure, Shell, create_vm, ssh
@@ -70,9 +70,9 @@ def test_it_runs_still_or_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("runbook_helpers.jobs.LOOK_SECONDS", 1)
     wanted = job(30)
     assert shell(tmp_path, wanted.begin).exit_status == RUNNING
-    for process in psutil.process_iter(["cwd"]):  # as a restart of the VM would
-        if process.info["cwd"] == str(tmp_path):
-            process.kill()
+    ours = [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(tmp_path)]
+    for process in sorted(ours, key=lambda each: each.pid):  # as a restart of the VM would: who waits first
+        process.kill()
     answer = shell(tmp_path, wanted.look)
     assert answer.exit_status not in (0, RUNNING)
     assert shell(tmp_path, job(31).look).exit_status not in (0, RUNNING)  # it was never begun
