@@ -47,10 +47,11 @@ class Job:
     def begin(self) -> str:
         """Begin it where it does not run and has not ended well; then as `look`."""
         folder = self._folder
-        work = f"{self.command} >{folder}/out 2>{folder}/err </dev/null; echo $? >{folder}/new; mv {folder}/new {folder}/status"
+        work = f"{self.command} >{folder}/out 2>{folder}/err; echo $? >{folder}/new; mv {folder}/new {folder}/status"
+        # Its streams are none of the connection's, which would stay open for them.
         start = (
             f"grep -qsx 0 {folder}/status || rm -f {folder}/status; "
-            f"test -e {folder}/status || setsid -f sh -c {shlex.quote(work)}"
+            f"test -e {folder}/status || setsid -f sh -c {shlex.quote(work)} </dev/null >/dev/null 2>&1"
         )
         # The job inherits the lock from flock, which itself ends at once.
         return f"mkdir -p -m 700 {folder}; flock -n {folder}/lock sh -c {shlex.quote(start)}; {self.look}"
