@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,13 +13,15 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import platformdirs
 
+from .calls import calls
 from .clouds import CLOUDS, REGISTRY_AUDIENCE, Cloud
-from .errors import OperationTimeout, ParameterError, SandboxError
+from .errors import OperationFailed, OperationTimeout, ParameterError, SandboxError
 from .journal import Journal
 
 if TYPE_CHECKING:  # the SDKs cost 0.1 to 1 s each to import: a notebook pays for those it uses
     from azure.containerregistry import ContainerRegistryClient
     from azure.core.credentials import TokenCredential
+    from azure.core.exceptions import HttpResponseError
     from azure.core.polling import LROPoller
     from azure.mgmt.authorization import AuthorizationManagementClient
     from azure.mgmt.compute import ComputeManagementClient
@@ -76,7 +79,7 @@ class Azure:
             base_url=self.cloud.resource_manager_url,
             credential_scopes=[self.cloud.resource_manager_scope],
             polling_interval=POLLING_INTERVAL,
-            per_call_policies=[_wakes(self.wake)],
+            per_call_policies=[calls(self.wake)],
             per_retry_policies=[self.journal.policy()],
             **options,
             **self.transport,
@@ -125,17 +128,6 @@ class Azure:
         return ContainerRegistryClient(
             f"https://{login_server}", self.credential, audience=REGISTRY_AUDIENCE, **self.transport
         )
-
-
-def _wakes(wake: Callable[[], object]) -> Any:
-    """A policy for the pipeline of an SDK client that calls `wake` before each request."""
-    from azure.core.pipeline.policies import SansIOHTTPPolicy
-
-    class Wake(SansIOHTTPPolicy[Any, Any]):
-        def on_request(self, request: Any) -> None:
-            wake()
-
-    return Wake()
 
 
 def transport(proxy: str | None, authority_file: Path | None) -> dict[str, Any]:
@@ -247,14 +239,42 @@ def _connect_sandbox(cloud: Cloud, common: dict[str, Any]) -> Azure:
     )
 
 
-def wait(poller: LROPoller[T], what: str, seconds: float = OPERATION_SECONDS) -> T:
+def wait(poller: LROPoller[T], what: str, seconds: float | None = None) -> T:
     """The result of a long-running operation.
 
+    Args:
+        seconds: to wait, in place of OPERATION_SECONDS.
+
     Raises:
+        OperationFailed: it ended badly.
         OperationTimeout: it did not end in time. (The SDK's own result(timeout) returns quietly then.)
     """
-    result: T = poller.result(timeout=seconds)
+    from azure.core.exceptions import HttpResponseError
+
+    limit = OPERATION_SECONDS if seconds is None else seconds
+    try:
+        result: T = poller.result(timeout=limit)
+    except HttpResponseError as error:
+        if error.status_code != 200:  # an answer of its own, such as 403
+            raise
+        raise OperationFailed(f"{what} was not made ready by Azure: {_told(error)}. {_advice(error)}") from error
     if not poller.done():
-        message = f"{what} was not ready after {seconds:.0f} s: look at it in the portal, and run this step again."
+        message = f"{what} was not ready after {limit:.0f} s: look at it in the portal, and run this step again."
         raise OperationTimeout(message)
     return result
+
+
+def _told(error: HttpResponseError) -> str:
+    """The code and the words of an error."""
+    if error.error is None:
+        return (error.message or "it gave no reason").strip().splitlines()[0].rstrip(".")
+    return f"{error.error.code}: {error.error.message}".rstrip(".")
+
+
+def _advice(error: HttpResponseError) -> str:
+    code = (error.error.code if error.error else None) or ""
+    if re.search("Allocat|SkuNotAvailable|ZonalA|Capacity", code):
+        return "Choose another size or region, or run this step again later."
+    if "Quota" in code:
+        return "Ask for a higher quota, or choose another size or region, and run this step again."
+    return "Run this step again; the activity log in the portal says more."

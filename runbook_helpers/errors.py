@@ -32,6 +32,14 @@ class OperationTimeout(RunbookError):
     """A long-running operation of Azure did not end in time."""
 
 
+class OperationFailed(RunbookError):
+    """A long-running operation of Azure ended badly: no capacity, no quota, or an error inside Azure."""
+
+
+class CloudUnavailable(RunbookError):
+    """A service of the cloud did not answer, or answered that it cannot now; also after the SDK has tried again."""
+
+
 class NotFound(RunbookError):
     """Something an operation needs is not there."""
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .connection import Azure, wait
+from .provisioning import settled
 from .resource_groups import create_resource_group
 from .virtual_machines import show_vm
 
@@ -55,7 +56,7 @@ def assign_identity(azure: Azure, vm_name: str, identity_id: str | None = None) 
     """
     from azure.mgmt.compute.models import UserAssignedIdentitiesValue
 
-    vm = show_vm(azure, vm_name)
+    vm = _settled_vm(azure, vm_name)
     kinds, attached = _kinds_of(vm), [each for each in principals_of(vm) if each]
     kind = "SystemAssigned" if identity_id is None else "UserAssigned"
     known = {other.lower() for other in attached}
@@ -77,7 +78,7 @@ def remove_identity(azure: Azure, vm_name: str, identity_id: str | None = None) 
         identity_id: resource id of a user-assigned identity; None is the VM's own system-assigned identity, whose role
             assignments are worth nothing from then on: a new one is another principal.
     """
-    vm = show_vm(azure, vm_name)
+    vm = _settled_vm(azure, vm_name)
     kinds, attached = _kinds_of(vm), [each for each in principals_of(vm) if each]
     if identity_id is None:
         return _update(azure, vm_name, kinds - {"SystemAssigned"}, {}) if "SystemAssigned" in kinds else vm
@@ -87,6 +88,10 @@ def remove_identity(azure: Azure, vm_name: str, identity_id: str | None = None) 
     if len(gone) == len(attached):  # with the last one the type goes, and no map is sent
         return _update(azure, vm_name, kinds - {"UserAssigned"}, {})
     return _update(azure, vm_name, kinds, gone)
+
+
+def _settled_vm(azure: Azure, vm_name: str) -> VirtualMachine:
+    return settled(f"The VM {vm_name}", lambda: show_vm(azure, vm_name))
 
 
 def principals_of(vm: VirtualMachine) -> dict[str | None, str]:

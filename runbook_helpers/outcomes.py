@@ -40,6 +40,8 @@ _EXIT_CODES = {
 # this table against the classes.
 _OUTCOMES = {
     "ParameterError": Outcome.BAD_PARAMETERS,
+    "CloudUnavailable": Outcome.CLOUD_REFUSED,
+    "OperationFailed": Outcome.CLOUD_REFUSED,
     "OperationTimeout": Outcome.CLOUD_REFUSED,
     "ConnectionFailed": Outcome.VM_UNREACHABLE,
     "ConnectionLost": Outcome.VM_UNREACHABLE,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from .connection import Azure, wait
 from .parameters import split_image
 from .progress import step
+from .provisioning import ensure
 from .resource_groups import create_resource_group
 
 if TYPE_CHECKING:
@@ -39,18 +40,17 @@ def create_registry(azure: Azure, registry_name: str, *, sku: str = "Basic") -> 
         azure.core.exceptions.HttpResponseError: Azure refuses, for instance (AlreadyInUse) where somebody else has
             the name.
     """
-    from azure.core.exceptions import ResourceNotFoundError
     from azure.mgmt.containerregistry.models import Registry, Sku
 
     with step(f"Registry {registry_name}") as progress:
         create_resource_group(azure)
-        try:
-            return show_registry(azure, registry_name)
-        except ResourceNotFoundError:
-            progress.waits_for("Azure makes it")
-            registry = Registry(location=azure.location, sku=Sku(name=sku))
-            poller = azure.registries.registries.begin_create(azure.resource_group, registry_name, registry)
-            return wait(poller, f"The registry {registry_name}")
+        progress.waits_for("Azure makes it")
+        wanted = Registry(location=azure.location, sku=Sku(name=sku))
+        return ensure(
+            f"The registry {registry_name}",
+            lambda: show_registry(azure, registry_name),
+            lambda: azure.registries.registries.begin_create(azure.resource_group, registry_name, wanted),
+        )
 
 
 def import_image(azure: Azure, registry_name: str, image: str, source_image: str) -> ArtifactTagProperties:

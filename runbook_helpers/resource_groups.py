@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from .connection import Azure, wait
 from .errors import NotOurs
 from .progress import step
+from .provisioning import settled
 
 if TYPE_CHECKING:
     from azure.mgmt.resource.resources.models import ResourceGroup
@@ -25,7 +26,8 @@ def create_resource_group(azure: Azure) -> ResourceGroup:
 
     groups = azure.resources.resource_groups
     try:
-        return groups.get(azure.resource_group)
+        # One that is being deleted is waited for: what is made in it would go too.
+        return settled(f"The resource group {azure.resource_group}", lambda: groups.get(azure.resource_group))
     except ResourceNotFoundError:
         return groups.create_or_update(azure.resource_group, ResourceGroup(location=azure.location, tags=TAG))
 

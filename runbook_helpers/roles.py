@@ -25,6 +25,7 @@ def assign_role(azure: Azure, role: str, *, assignee: str, scope: str) -> RoleAs
     Raises:
         NotFound: there is no role of this name.
     """
+    from azure.core.exceptions import ResourceExistsError
     from azure.mgmt.authorization.v2022_04_01.models import RoleAssignmentCreateParameters
 
     definition = _definition(azure, role, scope)
@@ -36,7 +37,12 @@ def assign_role(azure: Azure, role: str, *, assignee: str, scope: str) -> RoleAs
     parameters = RoleAssignmentCreateParameters(
         role_definition_id=str(definition.id), principal_id=assignee, principal_type="ServicePrincipal"
     )
-    created: RoleAssignment = azure.authorization.role_assignments.create(scope, str(name), parameters)
+    try:
+        created: RoleAssignment = azure.authorization.role_assignments.create(scope, str(name), parameters)
+    except ResourceExistsError:  # another run was quicker, or an answer was lost and the SDK has asked again
+        for assignment in _granted(azure, definition, assignee, scope):
+            return assignment
+        raise
     return created
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .connection import Azure, wait
+from .connection import Azure
 from .errors import NotFound
 from .keys import forget_host_key, login_key, new_host_key, pin_host_key, vm_lock
 from .progress import step
+from .provisioning import ensure
 from .resource_groups import create_resource_group
 
 if TYPE_CHECKING:
+    from azure.core.polling import LROPoller
     from azure.mgmt.compute.models import VirtualMachine
 
 IMAGES = {
@@ -54,26 +57,37 @@ def create_vm(
 
     The VM's host key is made here and handed over in its cloud-init data, so that its first connection can be checked.
     """
-    from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+    from azure.core.exceptions import HttpResponseError
 
     vm_id = _vm_id(azure, vm_name)
+    machines = azure.compute.virtual_machines
+
+    def create() -> LROPoller[VirtualMachine]:
+        progress.waits_for("Azure makes its network")
+        interface_id = _create_interface(azure, vm_name, ssh_source)
+        private, public = new_host_key()
+        vm = _vm(azure, vm_name, interface_id, size, image, admin_username, _cloud_config(private, public))
+        # Before the request: whatever becomes of its answer, the VM may have been made.
+        pin_host_key(azure.folder, vm_id, public)
+        progress.waits_for("Azure makes it")
+        try:
+            return machines.begin_create_or_update(azure.resource_group, vm_name, vm)
+        except HttpResponseError as error:
+            if error.status_code and error.status_code < 500:  # Azure has refused it
+                forget_host_key(azure.folder, vm_id)
+            raise
+
     with step(f"VM {vm_name}") as progress, vm_lock(azure.folder, vm_id):
         create_resource_group(azure)
-        try:
-            return show_vm(azure, vm_name)
-        except ResourceNotFoundError:
-            progress.waits_for("Azure makes its network")
-            interface_id = _create_interface(azure, vm_name, ssh_source)
-            private, public = new_host_key()
-            vm = _vm(azure, vm_name, interface_id, size, image, admin_username, _cloud_config(private, public))
-            pin_host_key(azure.folder, vm_id, public)
-            progress.waits_for("Azure makes it")
-            try:
-                poller = azure.compute.virtual_machines.begin_create_or_update(azure.resource_group, vm_name, vm)
-            except HttpResponseError:
-                forget_host_key(azure.folder, vm_id)
-                raise
-            return wait(poller, f"The VM {vm_name}")
+        progress.waits_for("Azure makes it")
+        vm: VirtualMachine = ensure(
+            f"The VM {vm_name}",
+            lambda: show_vm(azure, vm_name),
+            create,
+            # What it was given at first, its host key among it, cannot be given again.
+            lambda failed: machines.begin_create_or_update(azure.resource_group, vm_name, failed),
+        )
+        return vm
 
 
 def _vm_id(azure: Azure, vm_name: str) -> str:
@@ -128,65 +142,64 @@ def _vm(
 
 def _create_interface(azure: Azure, vm_name: str, ssh_source: str) -> str:
     """The network interface of a VM to be, with all it needs; the names are those that `az vm create` gives."""
-    from azure.core.exceptions import ResourceNotFoundError
     from azure.mgmt.network import models as network_models
 
     models: Any = network_models  # their annotations leave out the keywords that all versions take
     network, group, location = azure.network, azure.resource_group, azure.location
-    try:
-        return str(network.network_interfaces.get(group, f"{vm_name}VMNic").id)
-    except ResourceNotFoundError:
-        pass
-    rule = models.SecurityRule(
-        name="allow-ssh-from-operator",
-        priority=1000,
-        access="Allow",
-        direction="Inbound",
-        protocol="Tcp",
-        source_address_prefix=ssh_source,
-        source_port_range="*",
-        destination_address_prefix="*",
-        destination_port_range="22",
-    )
-    security_group = wait(
-        network.network_security_groups.begin_create_or_update(
-            group, f"{vm_name}NSG", models.NetworkSecurityGroup(location=location, security_rules=[rule])
-        ),
-        f"The network security group {vm_name}NSG",
-    )
-    address = wait(
-        network.public_ip_addresses.begin_create_or_update(
-            group,
+
+    def part(what: str, name: str, operations: Any, model: Callable[[], Any]) -> Any:
+        return ensure(
+            f"{what} {name}",
+            lambda: operations.get(group, name),
+            lambda: operations.begin_create_or_update(group, name, model()),
+        )
+
+    def interface() -> Any:
+        rule = models.SecurityRule(
+            name="allow-ssh-from-operator",
+            priority=1000,
+            access="Allow",
+            direction="Inbound",
+            protocol="Tcp",
+            source_address_prefix=ssh_source,
+            source_port_range="*",
+            destination_address_prefix="*",
+            destination_port_range="22",
+        )
+        security_group = part(
+            "The network security group",
+            f"{vm_name}NSG",
+            network.network_security_groups,
+            lambda: models.NetworkSecurityGroup(location=location, security_rules=[rule]),
+        )
+        address = part(
+            "The public IP address",
             f"{vm_name}PublicIP",
-            models.PublicIPAddress(
+            network.public_ip_addresses,
+            lambda: models.PublicIPAddress(
                 location=location,
                 sku=models.PublicIPAddressSku(name="Standard"),
                 public_ip_allocation_method="Static",
             ),
-        ),
-        f"The public IP address {vm_name}PublicIP",
-    )
-    virtual_network = wait(
-        network.virtual_networks.begin_create_or_update(
-            group,
+        )
+        virtual_network = part(
+            "The virtual network",
             f"{vm_name}VNET",
-            models.VirtualNetwork(
+            network.virtual_networks,
+            lambda: models.VirtualNetwork(
                 location=location,
                 address_space=models.AddressSpace(address_prefixes=["10.0.0.0/16"]),
                 subnets=[models.Subnet(name=f"{vm_name}Subnet", address_prefix="10.0.0.0/24")],
             ),
-        ),
-        f"The virtual network {vm_name}VNET",
-    )
-    assert virtual_network.subnets
-    configuration = models.NetworkInterfaceIPConfiguration(
-        name=f"ipconfig{vm_name}", subnet=virtual_network.subnets[0], public_ip_address=address
-    )
-    interface = models.NetworkInterface(
-        location=location, ip_configurations=[configuration], network_security_group=security_group
-    )
-    poller = network.network_interfaces.begin_create_or_update(group, f"{vm_name}VMNic", interface)
-    return str(wait(poller, f"The network interface {vm_name}VMNic").id)
+        )
+        configuration = models.NetworkInterfaceIPConfiguration(
+            name=f"ipconfig{vm_name}", subnet=virtual_network.subnets[0], public_ip_address=address
+        )
+        return models.NetworkInterface(
+            location=location, ip_configurations=[configuration], network_security_group=security_group
+        )
+
+    return str(part("The network interface", f"{vm_name}VMNic", network.network_interfaces, interface).id)
 
 
 def public_ip_address(azure: Azure, vm_name: str) -> str:
