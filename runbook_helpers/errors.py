@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
+
+from .refusals import is_refusal
 
 if TYPE_CHECKING:
     from .jobs import Completed
@@ -63,7 +66,36 @@ class ConnectionLost(RunbookError):
 class CommandFailed(RunbookError):
     """A command on a VM ended with another exit status than 0."""
 
-    def __init__(self, completed: Completed) -> None:
+    def __init__(self, completed: Completed, vm_name: str) -> None:
         self.completed = completed
         output = (completed.stderr.strip() or completed.stdout.strip())[-2000:]
-        super().__init__(f"`{completed.command}` ended with exit status {completed.exit_status}:\n{output}")
+        self.words = f"`{completed.command}` ended with exit status {completed.exit_status}:\n{output}"
+        """What was run and what it said."""
+        super().__init__(f"{self.words}\n{_advice(completed, vm_name)}")
+
+
+def _advice(completed: Completed, vm_name: str) -> str:
+    said = completed.stderr + completed.stdout
+    if is_refusal(completed.stderr):
+        return _REFUSED.format(vm=vm_name)
+    for pattern, advice in _ADVICE.items():
+        if re.search(pattern, said, re.IGNORECASE):
+            return advice.format(vm=vm_name)
+    return _ELSE.format(vm=vm_name)
+
+
+_ADVICE = {
+    "no space left on device": "The disk of the VM {vm} is full: free space on it (`df -h` shows where), then run this step "
+    "again.",
+    "could not get lock|unable to acquire the dpkg": "Another apt is at work on the VM {vm}: run this step again when it has "
+    "ended.",
+    "cannot connect to the docker daemon": "Docker does not run on the VM {vm}: `sudo systemctl status docker` there says "
+    "why; then run this step again.",
+    "failed to fetch|hash sum mismatch|could not resolve": "The VM {vm} did not get what it asked the network for: run this "
+    "step again; if it stays, look at the VM's network and its sources.",
+}
+_REFUSED = (
+    "Look at the roles of the identity that the VM {vm} signs in with, on the registry: a new one may take Azure ten minutes; "
+    "then run this step again."
+)
+_ELSE = "That was on the VM {vm}: mend the cause, then run this step again."

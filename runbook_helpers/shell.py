@@ -79,7 +79,7 @@ class Shell:
         completed = self._execute(command, timeout)
         self._record(arguments, completed.exit_status)
         if check and completed.exit_status != 0:
-            raise CommandFailed(completed)
+            raise CommandFailed(completed, self.vm_name)
         return completed
 
     def run_job(self, *arguments: str, once: bool = False, timeout: float = COMMAND_SECONDS) -> Completed:
@@ -118,7 +118,7 @@ class Shell:
             else:  # gone without a word: the connection was lost before it began, or the VM has been restarted
                 broken += 1
                 if broken == BROKEN_IN_A_ROW:
-                    raise CommandFailed(replace(answer, command=command))
+                    raise CommandFailed(replace(answer, command=command), self.vm_name)
                 script = job.begin
             if time.monotonic() > deadline:
                 message = (
@@ -129,7 +129,7 @@ class Shell:
         self._forget(job)
         self._record(arguments, completed.exit_status)
         if completed.exit_status != 0:
-            raise CommandFailed(completed)
+            raise CommandFailed(completed, self.vm_name)
         return completed
 
     def _forget(self, job: jobs.Job) -> None:
@@ -162,9 +162,9 @@ class Shell:
                 return completed
             reason = hopeless(completed)
             if reason:
-                raise AccessDenied(reason) from CommandFailed(completed)
+                raise AccessDenied(reason) from CommandFailed(completed, self.vm_name)
             if time.monotonic() + interval > deadline:
-                raise CommandFailed(completed)
+                raise CommandFailed(completed, self.vm_name)
             time.sleep(interval)
 
     def _execute(self, command: str, timeout: float) -> Completed:

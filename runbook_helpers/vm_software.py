@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shlex
 import time
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ METADATA_TOKEN = "http://169.254.169.254/metadata/identity/oauth2/token"
 PROPAGATION = "Azure does not act on the role assignment yet"
 BROKEN_SECONDS = 60.0  # how long another failure than a refusal is taken for a passing one
 ROLE_SECONDS = 600.0  # how long Azure may take until a role assignment has an effect
+APT_SECONDS = 5.0  # between two tries to install
+_PASSES = re.compile("failed to fetch|hash sum mismatch|temporary failure|connection (failed|timed out)", re.IGNORECASE)
 RESOURCE_ID_SINCE = (2, 69)  # the azure-cli that brought `az login --identity --resource-id`
 
 
@@ -44,10 +47,25 @@ def install_docker(azure: Azure, vm_name: str) -> Completed:
             progress.waits_for("the VM ends its first boot")
             shell.run("cloud-init", "status", "--wait", check=False)  # it may hold apt's lock after the first boot
             progress.waits_for("apt installs docker.io")
-            _apt(shell, "update")
-            _apt(shell, "install", "docker.io", "-y")
+            _apt_install(shell, "docker.io")
         shell.run("sudo", "usermod", "-aG", "docker", _user(shell))
+        progress.waits_for("Docker starts")
+        shell.retry("sudo", "docker", "info", within=BROKEN_SECONDS, interval=2.0)
         return shell.run_job("sudo", "docker", "run", "--rm", HELLO_IMAGE)
+
+
+def _apt_install(shell: Shell, package: str) -> None:
+    """Install a package; three times where the mirror is just being changed, or does not answer."""
+    for left in (2, 1, 0):
+        try:
+            _apt(shell, "update")
+            _apt(shell, "install", package, "-y")
+        except CommandFailed as error:
+            if not left or not _PASSES.search(error.completed.stderr):
+                raise
+            time.sleep(APT_SECONDS)
+        else:
+            return
 
 
 def _apt(shell: Shell, *arguments: str) -> None:
@@ -101,7 +119,7 @@ def az_login(azure: Azure, vm_name: str, identity_id: str | None = None, *, with
 
     def hopeless(completed: Completed) -> str | None:
         if not is_refusal(completed.stderr):
-            _check_passes(completed, since)
+            _check_passes(completed, since, vm_name)
             return None
         progress.waits_for(PROPAGATION)
         if _has_any_role(azure, principal_id):
@@ -123,7 +141,7 @@ def az_login(azure: Azure, vm_name: str, identity_id: str | None = None, *, with
         return shell.retry("az", "login", "--identity", *flags, within=within, hopeless=hopeless)
 
 
-def _check_passes(completed: Completed, since: float) -> None:
+def _check_passes(completed: Completed, since: float, vm_name: str) -> None:
     """What is no refusal (a new identity that the metadata service does not know yet, Docker that is just starting)
     passes soon, or it does not pass.
 
@@ -131,7 +149,7 @@ def _check_passes(completed: Completed, since: float) -> None:
         CommandFailed: it is there for BROKEN_SECONDS.
     """
     if time.monotonic() - since > BROKEN_SECONDS:
-        raise CommandFailed(completed)
+        raise CommandFailed(completed, vm_name)
 
 
 def _has_any_role(azure: Azure, principal_id: str) -> bool:
@@ -158,7 +176,7 @@ def acr_login(azure: Azure, vm_name: str, registry_name: str, *, within: float =
 
     def hopeless(completed: Completed) -> str | None:
         if not is_refusal(completed.stderr):
-            _check_passes(completed, since)
+            _check_passes(completed, since, vm_name)
             return None
         progress.waits_for(PROPAGATION)
         if any(role_assignments(azure, assignee=principal, scope=str(registry.id)) for principal in principals):
@@ -234,7 +252,7 @@ def refusal(error: AccessDenied | CommandFailed) -> str:
     """
     if isinstance(error, CommandFailed) and not is_refusal(error.completed.stderr):
         raise error
-    return str(error)
+    return error.words if isinstance(error, CommandFailed) else str(error)
 
 
 def identity_claims(azure: Azure, vm_name: str, audience: str, identity_id: str | None = None) -> dict[str, Any] | None:
