@@ -5,6 +5,7 @@
 # make browser  the notebooks in real JupyterLab in headless Chromium; screenshots in build/screenshots
 # make regression  the notebooks in every order, zone and language, and the pipelines to copy (a quarter of an hour)
 # make fleet  ten VMs in the sandbox with Apache Airflow, and who can pull what (installs Airflow in your cache folder)
+# make soak   two hundred walkthroughs in one sandbox, twenty at once: nothing fails, nothing grows (a quarter of an hour)
 # make check  linters and types only; make lint mends what can be mended
 #
 # Each makes .venv first, from the lock files, with nothing but Python 3.11 or newer and pip.
@@ -20,7 +21,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # The notebooks' kernel is ours alone: a Jupyter configuration of the user's does not change a run.
 export PYTHONUTF8 := 1
 
-.PHONY: run test lab conformance browser regression fleet check lint lock clean
+.PHONY: run test lab conformance browser regression fleet soak check lint lock clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/runbook run
@@ -42,6 +43,9 @@ regression: $(VENV)/dev.stamp
 
 fleet: $(VENV)/run.stamp
 	$(BIN)/python examples/airflow/try_fleet.py
+
+soak: $(VENV)/dev.stamp
+	RUNBOOK_SOAK=200 $(BIN)/python -m pytest tests/soak -rs
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
