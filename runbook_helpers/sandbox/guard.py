@@ -53,14 +53,20 @@ class Head:
 
 def read_head(raw: bytes) -> Head:
     """A request's head, up to its blank line. Raises Refused where another reader could take it for another one."""
-    request_line, *lines = check_lines(raw)
+    request_line, *lines = _lines(raw)
     matched = _REQUEST_LINE.fullmatch(request_line)
     if matched is None:
         raise Refused("400 Bad Request", "the request line is malformed")
     return Head(matched[1].decode(), matched[2].decode(), _fields(lines))
 
 
-def check_lines(raw: bytes) -> list[bytes]:
+def check_fields(raw: bytes) -> None:
+    """Refuse a trailer as `read_head` refuses a head."""
+    if raw.strip(b"\r\n"):
+        _fields(_lines(raw))
+
+
+def _lines(raw: bytes) -> list[bytes]:
     """The lines of a head or trailer, where each ends as it must and none goes on in the next."""
     if len(raw) > MAX_HEAD:
         raise Refused("431 Request Header Fields Too Large", "the request head is too long")

@@ -8,21 +8,29 @@ import h11
 from h11._receivebuffer import ReceiveBuffer
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from .guard import HEAD_TIMEOUT, Refused, check_framing, check_lines
+from .guard import HEAD_TIMEOUT, Refused, check_fields, read_head
 
 
 class _StrictBuffer(ReceiveBuffer):
     """h11's buffer; h11 itself takes lines that end in LF alone, folded lines, and a length that is said twice."""
+
+    def __init__(self, connection: h11.Connection) -> None:
+        super().__init__()
+        self._connection = connection
+
+    @property
+    def in_body(self) -> bool:
+        return self._connection.their_state is h11.SEND_BODY
 
     def maybe_extract_lines(self) -> list[bytearray] | None:
         before = bytes(self)
         lines = super().maybe_extract_lines()
         if lines is None:
             return None
+        raw = before[: len(before) - len(self)]
         try:
-            raw = before[: len(before) - len(self)]
-            fields = [line.partition(b":")[::2] for line in (check_lines(raw) if lines else [])]
-            check_framing([(name.lower(), value.strip()) for name, value in fields])
+            # h11 asks for lines in two places: at the head of a request, and at the trailer behind the last chunk.
+            check_fields(raw) if self.in_body else read_head(raw)
         except Refused as refused:
             raise h11.RemoteProtocolError(str(refused)) from refused
         return lines
@@ -36,7 +44,7 @@ class StrictProtocol(H11Protocol):
     _waiting: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._buffer = self.conn._receive_buffer = _StrictBuffer()
+        self._buffer = self.conn._receive_buffer = _StrictBuffer(self.conn)
         super().connection_made(transport)
         self._wait()
 
