@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 IDLE_SECONDS = 30 * 60
+CANARIES = "RUNBOOK_SANDBOX_CANARIES"
+"""Environment variable: keep all tokens that are issued in a file of the folder, for tests that look for leaks."""
 
 
 def _signing_key(folder: Path) -> str:
@@ -99,7 +101,8 @@ class Server:
         publish(self._public)
         self._choice = choice.read(folder)
         self._machines: list[MachineGuests] = []
-        signer, clock = Signer(_signing_key(folder)), Clock(Settings(folder))
+        issued = folder / "issued-tokens" if os.environ.get(CANARIES) else None
+        signer, clock = Signer(_signing_key(folder), issued), Clock(Settings(folder))
         self.clouds = []
         for cloud in CLOUDS.values():
             state = State(folder / f"{cloud.name}.sqlite", blobs)
