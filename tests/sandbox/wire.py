@@ -19,7 +19,7 @@ def door(port: int) -> Iterator[socket.socket]:
 
 
 @contextmanager
-def inside(port: int, authority: Path, host: str = ARM_HOST) -> Iterator[socket.socket]:
+def inside(port: int, authority: Path, host: str = ARM_HOST) -> Iterator[ssl.SSLSocket]:
     """A TLS connection to a played host, through the door."""
     with door(port) as connection:
         connection.sendall(f"CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\n\r\n".encode())
