@@ -122,11 +122,25 @@ class Azure:
         return self._client(Client)  # type: ignore[no-any-return]
 
     def registry_content(self, login_server: str) -> ContainerRegistryClient:
-        """A client for what is in a registry: repositories, tags, manifests."""
+        """A client for what is in a registry: repositories, tags, manifests.
+
+        It sends our Entra token to the registry, so it neither goes to a host outside of the cloud nor follows one there.
+
+        Raises:
+            ParameterError: the login server is not one of this cloud's.
+        """
+        suffix = self.cloud.registry_suffix
+        if not re.fullmatch(rf"[a-z0-9-]+{re.escape(suffix)}", login_server, re.IGNORECASE | re.ASCII):
+            message = f"{login_server[:100]!r} is no registry of {self.cloud.name}: its login servers end in {suffix}."
+            raise ParameterError([f"{message} No token was sent."])
         from azure.containerregistry import ContainerRegistryClient
 
         return ContainerRegistryClient(
-            f"https://{login_server}", self.credential, audience=REGISTRY_AUDIENCE, **self.transport
+            f"https://{login_server}",
+            self.credential,
+            audience=REGISTRY_AUDIENCE,
+            permit_redirects=False,
+            **self.transport,
         )
 
 

@@ -19,8 +19,8 @@ KEY_BITS = 3072
 def login_key(folder: Path) -> tuple[Path, str]:
     """Path of our private key, and the public one as in authorized_keys; made where they are missing."""
     path = folder / "id_rsa"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with FileLock(folder / "lock"):
+    _private_folder(folder)
+    with FileLock(folder / "lock", mode=0o600):
         if not path.exists():
             # RSA, since Azure takes that in every cloud.
             _write_private(path, rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS))
@@ -36,9 +36,11 @@ def new_host_key() -> tuple[str, str]:
 
 def pin_host_key(folder: Path, vm_id: str, public_key: str) -> None:
     """Remember which host key a VM has; the VM is known by its resource id, since addresses go from one to another."""
-    (folder / "known_hosts").mkdir(parents=True, exist_ok=True, mode=0o700)
+    _private_folder(folder / "known_hosts")
     path = known_host_file(folder, vm_id)
-    path.write_text(f"{path.name} {public_key} {vm_id}\n", encoding="utf-8")
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(f"{path.name} {public_key} {vm_id}\n")
 
 
 def forget_host_key(folder: Path, vm_id: str) -> None:
@@ -48,8 +50,8 @@ def forget_host_key(folder: Path, vm_id: str) -> None:
 
 def vm_lock(folder: Path, vm_id: str) -> FileLock:
     """Held by whoever makes the VM on this machine: two host keys for one VM would leave it with the wrong one."""
-    (folder / "known_hosts").mkdir(parents=True, exist_ok=True, mode=0o700)
-    return FileLock(known_host_file(folder, vm_id).with_suffix(".lock"))
+    _private_folder(folder / "known_hosts")
+    return FileLock(known_host_file(folder, vm_id).with_suffix(".lock"), mode=0o600)
 
 
 def pinned_host_key(folder: Path, vm_id: str) -> tuple[str, str] | None:
@@ -65,6 +67,12 @@ def pinned_host_key(folder: Path, vm_id: str) -> tuple[str, str] | None:
 def known_host_file(folder: Path, vm_id: str) -> Path:
     """Where a VM's host key is pinned: a known_hosts file of one line, in which the VM is called by the file's name."""
     return folder / "known_hosts" / hashlib.sha256(vm_id.lower().encode()).hexdigest()[:32]
+
+
+def _private_folder(folder: Path) -> None:
+    # `parents=True` would leave those above it to the umask: whoever may write there may put another folder in place.
+    for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
+        missing.mkdir(exist_ok=True, mode=0o700)
 
 
 def _private_text(key: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey) -> bytes:

@@ -17,7 +17,9 @@ def main() -> None:
     os.umask(0o077)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        lock = FileLock(folder / "lock").acquire(timeout=2)  # somebody may just be looking whether it is free
+        lock = FileLock(folder / "lock", mode=0o600).acquire(
+            timeout=2
+        )  # somebody may just be looking whether it is free
     except Timeout:
         sys.exit(f"a sandbox is running already in {folder}")
     with lock:

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import metadata
 from .graph import Graph
+from .guard import Guard
 from .images import PUBLIC_REGISTRY
 from .login import Login
 from .management import Management
@@ -61,7 +62,7 @@ class Sandbox:
             for name in (*played.cloud.authority_hosts, played.cloud.resource_manager, played.cloud.graph)
         }
         self.routes = routes
-        self._app: ASGIApp = _Traffic(Router(routes), clouds)
+        self._app: ASGIApp = Guard(_Traffic(Router(routes), clouds), self._could_play)
 
     def plays(self, host: str) -> bool:
         """Whether a name is one of ours now: the fixed ones, and the login servers of registries that exist."""
@@ -71,6 +72,10 @@ class Sandbox:
             if host.endswith(played.cloud.registry_suffix)
             for registry in played.state.resources(type=REGISTRY)
         )
+
+    def _could_play(self, host: str) -> bool:
+        """Also the login servers of registries that are not there (any more): these say so themselves."""
+        return host in self._names or any(host.endswith(played.cloud.registry_suffix) for played in self._clouds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)

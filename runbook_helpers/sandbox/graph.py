@@ -5,6 +5,7 @@ Hosts: microsoftgraph.chinacloudapi.cn, graph.microsoft.com, graph.microsoft.us.
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -66,8 +67,13 @@ class Graph:
     async def get_by_ids(self, request: Request) -> JSONResponse:
         if refusal := self._refusal(request):
             return refusal
-        body = await request.json()
-        principals = [self._played.in_directory(self._played.principal(str(each))) for each in body.get("ids", [])]
+        try:
+            ids = json.loads(await request.body())["ids"]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            ids = None
+        if not isinstance(ids, list):
+            return _error(400, "Request_BadRequest", "The body must be a JSON object with the array ids.")
+        principals = [self._played.in_directory(self._played.principal(str(each))) for each in ids]
         value = [{"@odata.type": "#microsoft.graph.servicePrincipal", **_shown(p)} for p in principals if p]
         context = f"https://{self._played.cloud.graph}/v1.0/$metadata#directoryObjects"
         headers = {"Location": f"https://{self._played.cloud.graph}"}

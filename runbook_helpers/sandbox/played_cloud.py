@@ -13,7 +13,7 @@ from .clock import Clock
 from .guest import Guests
 from .limits import Buckets
 from .state import State
-from .tokens import Signer, TokenError
+from .tokens import Signer, TokenError, token_id
 
 SUBSCRIPTION_ID = "00000000-0000-0000-0000-000000000000"
 LONG_AGO = "2020-01-01T00:00:00.0000000Z"
@@ -153,7 +153,7 @@ class PlayedCloud:
                 "oid": principal["objectId"],
                 "sub": principal["objectId"],
                 "tid": self.tenant_id,
-                "uti": uuid.uuid4().hex,
+                "uti": token_id(),
                 "ver": "1.0",
                 **extra,
             }

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from ..errors import SandboxError
 from . import settings
 from .guest import choice
+from .private_files import private_folder
 
 if TYPE_CHECKING:
     from .state import State
@@ -65,7 +66,7 @@ def find(folder: Path) -> Running | None:
     if not lock.exists():
         return None
     try:
-        FileLock(lock).acquire(timeout=0).lock.release()
+        FileLock(lock, mode=0o600).acquire(timeout=0).lock.release()
     except Timeout:
         try:
             address: dict[str, Any] = json.loads((folder / "address.json").read_text())
@@ -78,7 +79,7 @@ def find(folder: Path) -> Running | None:
 def _holds(folder: Path, pid: int) -> bool:
     """Whether a sandbox still has the folder; it takes its address away first and closes its files then."""
     try:
-        FileLock(folder / "lock").acquire(timeout=0).lock.release()
+        FileLock(folder / "lock", mode=0o600).acquire(timeout=0).lock.release()
     except Timeout:
         running = find(folder)
         return running is None or running.pid == pid
@@ -101,7 +102,7 @@ def start(
     _check_folder(folder)
     _check_guest(folder, guest)
     choice.make_ready(folder, guest, say)  # takes long, so before the lock
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(folder)
     with FileLock(folder / "start.lock", timeout=2 * START_SECONDS, mode=0o600):
         running = find(folder)
         if running:
@@ -141,6 +142,9 @@ def _check_folder(folder: Path) -> None:
         raise SandboxError(f"{folder} is not a folder: set RUNBOOK_SANDBOX to a new or empty one.")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "start.lock").exists():
         message = f"{folder} holds files that are not a sandbox's: set RUNBOOK_SANDBOX to a new or empty folder."
+        raise SandboxError(message)
+    if folder.is_dir() and hasattr(os, "geteuid") and folder.stat().st_uid not in (0, os.geteuid()):
+        message = f"{folder} belongs to another user: set RUNBOOK_SANDBOX to a new or empty folder of your own."
         raise SandboxError(message)
 
 
@@ -225,7 +229,7 @@ def vm_proxy(running: Running, cloud_name: str, vm_name: str) -> str:
 def change_setting(folder: Path, name: str, value: float) -> settings.Values:
     """Set one of `settings.NAMES` of a sandbox, which takes effect at once. Returns them all."""
     _check_folder(folder)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(folder)
     with FileLock(folder / "start.lock", timeout=2 * START_SECONDS, mode=0o600):
         values = dataclasses.replace(settings.read(folder), **{name: value})
         settings.write(folder, values)

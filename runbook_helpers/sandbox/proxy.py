@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from uvicorn import Config
-from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from .guard import HEAD_TIMEOUT, MAX_HEAD, check_source, read_head
+from .guard import Refused as Refused
+from .strict_http import StrictProtocol
+
 logger = logging.getLogger(__name__)
-MAX_HEAD = 16 * 1024  # bytes of a request's head
-HEAD_TIMEOUT = 30.0  # seconds a client has to send it
 QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 
 
@@ -32,14 +33,6 @@ class Caller:
     """Who stands before the door: the operator's machine, or the VM that owns the proxy credentials."""
 
     vm_id: str | None = None
-
-
-class Refused(Exception):
-    """A destination or a caller the door does not let through."""
-
-    def __init__(self, status: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 @dataclass
@@ -54,6 +47,8 @@ class Door:
     """The VM of a proxy user name and password."""
     connect_ssh: Callable[[str, Caller], Awaitable[socket.socket]]
     """One end of a connection to the SSH server at an address; raises Refused."""
+    patience: float = HEAD_TIMEOUT
+    """Seconds a client has to send the head of a request."""
 
     def __post_init__(self) -> None:
         self.config.load()
@@ -73,9 +68,9 @@ class Door:
         """Whether somebody is connected by SSH or waits for an answer."""
         return self.ssh_connections > 0 or bool(self.server_state.tasks)
 
-    def http(self, caller: Caller) -> H11Protocol:
+    def http(self, caller: Caller) -> StrictProtocol:
         protocol = _Http(self.config, self.server_state, {"caller": caller})
-        protocol.door = self
+        protocol.door, protocol.patience = self, self.patience
         return protocol
 
     async def serve(self, connection: socket.socket, caller: Caller, *, tls: bool = False) -> None:
@@ -102,7 +97,7 @@ class Door:
         return caller
 
 
-class _Http(H11Protocol):
+class _Http(StrictProtocol):
     """uvicorn's HTTP protocol; acknowledges at once what a client sends in two parts."""
 
     door: Door
@@ -142,7 +137,7 @@ class _FirstRequest(asyncio.Protocol):
         self._transport = transport
         # asyncio does this only for sockets that were made with an explicit protocol number.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._timer = self._loop.call_later(HEAD_TIMEOUT, transport.close)
+        self._timer = self._loop.call_later(self._door.patience, transport.close)
         self._door.last_used = self._loop.time()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -152,19 +147,17 @@ class _FirstRequest(asyncio.Protocol):
         self._received += data
         if self._task is not None:
             return
-        if b"\r\n\r\n" not in self._received:
-            if len(self._received) > MAX_HEAD:
-                self._refuse(Refused("431 Request Header Fields Too Large", "the request head is too long"))
+        raw, ended, _ = self._received.partition(b"\r\n\r\n")
+        if not ended and len(raw) <= MAX_HEAD and b"\n" not in raw.replace(b"\r\n", b""):
             return
         self._timer.cancel()
-        head = self._received.partition(b"\r\n\r\n")[0]
-        request_line, *lines = head.decode("latin-1").split("\r\n")
-        headers = {name.strip().lower(): value.strip() for name, _, value in (x.partition(":") for x in lines)}
         try:
-            caller = self._door.identify(headers)
-            if request_line.startswith("CONNECT "):
+            head = read_head(raw)
+            check_source(head.method, head.target, head.fields, self._door.plays)
+            caller = self._door.identify({name.decode(): value.decode("latin-1") for name, value in head.fields})
+            if head.method == "CONNECT":
                 self._transport.pause_reading()
-                self._task = self._loop.create_task(self._connect(request_line, caller))
+                self._task = self._loop.create_task(self._connect(f"CONNECT {head.target}", caller))
                 self._door.tasks.add(self._task)
                 self._task.add_done_callback(self._door.tasks.discard)
             else:

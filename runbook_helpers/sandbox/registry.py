@@ -239,7 +239,7 @@ class Registry:
         size = self._blob(server, name, digest)
         headers = {"Docker-Content-Digest": digest, "ETag": f'"{digest}"', "Accept-Ranges": "bytes"}
         start, end, status = 0, size, 200
-        wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("range", ""))
+        wanted = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})", request.headers.get("range", ""))
         if wanted and any(wanted.groups()):
             first, last = wanted.groups()
             start = int(first) if first else max(0, size - int(last))
@@ -316,7 +316,7 @@ class Registry:
 
     def _check_order(self, request: Request, name: str, upload: str, size: int) -> None:
         """A chunk that says where it begins must begin where the upload ends."""
-        position = re.fullmatch(r"(?:bytes )?(\d+)-(\d+)(?:/.*)?", request.headers.get("content-range", ""))
+        position = re.fullmatch(r"(?:bytes )?(\d{1,18})-(\d{1,18})(?:/.*)?", request.headers.get("content-range", ""))
         length = request.headers.get("content-length")
         if position and length and int(length) != int(position[2]) - int(position[1]) + 1:
             raise RegistryError(400, "SIZE_INVALID", "the chunk is not as long as its Content-Range says")
@@ -409,9 +409,10 @@ class Registry:
         """Architecture and operating system, as the image's configuration says them; nothing for an index."""
         try:
             config = json.loads(self._state.blobs.read(digest)).get("config") or {}
-            content = json.loads(self._state.blobs.read(config["digest"]))
+            # Whoever pushed it calls it a configuration; it may be anything, of any size.
+            content = json.loads(self._state.blobs.read(config["digest"], 0, MAX_MANIFEST))
             return {key: content[key] for key in ("architecture", "os") if content.get(key)}
-        except (KeyError, ValueError, TypeError, AttributeError, OSError):
+        except (KeyError, ValueError, TypeError, AttributeError, OSError, RecursionError):
             return {}
 
     async def repository_properties(self, request: Request, server: str, name: str) -> Response:
@@ -497,7 +498,7 @@ def _digest(text: str) -> str:
 def _page(request: Request, names: list[str], default: int | None = PAGE) -> tuple[list[str], dict[str, str]]:
     """The names after ?last=, ?n= of them, and the link to those that follow."""
     last, count = request.query_params.get("last"), request.query_params.get("n", default)
-    if count is not None and not str(count).isdigit():
+    if count is not None and not re.fullmatch(r"[0-9]{1,18}", str(count)):
         raise RegistryError(400, "PAGINATION_NUMBER_INVALID", "n must be a number")
     names = [name for name in sorted(names) if last is None or name > last]
     if count is None or len(names) <= int(count):

@@ -22,7 +22,7 @@ from .limits import REGISTRY_TOKEN_LIMIT
 from .management.container_registry import TYPE, admits, is_admin
 from .management.network import source_address
 from .played_cloud import PlayedCloud
-from .tokens import TokenError
+from .tokens import TokenError, token_id
 from .wire import bearer_token, note, note_token, read_form
 
 ISSUER = "Azure Container Registry"
@@ -154,7 +154,7 @@ class RegistryAccess:
     def _issue(self, registry: dict[str, Any], lifetime: int, **claims: Any) -> str:
         now = int(self._played.clock.now())
         times = {"nbf": now, "exp": now + lifetime, "iat": now}
-        identity = {"jti": str(uuid.uuid4()), "iss": ISSUER, "aud": registry["properties"]["loginServer"]}
+        identity = {"jti": str(uuid.UUID(token_id())), "iss": ISSUER, "aud": registry["properties"]["loginServer"]}
         identity |= {"version": "1.0", "rid": self._registry_id(registry)}
         return self._played.signer.sign({**identity, **times, **claims})
 

@@ -20,17 +20,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import trustme
 from uvicorn import Config
 
 from ..clouds import CLOUDS
 from .app import SETUP_SCRIPT, Sandbox, certificate_names
+from .authority import authority
 from .clock import Clock
+from .guard import MAX_HEAD
 from .guest import Guests, Machine, choice
 from .guest.simulated import SimulatedGuests
 from .images import publish
 from .management import compute, network
 from .played_cloud import DoorAddress, PlayedCloud
+from .private_files import private_file, private_folder
 from .proxy import Caller, Door, Refused
 from .settings import Settings
 from .state import Blobs, State
@@ -41,26 +43,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 IDLE_SECONDS = 30 * 60
-
-
-def private_file(path: Path, text: str) -> None:
-    """Write a file that nobody else may read, in one step."""
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(temporary, path)
-
-
-def _authority(folder: Path) -> trustme.CA:
-    """The CA of this sandbox; made once, so that what trusts it goes on trusting it."""
-    certificate, key = folder / "ca.pem", folder / "ca-key.pem"
-    if certificate.exists() and key.exists():
-        return trustme.CA.from_pem(certificate.read_bytes(), key.read_bytes())
-    authority = trustme.CA(organization_name="Azure sandbox of this runbook")
-    private_file(key, authority.private_key_pem.bytes().decode())
-    private_file(certificate, authority.cert_pem.bytes().decode())
-    return authority
+CANARIES = "RUNBOOK_SANDBOX_CANARIES"
+"""Environment variable: keep all tokens that are issued in a file of the folder, for tests that look for leaks."""
 
 
 def _signing_key(folder: Path) -> str:
@@ -109,15 +93,16 @@ class Server:
 
     def __init__(self, folder: Path, port: int) -> None:
         self._folder = folder
+        private_folder(folder)
         self._listener = _listener(folder, port)
-        authority = _authority(folder)
         address = DoorAddress(self._listener.getsockname()[1], folder / "ca.pem")
         blobs = Blobs(folder / "blobs")
         self._public = State(folder / "mcr.microsoft.com.sqlite", blobs)
         publish(self._public)
         self._choice = choice.read(folder)
         self._machines: list[MachineGuests] = []
-        signer, clock = Signer(_signing_key(folder)), Clock(Settings(folder))
+        issued = folder / "issued-tokens" if os.environ.get(CANARIES) else None
+        signer, clock = Signer(_signing_key(folder), issued), Clock(Settings(folder))
         self.clouds = []
         for cloud in CLOUDS.values():
             state = State(folder / f"{cloud.name}.sqlite", blobs)
@@ -126,11 +111,19 @@ class Server:
         self._remove_leftovers()
         _write_operator(folder, self.clouds)
         self.app = Sandbox(self.clouds, self._public, self._setup_script())
-        certificate = authority.issue_cert(*certificate_names(self.clouds))
+        names = certificate_names(self.clouds)
+        certificate = authority(folder, names).issue_cert(*names)
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         certificate.configure_cert(tls)
         config = Config(
-            self.app, http="h11", ws="none", access_log=False, log_config=None, lifespan="off", timeout_keep_alive=600
+            self.app,
+            http="h11",
+            ws="none",
+            access_log=False,
+            log_config=None,
+            lifespan="off",
+            timeout_keep_alive=600,
+            h11_max_incomplete_event_size=MAX_HEAD,
         )
         self.door = Door(config, tls, self.app.plays, self._caller, self._connect_ssh)
         for guests in self._machines:

@@ -11,6 +11,8 @@ import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from .private_files import private_file
+
 
 @dataclass(frozen=True)
 class Values:
@@ -48,9 +50,7 @@ def read(folder: Path) -> Values:
 
 def write(folder: Path, values: Values) -> None:
     """Set them all, in one step: a sandbox that is just reading sees the old ones or the new."""
-    temporary = folder / "settings.json.new"
-    temporary.write_text(json.dumps(asdict(values)), encoding="utf-8")
-    temporary.replace(folder / "settings.json")
+    private_file(folder / "settings.json", json.dumps(asdict(values)))
 
 
 class Settings:

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .private_files import touch_private
+
 Json = dict[str, Any]
 
 SCHEMA = """
@@ -42,6 +44,7 @@ class State:
         self.blobs = blobs
         self._lock = threading.RLock()
         database.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        touch_private(database)
         self._db = sqlite3.connect(database, check_same_thread=False, isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
+import uuid
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -12,6 +15,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 LEEWAY = 300  # seconds by which two clocks may differ
+CANARY = "5a17c0de"
+"""How the id of every token begins: who looks whether a sandbox's tokens have leaked looks for it."""
 
 
 class TokenError(Exception):
@@ -38,10 +43,17 @@ def new_key() -> str:
     ).decode()
 
 
+def token_id() -> str:
+    """A new id of a token, as hexadecimal digits."""
+    return CANARY + uuid.uuid4().hex[len(CANARY) :]
+
+
 class Signer:
     """Signs tokens with RS256 and checks those that it signed."""
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, issued: Path | None = None) -> None:
+        """With a file for what is `issued`, each token is kept there too, for tests that look for them elsewhere."""
+        self._issued = issued
         private = serialization.load_pem_private_key(key.encode(), password=None)
         assert isinstance(private, rsa.RSAPrivateKey)
         self._private = private
@@ -55,7 +67,12 @@ class Signer:
         return {"keys": [{**key, "use": "sig", "kid": self.key_id, "x5t": self.key_id, "alg": "RS256"}]}
 
     def sign(self, claims: dict[str, Any]) -> str:
-        return jwt.encode(claims, self._private, algorithm="RS256", headers={"kid": self.key_id, "x5t": self.key_id})
+        headers = {"kid": self.key_id, "x5t": self.key_id}
+        token = jwt.encode(claims, self._private, algorithm="RS256", headers=headers)
+        if self._issued:
+            with open(self._issued, "a", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+                file.write(token + "\n")
+        return token
 
     def verify(self, token: str, *, now: float, issuer: str, audiences: set[str]) -> dict[str, Any]:
         """The claims of a token that this key signed for one of these audiences and that is valid now."""

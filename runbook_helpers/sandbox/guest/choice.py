@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ..private_files import private_file
+
 SIMULATED, MACHINE = "simulated", "machine"
 GUESTS = (SIMULATED, MACHINE)
 
@@ -72,6 +74,5 @@ def prepare(folder: Path, guest: str | None) -> Choice:
         sources = {machine_sources.host_and_port(url) for url in urls} | set(index.hosts if index else ())
         chosen = Choice(MACHINE, str(image), tuple(sorted(sources)), index.url if index else "")
     if chosen != before:
-        (folder / "guest.json").write_text(json.dumps(asdict(chosen), indent=1), encoding="utf-8")
-        (folder / "guest.json").chmod(0o600)
+        private_file(folder / "guest.json", json.dumps(asdict(chosen), indent=1))
     return chosen
