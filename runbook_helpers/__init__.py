@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .jobs import Completed
     from .journey import Journey, show_journey
     from .parameters import check_parameters
+    from .preflight import check_permissions
     from .registries import create_registry, import_image, show_image, show_registry
     from .resource_groups import create_resource_group, delete_resource_group
     from .results import show_result
@@ -31,6 +32,7 @@ _MODULES = {
     "assign_role": "roles",
     "az_login": "vm_software",
     "check_parameters": "parameters",
+    "check_permissions": "preflight",
     "connect": "connection",
     "create_identity": "identities",
     "create_registry": "registries",
@@ -72,6 +74,7 @@ __all__ = [
     "assign_role",
     "az_login",
     "check_parameters",
+    "check_permissions",
     "connect",
     "create_identity",
     "create_registry",

@@ -69,6 +69,26 @@ def ssh(file: Path | None, overrides: tuple[tuple[str, str], ...], command: tupl
 
 
 @main.command()
+@click.option("-f", "file", type=click.Path(path_type=Path), default=None, help="Parameter file, as for run.")
+@click.option("-p", "overrides", type=(str, str), multiple=True, metavar="NAME VALUE", help="Set one parameter.")
+def check(file: Path | None, overrides: tuple[tuple[str, str], ...]) -> None:
+    """Say which permissions are missing for a run, before anything is made; nothing is changed.
+
+    Exit status: 0 nothing is missing, 2 bad parameters, 3 something is.
+    """
+    from . import runner
+    from .connection import connect_with
+    from .preflight import check_permissions
+
+    values = runner.collect_parameters(file or runner.PROJECT / "parameters" / "sandbox.yaml", overrides)
+    names = ("registry_name", "vm_name", "identity_name")
+    missing = [f"{name} is missing." for name in names if name not in values]
+    if missing:
+        raise ParameterError(missing)
+    click.echo(repr(check_permissions(connect_with(values), **{name: values[name] for name in names})))
+
+
+@main.command()
 def refresh() -> None:
     """Execute all notebooks in a fresh sandbox and keep their outputs."""
     from . import runner

@@ -55,6 +55,22 @@ class AccessDenied(RunbookError):
     """The VM's identity has no permission, and waiting will not give it one."""
 
 
+class NotReady(RunbookError):
+    """The subscription is not ready for the walkthrough; nothing has been made yet."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+class PermissionsMissing(NotReady):
+    """Who is signed in lacks permissions; nothing has been made yet."""
+
+    def __init__(self, scope: str, actions: list[str], problems: list[str]) -> None:
+        self.scope, self.actions = scope, actions
+        super().__init__(problems)
+
+
 class ConnectionFailed(RunbookError):
     """No SSH connection to a VM."""
 

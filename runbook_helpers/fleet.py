@@ -12,8 +12,9 @@ import nbformat
 
 from .connection import Azure, connect_with
 from .errors import ParameterError
-from .parameters import problems, read_parameters
+from .parameters import problems, read_parameters, secret_problem
 from .results import read_result
+from .secrecy import shown, shown_name
 
 COMMON = (
     "cloud", "sandbox", "subscription_id", "resource_group", "location", "image", "source_image", "vm_size", "ssh_source",
@@ -86,7 +87,11 @@ def read_fleet(path: Path) -> Fleet:
     common = {name: value for name, value in content.items() if name in COMMON}
     found = [f"{name} is missing." for name in (*COMMON, "registries", "identities", "vms") if name not in content]
     unknown = set(content) - {*COMMON, "registries", "identities", "vms"}
-    found += [f"{name} is not a parameter of a fleet." for name in content if name in unknown]
+    found += [
+        secret_problem(name, value, known=False) or f"{shown_name(name)} is not a parameter of a fleet."
+        for name, value in content.items()
+        if name in unknown
+    ]
     found += problems(common)
     # What is missing has been told; what refers to it is not judged.
     registries = _registries(content["registries"], found) if "registries" in content else []
@@ -114,9 +119,9 @@ def _identities(value: object, registries: list[str], found: list[str]) -> dict[
         _named("identity_name", [name], found)
         if not isinstance(allowed, list) or not allowed:
             # Notebook 04 grants its identity a role on the registry that it pulls from, so there is no identity without.
-            found.append(f"The identity {name} must have a list of at least one registry.")
+            found.append(f"The identity {shown_name(name)} must have a list of at least one registry.")
             continue
-        found += [f"The identity {name} names {each!r:.80}, which is not in registries." for each in allowed
+        found += [f"The identity {shown_name(name)} names {shown(each)}, which is not in registries." for each in allowed
                   if registries and each not in registries]  # fmt: skip
     _tell_twice("identity", list(value), found)
     return dict(value)
@@ -129,10 +134,10 @@ def _vms(value: object, identities: list[str], found: list[str]) -> dict[str, st
     pairs = []
     for text, identity in value.items():
         if identities and identity not in identities:
-            found.append(f"The VM {text} has the identity {identity!r:.80}, which is not in identities.")
+            found.append(f"The VM {shown_name(text)} has the identity {shown(identity)}, which is not in identities.")
         names = _counted(text)
         if not 0 < len(names) <= MOST_VMS:
-            found.append(f"vms must count upwards and name at most {MOST_VMS}: {text!r:.80} does not.")
+            found.append(f"vms must count upwards and name at most {MOST_VMS}: {shown(text)} does not.")
             continue
         pairs += [(name, identity) for name in _named("vm_name", names, found)]
     if len(pairs) > MOST_VMS:
@@ -163,5 +168,5 @@ def _tell_twice(what: str, names: list[str], found: list[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if str(name).lower() in seen:
-            found.append(f"The {what} {name} is there twice.")
+            found.append(f"The {what} {shown_name(name)} is there twice.")
         seen.add(str(name).lower())

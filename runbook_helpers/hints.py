@@ -15,7 +15,7 @@ from .runner import CLEAN_UP
 
 # What is said before there is a resource group to make anything in.
 _NOT_LET_IN = re.compile(
-    r"^(ClientAuthenticationError|CredentialUnavailableError|AuthenticationRequiredError|SandboxError):"
+    r"^(ClientAuthenticationError|CredentialUnavailableError|AuthenticationRequiredError|SandboxError|NotReady|PermissionsMissing):"
     r"|\((SubscriptionNotFound|LocationNotAvailableForResourceGroup)\)"
     r"|'Microsoft\.Resources/subscriptions/resourceGroups/(read|write)'",
     re.IGNORECASE,

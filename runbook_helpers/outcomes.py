@@ -41,8 +41,10 @@ _EXIT_CODES = {
 _OUTCOMES = {
     "ParameterError": Outcome.BAD_PARAMETERS,
     "CloudUnavailable": Outcome.CLOUD_REFUSED,
+    "NotReady": Outcome.CLOUD_REFUSED,
     "OperationFailed": Outcome.CLOUD_REFUSED,
     "OperationTimeout": Outcome.CLOUD_REFUSED,
+    "PermissionsMissing": Outcome.CLOUD_REFUSED,
     "ConnectionFailed": Outcome.VM_UNREACHABLE,
     "ConnectionLost": Outcome.VM_UNREACHABLE,
     "AccessDenied": Outcome.PULL_DENIED,

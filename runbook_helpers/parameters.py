@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from . import strict_yaml
 from .clouds import CLOUDS
 from .errors import ParameterError
+from .secrecy import is_secret_name, secret_in, shown, shown_name
 
 PARAMETER_FILES = Path(__file__).parents[1] / "parameters"
 SANDBOX_SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
@@ -57,7 +57,8 @@ RULES: dict[str, Rule] = {
         r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", "be a GUID, as `az account show` prints it"
     ),
     "resource_group": _pattern(
-        r"[\w.()-]{0,89}[\w()-]", "have 1 to 90 letters, digits, '_', '-', '.', '(' or ')' and not end with '.'"
+        r"(?!-)[\w.()-]{0,89}[\w()-]",
+        "have 1 to 90 letters, digits, '_', '-', '.', '(' or ')', not begin with '-' and not end with '.'",
     ),
     "location": _pattern(r"[a-z0-9]{2,40}", "be a region's name without blanks, for instance chinanorth3"),
     "registry_name": _pattern(r"[A-Za-z0-9]{5,50}", "have 5 to 50 letters and digits and nothing else"),
@@ -80,19 +81,25 @@ RULES: dict[str, Rule] = {
         "have 3 to 128 letters, digits, '-' or '_' and begin with a letter or digit",
     ),
     "exercises": Rule(bool, lambda value: True, "be true or false"),
-    "result_path": _pattern(r"([^\0-\x1f]+\.json)?", "be empty, or the path of a file that ends in .json"),
+    "result_path": _pattern(
+        r"(?!~)(?!(.*[/\\])?\.\.[/\\])([^\0-\x1f\x7f]+\.json)?",
+        "be empty, or the path of a file that ends in .json, without '..' and without '~' in front",
+    ),
 }
 
 
 def problems(values: Mapping[str, object]) -> list[str]:
-    """What is wrong with these parameters: one sentence each, with the name and the rule."""
+    """What is wrong with these parameters: one sentence each, with the name and the rule. No secret is repeated."""
     found = []
     for name, value in values.items():
         rule = RULES.get(name)
-        if rule is None:
+        secret = secret_problem(name, value, known=rule is not None)
+        if secret:
+            found.append(secret)
+        elif rule is None:
             near = difflib.get_close_matches(name, RULES, n=1)
             hint = f"did you mean {near[0]}?" if near else f"the parameters are {', '.join(RULES)}."
-            found.append(f"{name} is not a parameter: {hint}")
+            found.append(f"{shown_name(name)} is not a parameter: {hint}")
         elif not isinstance(value, rule.kind) or not rule.accepts(value):
             found.append(f"{name} must {rule.words}; {_what_it_is(name, value)}.")
     if values.get("exercises") is True and values.get("sandbox") is False:
@@ -105,10 +112,30 @@ def problems(values: Mapping[str, object]) -> list[str]:
     return found
 
 
+def secret_problem(name: str, value: object, *, known: bool) -> str | None:
+    """The sentence that refuses a secret as a parameter, by its name or by its form; None where it is none.
+
+    Args:
+        known: the name is one of a parameter, so only the value can be a secret.
+    """
+    kind = secret_in(value)
+    if kind:
+        reason = f"{shown_name(name)} holds what looks like {kind}"
+    elif not known and is_secret_name(name):
+        reason = f"{shown_name(name)} looks like the name of a secret"
+    else:
+        return None
+    return (
+        f"{reason}: a secret is never a parameter, since files, command lines and notebooks keep parameters in clear. "
+        "The runbook needs none: it signs in as `az login` does. Its value is not shown here; change the secret if "
+        "others can read where it was written."
+    )
+
+
 def _what_it_is(name: str, value: object) -> str:
     if isinstance(value, str) and re.fullmatch("<[^<>]+>", value):  # as the parameter files have it
-        return f"it still is {value!r:.120}: fill in {name}"
-    return f"it is {value!r:.120}"
+        return f"it still is {shown(value)}: fill in {name}"
+    return f"it is {shown(value)}"
 
 
 def check_parameters(namespace: Mapping[str, object]) -> None:
@@ -153,14 +180,15 @@ def read_parameters(path: Path) -> dict[str, Any]:
         ParameterError: the file cannot be read, or is not a flat list of names and values.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = strict_yaml.load(file.read(strict_yaml.MOST_BYTES + 1))
     except FileNotFoundError as error:
         raise ParameterError(
             [f"There is no parameter file {path}: those of this project are in {PARAMETER_FILES}."]
         ) from error
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise ParameterError([f"The parameter file {path} cannot be read: {reason}"]) from error
+    except (OSError, strict_yaml.StrictError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ParameterError([f"The parameter file {path} cannot be read: {reason}."]) from error
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise ParameterError([f"The parameter file {path} must hold lines of the form `name: value` and nothing else."])
     return content

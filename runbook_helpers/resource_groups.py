@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .connection import Azure, wait
 from .errors import NotOurs
@@ -32,6 +32,11 @@ def create_resource_group(azure: Azure) -> ResourceGroup:
         return groups.create_or_update(azure.resource_group, ResourceGroup(location=azure.location, tags=TAG))
 
 
+def is_ours(resource: Any) -> bool:
+    """Whether this runbook made a resource group or a resource: it has our tag."""
+    return TAG.items() <= (resource.tags or {}).items()
+
+
 def delete_resource_group(azure: Azure) -> None:
     """Delete the resource group and all that is in it, role assignments on it included; done where there is none.
 
@@ -50,8 +55,8 @@ def delete_resource_group(azure: Azure) -> None:
             if error.error and error.error.code == "SubscriptionNotFound":
                 raise
             return
-        (key, value), *_ = TAG.items()
-        if (group.tags or {}).get(key) != value:
+        if not is_ours(group):
+            (key, value), *_ = TAG.items()
             message = (
                 f"The resource group {azure.resource_group} was not made by this runbook (it has no tag {key}={value}), so "
                 "it is not deleted: delete what you do not need by hand."

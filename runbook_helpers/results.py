@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import uuid
 from pathlib import Path
 from typing import Any
 
 from .connection import Azure
+from .errors import ParameterError
 
 MIME_TYPE = "application/vnd.azure-acr-runbook.result+json"
 SCHEMA = 1
@@ -18,6 +20,9 @@ def show_result(azure: Azure, result_path: str = "", **values: Any) -> None:
     Args:
         result_path: where to write the same JSON; "" for nowhere. Missing folders are made.
         values: what the notebook did. `pulls` is a list of {"identity", "image", "digest"}.
+
+    Raises:
+        ParameterError: there is another file at `result_path`.
     """
     from IPython.display import display
 
@@ -33,11 +38,28 @@ def show_result(azure: Azure, result_path: str = "", **values: Any) -> None:
         result["requests"] = azure.journal.requests
     text = json.dumps(result, indent=1, ensure_ascii=False)
     if result_path:
-        path = Path(result_path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text + "\n", encoding="utf-8")
+        _write(Path(result_path), text + "\n")
     bundle = {MIME_TYPE: result, "text/plain": text}
     display(bundle, raw=True)  # type: ignore[no-untyped-call]
+
+
+def _write(path: Path, text: str) -> None:
+    """Write the result's file, in one step; another file of this name, and a link, are left alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_symlink() or (path.exists() and not _is_result(path)):
+        raise ParameterError([f"result_path {path} is there and no result of a notebook: name another file."])
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    with beside.open("x", encoding="utf-8") as file:
+        file.write(text)
+    beside.replace(path)
+
+
+def _is_result(path: Path) -> bool:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and {"schema", "cloud", "resource_group"} <= set(content)
 
 
 def read_result(notebook: Any) -> dict[str, Any] | None:

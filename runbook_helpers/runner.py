@@ -15,9 +15,10 @@ from typing import Any
 
 from .errors import ParameterError
 from .outcomes import Outcome, outcome_of
-from .parameters import RULES, problems, read_parameters
+from .parameters import RULES, problems, read_parameters, secret_problem
 from .reports import RESULT, Report, Step, read_report, word
 from .results import read_result
+from .secrecy import shown, shown_name
 
 PROJECT = Path(__file__).parents[1]
 NOTEBOOKS = PROJECT / "notebooks"
@@ -75,6 +76,8 @@ def new_output_folder(chosen: Path | None = None) -> Path:
     Raises:
         ParameterError: the chosen one has a run already, or the folder cannot be made.
     """
+    if chosen is not None and chosen.resolve().is_relative_to(NOTEBOOKS):
+        raise ParameterError([f"The folder {chosen} is the notebooks' own: use another folder."])
     try:
         if chosen is None:
             return _stamped_folder(Path("runs") / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"))
@@ -106,10 +109,15 @@ def resume(folder: Path, file: Path | None, overrides: Sequence[tuple[str, str]]
         ParameterError: there is no run, or other parameters are given than it had.
     """
     report = read_report(folder)
+    secrets = [told for name, text in overrides if (told := secret_problem(name, text, known=name in RULES))]
+    if secrets:
+        raise ParameterError(secrets)
     given = collect_parameters(file, overrides) if file else {**report.parameters, **_typed(overrides)}
     names = [name for name in {**report.parameters, **given} if report.parameters.get(name) != given.get(name)]
     if names:
-        had = ", ".join(f"{name} {report.parameters.get(name)!r} (not {given.get(name)!r})" for name in names)
+        had = ", ".join(
+            f"{shown_name(name)} {shown(report.parameters.get(name))} (not {shown(given.get(name))})" for name in names
+        )
         message = (
             f"--resume goes on with the parameters of the run in {folder}, which had {had}: start a new run for others."
         )

@@ -74,6 +74,13 @@ BUILT_IN_ROLES = {
             "Lets you manage user access to Azure resources.",
             ("*/read", "Microsoft.Authorization/*"),
         ),
+        Role(
+            "f58310d9-a9f6-439a-9e8d-f62e7b41a168",
+            "Role Based Access Control Administrator",
+            "Manage access to Azure resources by assigning roles using Azure RBAC. This role does not allow you to manage "
+            "access using other ways, such as Azure Policy.",
+            (f"{ASSIGNMENT}/write", f"{ASSIGNMENT}/delete", "*/read", "Microsoft.Support/*"),
+        ),
         Role("7f951dda-4ed3-4680-a7ca-43fe172d538d", "AcrPull", "acr pull", (f"{REGISTRY}/pull/read",)),
         Role(
             "8311e382-0749-4cb8-b61a-304f252e45ec",

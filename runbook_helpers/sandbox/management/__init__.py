@@ -181,6 +181,13 @@ async def _answer(played: PlayedCloud, operation: Operation, request: Request, h
         raise ArmError(404, "ResourceGroupNotFound", message, gateway=True)
     body = await read_body(request)
     kind = (operation.action or "").rpartition("/")[0]
+    namespace = kind.partition("/")[0]
+    if request.method == "PUT" and group and not resources.is_registered(played, namespace):
+        message = (
+            f"The subscription is not registered to use namespace '{namespace}'. See https://aka.ms/rps-not-found for how "
+            "to register subscriptions."
+        )
+        raise ArmError(409, "MissingSubscriptionRegistration", message, gateway=True)
     location = str(body.get("location") or "").replace(" ", "").lower()
     if request.method == "PUT" and group and location and location not in (*played.cloud.locations, "global"):
         message = (

@@ -11,6 +11,7 @@ from ..access import (
     ASSIGNMENT,
     BUILT_IN_ROLES,
     DEFINITION,
+    assignments,
     covers,
     definition_id,
     remove_assignment,
@@ -292,12 +293,31 @@ async def list_assignments(call: Call) -> Response:
     return JSONResponse({"value": value})
 
 
+async def list_permissions(call: Call) -> Response:
+    """What the caller may do at the scope: a permission for each of its roles there; anybody may ask for their own.
+
+    As in Azure, conditions are not in the answer.
+    """
+    scope = _scope(call)
+    _exists(call, scope)
+    held = [
+        role_definition(call.played.state, role_id, call.played.subscription_id)
+        for assignment in assignments(call.played, call.claims["oid"])
+        if covers(assignment["properties"]["scope"], scope)
+        and (role_id := assignment["properties"]["roleDefinitionId"].rpartition("/")[2])
+    ]
+    value = [permission for definition in held if definition for permission in definition["properties"]["permissions"]]
+    return JSONResponse({"value": value})
+
+
 def _operations() -> list[Operation]:
     operations = []
     # A scope is a subscription, a group in it, or a resource; the path in front may be any of these.
     for scope in ("", "/subscriptions/{subscription}", "/subscriptions/{subscription}/{scope:path}"):
         base = f"{scope}/providers/Microsoft.Authorization"
         read = f"{DEFINITION}/read" if scope else None  # what roles there are, everybody may know
+        if scope:
+            operations.append(Operation("GET", f"{base}/permissions", None, list_permissions, False))
         operations += [
             Operation("GET", f"{base}/roleDefinitions", read, list_definitions, False),
             Operation("GET", f"{base}/roleDefinitions/{{name}}", read, get_definition, False),

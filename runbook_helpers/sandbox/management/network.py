@@ -60,6 +60,7 @@ def _require_reference(call: Call, reference: Json | None, what: str) -> Json:
             f"the referenced resource exists, and that both resources are in the same region. ({what})"
         )
         raise ArmError(400, "InvalidResourceReference", message)
+    call.require(f"{found['type']}/join/action", found["id"])
     return found
 
 

@@ -182,9 +182,25 @@ def _provider(call: Call, namespace: str) -> Json:
         "id": f"/subscriptions/{call.played.subscription_id}/providers/{namespace}",
         "namespace": namespace,
         "resourceTypes": types,
-        "registrationState": "Registered",
+        "registrationState": "Registered" if is_registered(call.played, namespace) else "NotRegistered",
         "registrationPolicy": "RegistrationRequired",
     }
+
+
+_UNREGISTERED = "unregistered-provider"
+
+
+def is_registered(played: PlayedCloud, namespace: str) -> bool:
+    """Whether the subscription may use a provider: all are registered, but for those that a client has unregistered."""
+    return not (played.state.read(_UNREGISTERED, namespace.lower()) or {}).get("unregistered", False)
+
+
+async def register_provider(call: Call) -> Response:
+    action = call.parameters["action"].lower()
+    if any(namespace.lower() == call.parameters["namespace"].lower() for namespace in PROVIDERS):
+        document = {"unregistered": action.endswith("/unregister/action")}
+        call.played.state.write(_UNREGISTERED, call.parameters["namespace"].lower(), document)
+    return await get_provider(call)
 
 
 async def list_providers(call: Call) -> Response:
@@ -324,7 +340,12 @@ OPERATIONS = [
     Operation("GET", f"{_SUBSCRIPTION}/locations", None, list_locations),
     Operation("GET", f"{_SUBSCRIPTION}/providers", None, list_providers),
     Operation("GET", f"{_SUBSCRIPTION}/providers/{{namespace}}", None, get_provider),
-    Operation("POST", f"{_SUBSCRIPTION}/providers/{{namespace}}/register", "{namespace}/register/action", get_provider),
+    *(
+        Operation(
+            "POST", f"{_SUBSCRIPTION}/providers/{{namespace}}/{word}", f"{{namespace}}/{word}/action", register_provider
+        )
+        for word in ("register", "unregister")
+    ),
     Operation("GET", _GROUPS, None, list_groups),
     Operation("PUT", f"{_GROUPS}/{{name}}", f"{GROUP_ACTIONS}/write", put_group),
     Operation("GET", f"{_GROUPS}/{{name}}", f"{GROUP_ACTIONS}/read", get_group),
