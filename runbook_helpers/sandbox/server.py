@@ -17,6 +17,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,9 @@ from uvicorn import Config
 from ..clouds import CLOUDS
 from .app import SETUP_SCRIPT, Sandbox, certificate_names
 from .clock import Clock
-from .guest import Guests, Machine, choice
+from .fault_ssh import fault_of_connection, keep_silent
+from .fault_watch import Faults
+from .guest import Guests, Link, Machine, choice
 from .guest.simulated import SimulatedGuests
 from .images import publish
 from .management import compute, network
@@ -116,7 +119,9 @@ class Server:
         self._public = State(folder / "mcr.microsoft.com.sqlite", blobs)
         publish(self._public)
         self._choice = choice.read(folder)
+        self._faults = Faults(folder)
         self._machines: list[MachineGuests] = []
+        self._silent: set[asyncio.Task[None]] = set()
         signer, clock = Signer(_signing_key(folder)), Clock(Settings(folder))
         self.clouds = []
         for cloud in CLOUDS.values():
@@ -125,7 +130,7 @@ class Server:
             self.clouds.append(PlayedCloud(cloud, state, clock, signer, self._public, guests, address))
         self._remove_leftovers()
         _write_operator(folder, self.clouds)
-        self.app = Sandbox(self.clouds, self._public, self._setup_script())
+        self.app = Sandbox(self.clouds, self._public, self._faults, self._setup_script())
         certificate = authority.issue_cert(*certificate_names(self.clouds))
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         certificate.configure_cert(tls)
@@ -140,7 +145,7 @@ class Server:
     def _guests(self, state: State) -> Guests:
         """What stands behind the VMs of one cloud."""
         if self._choice.guest == choice.SIMULATED:
-            return SimulatedGuests(state)
+            return SimulatedGuests(state, self._faults)
         from .guest.machine import MachineGuests
 
         self._machines.append(MachineGuests(self._folder, self._choice))
@@ -183,11 +188,18 @@ class Server:
                 raise Refused("403 Forbidden", message)
             if vm["powerState"] != "running":
                 raise Refused("403 Forbidden", f"no answer from {host}: the VM is {vm['powerState']}")
+            fault = fault_of_connection(self._faults, host, vm["name"])
             ours, theirs = socket.socketpair()
             ours.setblocking(False)
             theirs.setblocking(False)
+            if fault == "silent":
+                task = asyncio.create_task(keep_silent(theirs))
+                self._silent.add(task)
+                task.add_done_callback(self._silent.discard)
+                return ours
+            link = Link(fault == "host_key", partial(self.door.reset_ssh, ours))
             try:
-                await played.guests.serve_ssh(vm["properties"]["vmId"], theirs)
+                await played.guests.serve_ssh(vm["properties"]["vmId"], theirs, link)
             except BaseException:
                 ours.close()
                 raise
