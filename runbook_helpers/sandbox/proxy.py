@@ -59,7 +59,6 @@ def reset(transport: asyncio.Transport) -> None:
     if connection is not None:
         with contextlib.suppress(OSError):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    logger.warning("RESET %s %s", transport, connection)
     transport.abort()
 
 
