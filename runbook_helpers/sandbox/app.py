@@ -11,6 +11,8 @@ from starlette.routing import BaseRoute, Host, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import metadata
+from .fault_http import Faulty
+from .fault_watch import Faults
 from .graph import Graph
 from .guard import Guard
 from .images import PUBLIC_REGISTRY
@@ -40,7 +42,9 @@ apt-get install -y azure-cli
 class Sandbox:
     """The ASGI application behind the door."""
 
-    def __init__(self, clouds: list[PlayedCloud], public_images: State, setup_script: str = SETUP_SCRIPT) -> None:
+    def __init__(
+        self, clouds: list[PlayedCloud], public_images: State, faults: Faults, setup_script: str = SETUP_SCRIPT
+    ) -> None:
         self._clouds = clouds
 
         async def answer_setup(request: Request) -> Response:
@@ -62,7 +66,7 @@ class Sandbox:
             for name in (*played.cloud.authority_hosts, played.cloud.resource_manager, played.cloud.graph)
         }
         self.routes = routes
-        self._app: ASGIApp = Guard(_Traffic(Router(routes), clouds), self._could_play)
+        self._app: ASGIApp = Guard(_Traffic(Faulty(Router(routes), faults, self._vm_name), clouds), self._could_play)
 
     def plays(self, host: str) -> bool:
         """Whether a name is one of ours now: the fixed ones, and the login servers of registries that exist."""
@@ -76,6 +80,10 @@ class Sandbox:
     def _could_play(self, host: str) -> bool:
         """Also the login servers of registries that are not there (any more): these say so themselves."""
         return host in self._names or any(host.endswith(played.cloud.registry_suffix) for played in self._clouds)
+
+    def _vm_name(self, vm_id: str | None) -> str:
+        vms = (vm for played in self._clouds if vm_id for vm in played.vms)
+        return next((str(vm["name"]) for vm in vms if vm["properties"]["vmId"] == vm_id), "")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)

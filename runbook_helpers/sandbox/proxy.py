@@ -13,6 +13,7 @@ import contextlib
 import logging
 import socket
 import ssl
+import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,37 @@ class Caller:
     vm_id: str | None = None
 
 
+class Connection:
+    """What an application may do to the connection that a request came on."""
+
+    transport: asyncio.Transport
+
+    def reset(self) -> None:
+        """End it as a machine does that is switched off: the client sees a reset, not an end."""
+        reset(self.transport)
+
+    def close(self) -> None:
+        """End it after what has been sent."""
+        self.transport.close()
+
+    def is_gone(self) -> bool:
+        """Whether the client, or we, have ended it."""
+        return self.transport.is_closing()
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Have the kernel send RST to the other side."""
+    connection = transport.get_extra_info("socket")
+    if connection is not None:
+        with contextlib.suppress(OSError):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
+class Reset(Exception):
+    """The connection to a VM is to be reset."""
+
+
 @dataclass
 class Door:
     """What the proxy asks the rest of the sandbox."""
@@ -46,7 +78,7 @@ class Door:
     caller: Callable[[str, str], Caller | None]
     """The VM of a proxy user name and password."""
     connect_ssh: Callable[[str, Caller], Awaitable[socket.socket]]
-    """One end of a connection to the SSH server at an address; raises Refused."""
+    """One end of a connection to the SSH server at an address; raises Refused or Reset."""
     patience: float = HEAD_TIMEOUT
     """Seconds a client has to send the head of a request."""
 
@@ -54,6 +86,7 @@ class Door:
         self.config.load()
         self.server_state = ServerState()
         self.ssh_connections = 0
+        self.ssh_clients: dict[socket.socket, asyncio.Transport] = {}
         self.tasks: set[asyncio.Task[None]] = set()  # the loop itself keeps only weak references
         self.last_used = 0.0  # the loop's time
 
@@ -63,14 +96,20 @@ class Door:
         self.last_used = loop.time()
         return await loop.create_server(lambda: _FirstRequest(self), sock=listener)
 
+    def reset_ssh(self, ssh: socket.socket) -> None:
+        """Reset the client's connection to the SSH server behind a socket of `connect_ssh`."""
+        if ssh in self.ssh_clients:
+            reset(self.ssh_clients[ssh])
+
     @property
     def busy(self) -> bool:
         """Whether somebody is connected by SSH or waits for an answer."""
         return self.ssh_connections > 0 or bool(self.server_state.tasks)
 
     def http(self, caller: Caller) -> StrictProtocol:
-        protocol = _Http(self.config, self.server_state, {"caller": caller})
-        protocol.door, protocol.patience = self, self.patience
+        connection = Connection()
+        protocol = _Http(self.config, self.server_state, {"caller": caller, "connection": connection})
+        protocol.door, protocol.patience, protocol.connection = self, self.patience, connection
         return protocol
 
     async def serve(self, connection: socket.socket, caller: Caller, *, tls: bool = False) -> None:
@@ -101,9 +140,11 @@ class _Http(StrictProtocol):
     """uvicorn's HTTP protocol; acknowledges at once what a client sends in two parts."""
 
     door: Door
+    connection: Connection
     early = b""  # what came in before connection_made: a TLS client may send with the end of its handshake
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.connection.transport = transport
         super().connection_made(transport)
         if self.early:
             super().data_received(self.early)
@@ -190,10 +231,12 @@ class _FirstRequest(asyncio.Protocol):
                 ssh = await self._door.connect_ssh(host, caller)
                 self._established()
                 self._door.ssh_connections += 1
+                self._door.ssh_clients[ssh] = self._transport
                 try:
                     await _splice(self._transport, ssh, self._loop)
                 finally:
                     self._door.ssh_connections -= 1
+                    del self._door.ssh_clients[ssh]
                     self._door.last_used = self._loop.time()
             elif port in ("443", "80") and self._door.plays(host):
                 self._established()
@@ -203,6 +246,9 @@ class _FirstRequest(asyncio.Protocol):
                 raise Refused("502 Bad Gateway", message)
         except Refused as refused:
             self._refuse(refused)
+        except Reset:
+            self._established()
+            reset(self._transport)
         except (OSError, ssl.SSLError) as error:
             logger.info("%s: %s", request_line, error)
             self._transport.close()

@@ -17,6 +17,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,8 +27,10 @@ from ..clouds import CLOUDS
 from .app import SETUP_SCRIPT, Sandbox, certificate_names
 from .authority import authority
 from .clock import Clock
+from .fault_ssh import fault_of_connection, keep_silent
+from .fault_watch import Faults
 from .guard import MAX_HEAD
-from .guest import Guests, Machine, choice
+from .guest import Guests, Link, Machine, choice
 from .guest.simulated import SimulatedGuests
 from .images import publish
 from .management import compute, network
@@ -100,7 +103,9 @@ class Server:
         self._public = State(folder / "mcr.microsoft.com.sqlite", blobs)
         publish(self._public)
         self._choice = choice.read(folder)
+        self._faults = Faults(folder)
         self._machines: list[MachineGuests] = []
+        self._silent: set[asyncio.Task[None]] = set()
         issued = folder / "issued-tokens" if os.environ.get(CANARIES) else None
         signer, clock = Signer(_signing_key(folder), issued), Clock(Settings(folder))
         self.clouds = []
@@ -110,7 +115,7 @@ class Server:
             self.clouds.append(PlayedCloud(cloud, state, clock, signer, self._public, guests, address))
         self._remove_leftovers()
         _write_operator(folder, self.clouds)
-        self.app = Sandbox(self.clouds, self._public, self._setup_script())
+        self.app = Sandbox(self.clouds, self._public, self._faults, self._setup_script())
         names = certificate_names(self.clouds)
         certificate = authority(folder, names).issue_cert(*names)
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -133,7 +138,7 @@ class Server:
     def _guests(self, state: State) -> Guests:
         """What stands behind the VMs of one cloud."""
         if self._choice.guest == choice.SIMULATED:
-            return SimulatedGuests(state)
+            return SimulatedGuests(state, self._faults)
         from .guest.machine import MachineGuests
 
         self._machines.append(MachineGuests(self._folder, self._choice))
@@ -176,11 +181,18 @@ class Server:
                 raise Refused("403 Forbidden", message)
             if vm["powerState"] != "running":
                 raise Refused("403 Forbidden", f"no answer from {host}: the VM is {vm['powerState']}")
+            fault = fault_of_connection(self._faults, host, vm["name"])
             ours, theirs = socket.socketpair()
             ours.setblocking(False)
             theirs.setblocking(False)
+            if fault == "silent":
+                task = asyncio.create_task(keep_silent(theirs))
+                self._silent.add(task)
+                task.add_done_callback(self._silent.discard)
+                return ours
+            link = Link(fault == "host_key", partial(self.door.reset_ssh, ours))
             try:
-                await played.guests.serve_ssh(vm["properties"]["vmId"], theirs)
+                await played.guests.serve_ssh(vm["properties"]["vmId"], theirs, link)
             except BaseException:
                 ours.close()
                 raise

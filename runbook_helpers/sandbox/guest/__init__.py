@@ -7,6 +7,7 @@ SSH server in this process. `machine` is a real Debian machine, on Linux with ro
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,6 +32,19 @@ class Machine:
     """How much memory the VM's size has."""
 
 
+@dataclass(frozen=True)
+class Link:
+    """What is amiss with an SSH connection, where the sandbox was told to misbehave."""
+
+    other_host_key: bool = False
+    """The machine shows another host key than its own."""
+    reset: Callable[[], None] = lambda: None
+    """Resets the client's connection."""
+
+
+NO_FAULT = Link()
+
+
 class Guests(Protocol):
     """The machines behind the VMs of one played cloud."""
 
@@ -43,7 +57,7 @@ class Guests(Protocol):
     async def delete(self, vm_id: str) -> None:
         """Remove the machine and what was on its disk."""
 
-    async def serve_ssh(self, vm_id: str, connection: socket.socket) -> None:
+    async def serve_ssh(self, vm_id: str, connection: socket.socket, link: Link = NO_FAULT) -> None:
         """Serve one SSH connection; returns when it is set up."""
 
     async def run_command(self, vm_id: str, script: str) -> tuple[int, str, str]:
@@ -53,4 +67,4 @@ class Guests(Protocol):
         """Close what this process holds open; the machines' disks stay."""
 
 
-__all__ = ["Guests", "Machine"]
+__all__ = ["NO_FAULT", "Guests", "Link", "Machine"]

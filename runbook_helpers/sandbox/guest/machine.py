@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..proxy import splice
-from . import Machine, cloud_init, machine_folder, machine_init, machine_scripts
+from . import NO_FAULT, Link, Machine, cloud_init, machine_folder, machine_init, machine_scripts
 from .choice import Choice
 from .machine_network import ADDRESSES, MachineNetwork
 
@@ -83,7 +83,7 @@ class MachineGuests:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def serve_ssh(self, vm_id: str, connection: socket.socket) -> None:
+    async def serve_ssh(self, vm_id: str, connection: socket.socket, link: Link = NO_FAULT) -> None:
         try:
             running = self._find(vm_id)
             reader, writer = await _connect_sshd(running)

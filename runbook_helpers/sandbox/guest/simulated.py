@@ -12,10 +12,13 @@ import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..fault_ssh import Misbehaviour, fault_of_command
+from ..fault_watch import Faults
 from ..state import State
-from . import Machine, cloud_init
+from . import NO_FAULT, Link, Machine, cloud_init
 from .disk import KIND, ROOT, Disk, User
 from .process import PATH, Control, Input, Interrupted, Process
 
@@ -26,6 +29,8 @@ logger = logging.getLogger(__name__)
 HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
 INIT_LOG = "/var/log/cloud-init-output.log"
 _CLOUD_CONFIG = {"ssh_deletekeys", "ssh_keys"}  # what of cloud-init's configuration the guest plays
+
+FaultOf = Callable[[str], Misbehaviour | None]
 
 
 @dataclass
@@ -39,8 +44,9 @@ class _Running:
 class SimulatedGuests:
     """The simulated machines of one played cloud."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, faults: Faults | None = None) -> None:
         self._state = state
+        self._faults = faults or Faults()
         self._running: dict[str, _Running] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -90,15 +96,26 @@ class SimulatedGuests:
         status = await _in_thread(lambda: _run(process, script))
         return status, "".join(output), "".join(errors)
 
-    async def serve_ssh(self, vm_id: str, connection: socket.socket) -> None:
+    async def serve_ssh(self, vm_id: str, connection: socket.socket, link: Link = NO_FAULT) -> None:
         running = self._find(vm_id)
         if running is None:
             connection.close()
             raise ConnectionRefusedError(f"the machine {vm_id} does not run")
         # Not awaited: it ends when the client has proved itself, and the client waits for our return.
-        task = asyncio.create_task(_serve(running, connection))
+        task = asyncio.create_task(_serve(running, connection, link, lambda command: self._fault_of(vm_id, command)))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _fault_of(self, vm_id: str, command: str) -> Misbehaviour | None:
+        """What happens to a command on a machine."""
+        if not self._faults.exist:
+            return None
+        rule = fault_of_command(self._faults, self._vm_name(vm_id), command)
+        return Misbehaviour(rule, self._faults) if rule else None
+
+    def _vm_name(self, vm_id: str) -> str:
+        vms = self._state.resources(type="Microsoft.Compute/virtualMachines")
+        return next((str(vm["name"]) for vm in vms if vm["properties"]["vmId"] == vm_id), "")
 
     def _find(self, vm_id: str) -> _Running | None:
         """A machine that runs; after a restart of the sandbox it is the one of the state."""
@@ -199,17 +216,18 @@ def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *arg
 # SSH
 
 
-async def _serve(running: _Running, connection: socket.socket) -> None:
+async def _serve(running: _Running, connection: socket.socket, link: Link, fault_of: FaultOf) -> None:
     import asyncssh
 
     disk = running.disk
+    host_key = _new_host_key()[0] if link.other_host_key else disk.read(HOST_KEY, ROOT)
     login = _server_class()(running)
     try:
         await asyncssh.run_server(
             connection,
             server_factory=lambda: login,
-            process_factory=lambda process: _session(process, disk, login.user),
-            server_host_keys=[asyncssh.import_private_key(disk.read(HOST_KEY, ROOT))],
+            process_factory=lambda process: _session(process, disk, login.user, link, fault_of),
+            server_host_keys=[asyncssh.import_private_key(host_key)],
             server_version="OpenSSH_8.9p1 Ubuntu-3ubuntu0.13 (simulated)",
             password_auth=False,
             kbdint_auth=False,
@@ -266,7 +284,7 @@ def _server_class() -> Any:
     return Login
 
 
-async def _session(ssh: asyncssh.SSHServerProcess[str], disk: Disk, user: User) -> None:
+async def _session(ssh: asyncssh.SSHServerProcess[str], disk: Disk, user: User, link: Link, fault_of: FaultOf) -> None:
     """One channel: a command, or a login shell."""
     loop = asyncio.get_running_loop()
     channel: Any = ssh.channel  # its annotations know nothing of the line editor
@@ -297,8 +315,18 @@ async def _session(ssh: asyncssh.SSHServerProcess[str], disk: Disk, user: User) 
     if terminal and ssh.command is None:
         stdout("Welcome to Ubuntu 22.04.5 LTS, played by the sandbox: this machine is simulated.\n\n")
     pump = asyncio.create_task(_pump(ssh, stdin, control))
+
+    def let_go() -> None:
+        pump.cancel()
+        stdin.close()
+
+    fault = fault_of(ssh.command) if ssh.command is not None else None
     try:
-        status = await _in_thread(lambda: _run(process, ssh.command))
+        if fault:
+            run = partial(_in_thread, partial(_run, process, ssh.command))
+            status = await fault.carry_out(ssh, run, let_go, link.reset)
+        else:
+            status = await _in_thread(lambda: _run(process, ssh.command))
         if not ssh.channel.is_closing():
             ssh.exit(status)
     finally:
