@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from .errors import CloudUnavailable
+from .errors import CloudUnavailable, SignInRefused
 
 if TYPE_CHECKING:
-    from azure.core.pipeline.policies import HTTPPolicy
+    from azure.core.pipeline.policies import HTTPPolicy, SansIOHTTPPolicy
 
 BUSY = 429  # Azure limits how many requests it takes, and says when there may be more
 BUSY_SECONDS = 300.0  # how long we come back before we give up
+NEW_SECONDS = 10.0  # how long an operation that has just begun may be unknown to where it is looked up
+_OPERATION = re.compile("/operation(s|statuses|results)/", re.IGNORECASE)
+AGAIN = "Run this step again: what is there already is kept."
 
 
-def calls(wake: Callable[[], object]) -> HTTPPolicy[Any, Any]:
+def calls(wake: Callable[[], object], authority: str, *, runs: bool = True) -> HTTPPolicy[Any, Any]:
     """A policy for the pipeline of an SDK client, outside its retries.
-
-    A POST runs something, and a lost answer does not say whether it has: it is not sent again.
 
     Args:
         wake: called before each request.
+        authority: the host that we sign in at, for messages.
+        runs: a POST runs something, and a lost answer does not say whether it has: it is not sent again.
     """
-    from azure.core.exceptions import IncompleteReadError, ServiceRequestError, ServiceResponseError
+    from azure.core.exceptions import (
+        ClientAuthenticationError,
+        IncompleteReadError,
+        ServiceRequestError,
+        ServiceResponseError,
+    )
     from azure.core.pipeline.policies import HTTPPolicy
 
     class Calls(HTTPPolicy[Any, Any]):
@@ -34,16 +43,18 @@ def calls(wake: Callable[[], object]) -> HTTPPolicy[Any, Any]:
             asked = request.http_request
             began = time.monotonic()
             while True:
-                if asked.method == "POST":
+                if runs and asked.method == "POST":
                     request.context.options["retry_total"] = 0
                 try:
                     response = self.next.send(request)
                 except (IncompleteReadError, ServiceRequestError, ServiceResponseError) as error:
                     raise CloudUnavailable(_sentence(asked, f"no answer came ({error})")) from error
-                # What was refused for its number was not done, so it may be sent again, whatever it is.
-                if response.http_response.status_code != BUSY or time.monotonic() - began > BUSY_SECONDS:
+                except ClientAuthenticationError as error:
+                    raise _of_sign_in(error, asked, authority) from error
+                pause = _pause(asked, response.http_response, time.monotonic() - began)
+                if pause is None:
                     break
-                time.sleep(_seconds_to_wait(response.http_response))
+                time.sleep(pause)
             status = response.http_response.status_code
             if status == BUSY or status >= 500:
                 support = response.http_response.headers.get("x-ms-request-id")
@@ -54,16 +65,44 @@ def calls(wake: Callable[[], object]) -> HTTPPolicy[Any, Any]:
     return Calls()
 
 
-def _seconds_to_wait(response: Any) -> float:
-    # Many runs may be told the same moment to come back: they spread.
-    try:
-        wanted = float(response.headers.get("Retry-After", ""))
-    except ValueError:
-        wanted = 5.0
-    return min(wanted, BUSY_SECONDS) + random.uniform(0, 1)
+def whole_answers() -> SansIOHTTPPolicy[Any, Any]:
+    """A policy inside the retries: an answer that breaks off is asked for again, like one that does not come."""
+    from azure.core.pipeline.policies import SansIOHTTPPolicy
+
+    class Whole(SansIOHTTPPolicy[Any, Any]):
+        def on_response(self, request: Any, response: Any) -> None:
+            answer = response.http_response
+            answer.read() if hasattr(answer, "read") else answer.body()  # the SDKs' new form, and the older one
+
+    return Whole()
+
+
+def _pause(asked: Any, answer: Any, waited: float) -> float | None:
+    """Seconds until the same request is sent again; None where the answer is to be taken as it is."""
+    if answer.status_code == BUSY and waited < BUSY_SECONDS:
+        # What was refused for its number was not done, so it may be sent again, whatever it is.
+        try:
+            wanted = float(answer.headers.get("Retry-After", ""))
+        except ValueError:
+            wanted = 5.0
+        return min(wanted, BUSY_SECONDS) + random.uniform(0, 1)  # many runs may be told the same moment: they spread
+    new = asked.method == "GET" and answer.status_code == 404 and waited < NEW_SECONDS
+    return 1.0 if new and _OPERATION.search(urlsplit(asked.url).path) else None
 
 
 def _sentence(asked: Any, reason: str) -> str:
     parts = urlsplit(asked.url)
-    again = "Run this step again: what is there already is kept."
-    return f"Azure did not do {asked.method} {parts.path} on {parts.hostname}: {reason}. {again}"
+    return f"Azure did not do {asked.method} {parts.path} on {parts.hostname}: {reason}. {AGAIN}"
+
+
+def _of_sign_in(error: Exception, asked: Any, authority: str) -> Exception:
+    """What a failed sign-in means: that of azure-identity with Entra, or that of the SDK with a registry."""
+    words = str(error).strip().partition("\n")[0].rstrip(".")
+    if re.search(r"HTTP Error: (429|5\d\d)", words):
+        return CloudUnavailable(f"Azure did not let us sign in at {authority}: {words}. {AGAIN}")
+    status = getattr(error, "status_code", None)
+    if status is None or "AADSTS" in words:  # azure-identity's own words say what to do
+        return error
+    host = urlsplit(asked.url).hostname
+    message = f"{host} does not accept our sign-in ({status}: {words}): who runs this needs a role there. {AGAIN}"
+    return SignInRefused(message)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import platformdirs
 
-from .calls import calls
+from .calls import calls, whole_answers
 from .clouds import CLOUDS, REGISTRY_AUDIENCE, Cloud
 from .errors import OperationFailed, OperationTimeout, ParameterError, SandboxError
 from .journal import Journal
@@ -79,8 +79,8 @@ class Azure:
             base_url=self.cloud.resource_manager_url,
             credential_scopes=[self.cloud.resource_manager_scope],
             polling_interval=POLLING_INTERVAL,
-            per_call_policies=[calls(self.wake)],
-            per_retry_policies=[self.journal.policy()],
+            per_call_policies=[calls(self.wake, self.cloud.authority)],
+            per_retry_policies=[self.journal.policy(), whole_answers()],
             **options,
             **self.transport,
         )
@@ -140,6 +140,7 @@ class Azure:
             self.credential,
             audience=REGISTRY_AUDIENCE,
             permit_redirects=False,
+            per_call_policies=[calls(self.wake, self.cloud.authority, runs=False)],
             **self.transport,
         )
 

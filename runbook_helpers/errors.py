@@ -43,6 +43,10 @@ class CloudUnavailable(RunbookError):
     """A service of the cloud did not answer, or answered that it cannot now; also after the SDK has tried again."""
 
 
+class SignInRefused(RunbookError):
+    """A service of the cloud does not accept our own sign-in."""
+
+
 class NotFound(RunbookError):
     """Something an operation needs is not there."""
 

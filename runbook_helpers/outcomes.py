@@ -42,6 +42,7 @@ _OUTCOMES = {
     "ParameterError": Outcome.BAD_PARAMETERS,
     "CloudUnavailable": Outcome.CLOUD_REFUSED,
     "NotReady": Outcome.CLOUD_REFUSED,
+    "SignInRefused": Outcome.CLOUD_REFUSED,
     "OperationFailed": Outcome.CLOUD_REFUSED,
     "OperationTimeout": Outcome.CLOUD_REFUSED,
     "PermissionsMissing": Outcome.CLOUD_REFUSED,
