@@ -8,9 +8,7 @@ count depends on its roleAssignmentMode (see `repository_actions`).
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from . import clock, conditions
@@ -151,13 +149,10 @@ class Decision:
         return self.allowed
 
 
-@lru_cache(maxsize=1024)
-def _pattern(action: str) -> re.Pattern[str]:
-    return re.compile(re.escape(action).replace(r"\*", ".*"), re.IGNORECASE)
-
-
 def _matches(patterns: list[str], action: str) -> bool:
-    return any(_pattern(pattern).fullmatch(action) for pattern in patterns)
+    return any(
+        pattern == "*" or conditions.like(action.lower(), pattern.lower().replace("?", r"\?")) for pattern in patterns
+    )
 
 
 def covers(scope: str, resource_id: str) -> bool:

@@ -17,6 +17,8 @@ from functools import lru_cache
 
 REPOSITORY_NAME = "Microsoft.ContainerRegistry/registries/repositories:name"
 
+MAX_DEPTH = 50  # parentheses and negations in each other
+
 Condition = Callable[[str, Mapping[str, str]], bool]
 """Whether it holds for an action, and for the attributes of the request or resource by lower-case name."""
 
@@ -35,17 +37,41 @@ _QUANTIFIERS = {"": any, **{f"for{left}of{right}values": {"any": any, "all": all
 """How many of the values on the right must satisfy a comparison. On the left there is always one value."""
 
 
-def _like(value: str, pattern: str) -> bool:
-    """Whether a text is like a pattern: * is any text and ? any character, unless a backslash precedes it."""
-    parts = re.findall(r"\\[*?]|[*?]|[^*?\\]+|\\", pattern)
-    wild = {"*": ".*", "?": ".", r"\*": r"\*", r"\?": r"\?"}
-    return bool(re.fullmatch("".join(wild.get(part, re.escape(part)) for part in parts), value, re.DOTALL))
+@lru_cache(maxsize=1024)
+def _segments(pattern: str) -> list[tuple[re.Pattern[str], int]]:
+    """The texts between the pattern's stars, each with its length: ? is any character there."""
+    segments: list[list[str]] = [[]]
+    for part in re.findall(r"\\[*?]|[*?]|[^*?\\]|\\", pattern):
+        if part == "*":
+            segments.append([])
+        else:
+            segments[-1].append("." if part == "?" else re.escape(part[-1]))
+    return [(re.compile("".join(each), re.DOTALL), len(each)) for each in segments]
+
+
+def like(value: str, pattern: str) -> bool:
+    """Whether a text is like a pattern: * is any text and ? any character, unless a backslash precedes it.
+
+    Not one regular expression, which could ponder over a pattern with many stars for ever.
+    """
+    (first, length), *middle = _segments(pattern)
+    if not middle:
+        return bool(first.fullmatch(value))
+    if not first.match(value):
+        return False
+    position, (last, last_length) = length, middle.pop()
+    for segment, _ in middle:
+        found = segment.search(value, position)
+        if found is None:
+            return False
+        position = found.end()
+    return len(value) - last_length >= position and bool(last.fullmatch(value, len(value) - last_length))
 
 
 _COMPARE: dict[str, Callable[[str, str], bool]] = {
     "stringequals": lambda value, wanted: value == wanted,
     "stringstartswith": lambda value, wanted: value.startswith(wanted),
-    "stringlike": _like,
+    "stringlike": like,
 }
 
 
@@ -65,6 +91,7 @@ class _Parser:
             self._tokens.append(match)
             position = match.end()
         self._next = 0
+        self._depth = 0
 
     def _peek(self) -> str:
         """The next token, in lower case; empty at the end."""
@@ -102,6 +129,14 @@ class _Parser:
         return parts[0] if len(parts) == 1 else lambda action, has: all(part(action, has) for part in parts)
 
     def _one(self) -> Condition:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise ConditionError(f"it is nested in more than {MAX_DEPTH} levels")
+        condition = self._part()
+        self._depth -= 1
+        return condition
+
+    def _part(self) -> Condition:
         word = self._peek()
         if word in ("!", "not"):
             self._take()
@@ -117,7 +152,7 @@ class _Parser:
             patterns = self._set()
             if word == "suboperationmatches":  # the sandbox's actions have no suboperations
                 return lambda action, has: False
-            return lambda action, has: any(_like(action.lower(), pattern.lower()) for pattern in patterns)
+            return lambda action, has: any(like(action.lower(), pattern.lower()) for pattern in patterns)
         if word in ("exists", "notexists"):
             self._take()
             name = self._attribute()

@@ -5,7 +5,6 @@ Hosts: microsoftgraph.chinacloudapi.cn, graph.microsoft.com, graph.microsoft.us.
 
 from __future__ import annotations
 
-import json
 import re
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -17,7 +16,7 @@ from starlette.routing import Route
 
 from .played_cloud import PlayedCloud
 from .tokens import TokenError
-from .wire import bearer_token
+from .wire import bearer_token, parse_json
 
 _FILTER = re.compile(r"servicePrincipalNames/any\(c:\s*c eq '([^']+)'\)")
 
@@ -68,8 +67,8 @@ class Graph:
         if refusal := self._refusal(request):
             return refusal
         try:
-            ids = json.loads(await request.body())["ids"]
-        except (ValueError, TypeError, KeyError, RecursionError):
+            ids = parse_json(await request.body())["ids"]
+        except (ValueError, TypeError, KeyError):
             ids = None
         if not isinstance(ids, list):
             return _error(400, "Request_BadRequest", "The body must be a JSON object with the array ids.")

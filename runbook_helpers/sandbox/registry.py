@@ -21,6 +21,7 @@ from .images import PUBLIC_REGISTRY, find_manifest, put_manifest
 from .played_cloud import PlayedCloud
 from .registry_access import Need, RegistryAccess, RegistryError
 from .state import State
+from .wire import parse_json
 
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 NAME = re.compile(rf"(?=.{{1,255}}$){_COMPONENT}(?:/{_COMPONENT})*")
@@ -193,7 +194,7 @@ class Registry:
     def _checked_manifest(self, content: bytes, server: str, name: str) -> dict[str, Any]:
         """The manifest, where it is one and all that it needs is there."""
         try:
-            manifest = json.loads(content)
+            manifest = parse_json(content)
             layers = [layer for layer in manifest.get("layers", []) if "nondistributable" not in layer["mediaType"]]
             blobs = [_digest(d["digest"]) for d in [*layers, *([manifest["config"]] if manifest.get("config") else [])]]
             children = [_digest(child["digest"]) for child in manifest.get("manifests", [])]
@@ -453,7 +454,7 @@ class Registry:
         show = self.tag_properties if tag else self.manifest_properties if digest else self.repository_properties
         await show(request, server, name)  # 404 where there is none
         try:
-            given = json.loads(await request.body() or b"{}")
+            given = parse_json(await request.body() or b"{}")
             changed = {key: given[key] for key in _ATTRIBUTES if given.get(key) is not None}
         except (ValueError, AttributeError) as error:
             raise RegistryError(400, "BAD_REQUEST", "the body is no JSON object") from error

@@ -29,6 +29,7 @@ class Values:
 
 
 NAMES = tuple(field.name for field in fields(Values))
+_LONGEST = 100 * 366 * 86400.0
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -37,7 +38,10 @@ def seconds(text: str) -> float:
     parts = re.findall(r"(\d+(?:\.\d+)?)([smhd]?)", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError(f"{text!r} is not a duration: write 90, 90s, 5m, 3h or 1h30m")
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+    total = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if total > _LONGEST:
+        raise ValueError(f"{text[:20]!r} is longer than a hundred years")
+    return total
 
 
 def read(folder: Path) -> Values:

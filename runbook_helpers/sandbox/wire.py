@@ -16,6 +16,16 @@ async def read_form(request: Request) -> dict[str, list[str]]:
     return parse_qs(body, keep_blank_values=True)
 
 
+def parse_json(content: bytes) -> Any:
+    """The value of a JSON text. Raises ValueError also for what Python's reader takes but no answer could repeat."""
+    try:
+        value = json.loads(content)
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()  # NaN, 1e999, half of a surrogate pair
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+    return value
+
+
 def bearer_token(request: Request) -> str | None:
     """The token of the Authorization header, where it is a bearer token."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")

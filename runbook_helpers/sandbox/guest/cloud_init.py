@@ -16,6 +16,8 @@ from . import Machine
 
 KNOWN = {"ssh_deletekeys", "ssh_keys", "write_files", "packages", "package_update", "runcmd"}
 LOG = "/var/log/cloud-init-output.log"
+MAX_DEPTH = 50  # lists and mappings of a configuration in each other
+MAX_VALUES = 100_000  # of a configuration
 FINAL = "/var/lib/cloud/final.sh"
 _KEY = re.compile(r"(rsa|ecdsa|ed25519)_(private|public)")
 
@@ -56,14 +58,39 @@ def read(text: str, known: set[str], who: str) -> tuple[dict[str, Any], list[str
         return {}, [f"{who} knows no custom data other than #cloud-config; it was not used"]
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        depth = 0
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            self.depth += 1
+            if self.depth > MAX_DEPTH:
+                raise yaml.YAMLError(f"it is nested in more than {MAX_DEPTH} levels")
+            node = super().compose_node(parent, index)
+            self.depth -= 1
+            return node
+
     try:
-        config = yaml.safe_load(text)
+        config = yaml.load(text, Loader)
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that there is not
         return {}, [f"Failed loading yaml blob: {error}"]
+    if _weight(config) > MAX_VALUES:
+        return {}, [f"Failed loading yaml blob: its aliases stand for more than {MAX_VALUES} values, or for themselves"]
     if not isinstance(config, dict):
         return {}, ["Failed loading yaml blob: not a mapping"]
     unknown = sorted(str(name) for name in config if name not in known)
     return config, [f"{who} has no {name}; it was not done" for name in unknown]
+
+
+def _weight(value: Any, known: dict[int, int] | None = None) -> int:
+    """How many values there are once each alias is written out; too many where one stands within itself."""
+    known = {} if known is None else known
+    if not isinstance(value, (dict, list, set, tuple)):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = MAX_VALUES + 1  # for who meets it again inside of it
+        members = [*value, *value.values()] if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_weight(member, known) for member in members)
+    return known[id(value)]
 
 
 def _list(config: dict[str, Any], name: str, said: list[str]) -> list[Any]:

@@ -238,7 +238,14 @@ class Registry:
             answer = self._send("GET", realm, {}, params=fields, auth=basic)
         if answer.status_code != 200:
             raise DistributionError(f'{verb} "{url}": {_reason(answer)[0]}', _reason(answer)[1])
-        found: dict[str, str] = answer.json()
+        try:
+            found: dict[str, str] = answer.json()
+        except ValueError:
+            found = {}
+        if not isinstance(found, dict):
+            found = {}
+        if not isinstance(found.get("access_token") or found.get("token"), str):
+            raise DistributionError(f'{verb} "{url}": authorization server did not include a token in the response')
         return found
 
     def _send(self, method: str, url: str, headers: dict[str, str], **options: Any) -> Response:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+MAX_NESTED = 30  # command substitutions
 _OPERATOR = re.compile(r"&&|\|\||;;|\|&|&>>|&>|(?:\d*)(?:<<<|<<|>>|>&|<&|<>|>\||>|<)|[;&|()\n]")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
@@ -91,6 +92,7 @@ class _Reader:
 
     def __init__(self, text: str) -> None:
         self._text = text
+        self._nested = 0
         self._at = 0
 
     def tokens(self) -> list[str | Word]:
@@ -201,6 +203,9 @@ class _Reader:
     def _substitution(self, quoted: bool) -> Part:
         if self._text.startswith("$((", self._at):
             raise refuse("arithmetic")
+        self._nested += 1
+        if self._nested > MAX_NESTED:
+            raise refuse(f"more than {MAX_NESTED} $( … ) in each other")
         start = self._at + 2
         self._at = start
         depth = 1
@@ -213,6 +218,7 @@ class _Reader:
                 self._at = operator.end()
             else:
                 self._word()
+        self._nested -= 1
         return Part("command", self._text[start : self._at - 1], quoted)
 
 

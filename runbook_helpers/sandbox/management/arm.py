@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import uuid
 from collections.abc import Awaitable, Callable
@@ -17,7 +16,7 @@ from starlette.routing import compile_path
 from ..access import decide
 from ..played_cloud import PlayedCloud
 from ..tokens import TokenError
-from ..wire import bearer_token, note
+from ..wire import bearer_token, note, parse_json
 
 Json = dict[str, Any]
 GROUP = "Microsoft.Resources/resourceGroups"
@@ -339,8 +338,8 @@ async def read_body(request: Request) -> Json:
     if not content:
         return {}
     try:
-        body = json.loads(content)
-    except (ValueError, RecursionError) as error:
+        body = parse_json(content)
+    except ValueError as error:
         message = f"The request content was invalid and could not be deserialized: '{error}'."
         raise ArmError(400, "InvalidRequestContent", message, gateway=True) from error
     if not isinstance(body, dict):
