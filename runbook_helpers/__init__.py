@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .connection import Azure, connect
     from .errors import RunbookError
+    from .host_keys import trust_vm
     from .identities import assign_identity, create_identity, remove_identity, show_identity
     from .jobs import Completed
     from .journey import Journey, show_journey
@@ -53,6 +54,7 @@ _MODULES = {
     "show_result": "results",
     "show_vm": "virtual_machines",
     "ssh": "shell",
+    "trust_vm": "host_keys",
     "try_pull": "vm_software",
 }
 
@@ -95,5 +97,6 @@ __all__ = [
     "show_result",
     "show_vm",
     "ssh",
+    "trust_vm",
     "try_pull",
 ]

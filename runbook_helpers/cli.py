@@ -88,6 +88,24 @@ def check(file: Path | None, overrides: tuple[tuple[str, str], ...]) -> None:
     click.echo(repr(check_permissions(connect_with(values), **{name: values[name] for name in names})))
 
 
+@main.command("trust-vm")
+@click.argument("name")
+@click.option("-f", "file", type=click.Path(path_type=Path), default=None, help="Parameter file, as for run.")
+@click.option("-p", "overrides", type=(str, str), multiple=True, metavar="NAME VALUE", help="Set one parameter.")
+def trust_vm(name: str, file: Path | None, overrides: tuple[tuple[str, str], ...]) -> None:
+    """Pin the host key of the VM NAME, which is there already, so that it can be told from an impostor.
+
+    It is read through Azure, by run-command. The VM is not changed: what it needs to let us in is printed.
+    """
+    from . import host_keys, runner
+    from .connection import connect_with
+
+    overrides = (*overrides, ("vm_name", name))
+    azure = connect_with(runner.collect_parameters(file or runner.PROJECT / "parameters" / "sandbox.yaml", overrides))
+    click.echo(f"The VM {name} has the host key {host_keys.trust_vm(azure, name)}; it is pinned.")
+    click.echo(f"To let this runbook in, if it does not yet:\n{host_keys.admission(azure, name)}")
+
+
 @main.command()
 def refresh() -> None:
     """Execute all notebooks in a fresh sandbox and keep their outputs."""

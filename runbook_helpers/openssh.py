@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 from .connection import Azure
 from .errors import ConnectionFailed
-from .keys import known_host_file, login_key, pinned_host_key
+from .host_keys import known_host_key
+from .keys import known_host_file, login_key
 from .shell import open_socket
 from .virtual_machines import public_address_of, show_vm
 
@@ -25,13 +26,12 @@ def ssh_command(azure: Azure, vm_name: str) -> list[str]:
     The documented command: ``ssh azureuser@publicIpAddress``
 
     Raises:
-        ConnectionFailed: the VM's host key is not known here.
+        ConnectionFailed: the VM's host key is not known here, or the VM is another one by now.
     """
     vm = show_vm(azure, vm_name)
     assert vm.os_profile and vm.id
+    known_host_key(azure, vm)
     known_host = known_host_file(azure.folder, str(vm.id))
-    if pinned_host_key(azure.folder, str(vm.id)) is None:
-        raise ConnectionFailed(f"The host key of the VM {vm_name} is not known on this machine: run where it was made.")
     options = {
         "IdentityFile": f'"{login_key(azure.folder)[0]}"',
         "IdentitiesOnly": "yes",
@@ -39,6 +39,11 @@ def ssh_command(azure: Azure, vm_name: str) -> list[str]:
         "GlobalKnownHostsFile": "/dev/null",
         "HostKeyAlias": known_host.name,
         "StrictHostKeyChecking": "yes",
+        # Less what is weak, as `shell` leaves it out: an old client still offers some.
+        "KexAlgorithms": "-*-sha1",
+        "Ciphers": "-*-cbc",
+        "MACs": "-*sha1*,*md5*",
+        "HostKeyAlgorithms": "-ssh-rsa,ssh-dss",
     }
     options = {
         name: value.replace("%", "%%") for name, value in options.items()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .connection import Azure
 from .errors import NotFound
-from .keys import forget_host_key, login_key, new_host_key, pin_host_key, vm_lock
+from .keys import forget_host_key, login_key, new_host_key, note_vm_id, pin_host_key, vm_lock
 from .progress import step
 from .provisioning import ensure
 from .resource_groups import create_resource_group
@@ -59,25 +59,27 @@ def create_vm(
     """
     from azure.core.exceptions import HttpResponseError
 
-    vm_id = _vm_id(azure, vm_name)
+    resource_id, made = _vm_id(azure, vm_name), False
     machines = azure.compute.virtual_machines
 
     def create() -> LROPoller[VirtualMachine]:
+        nonlocal made
         progress.waits_for("Azure makes its network")
         interface_id = _create_interface(azure, vm_name, ssh_source)
         private, public = new_host_key()
         vm = _vm(azure, vm_name, interface_id, size, image, admin_username, _cloud_config(private, public))
+        made = True
         # Before the request: whatever becomes of its answer, the VM may have been made.
-        pin_host_key(azure.folder, vm_id, public)
+        pin_host_key(azure.folder, resource_id, public)
         progress.waits_for("Azure makes it")
         try:
             return machines.begin_create_or_update(azure.resource_group, vm_name, vm)
         except HttpResponseError as error:
             if error.status_code and error.status_code < 500:  # Azure has refused it
-                forget_host_key(azure.folder, vm_id)
+                forget_host_key(azure.folder, resource_id)
             raise
 
-    with step(f"VM {vm_name}") as progress, vm_lock(azure.folder, vm_id):
+    with step(f"VM {vm_name}") as progress, vm_lock(azure.folder, resource_id):
         create_resource_group(azure)
         progress.waits_for("Azure makes it")
         vm: VirtualMachine = ensure(
@@ -87,6 +89,8 @@ def create_vm(
             # What it was given at first, its host key among it, cannot be given again.
             lambda failed: machines.begin_create_or_update(azure.resource_group, vm_name, failed),
         )
+        if made and vm.vm_id:
+            note_vm_id(azure.folder, resource_id, vm.vm_id)
         return vm
 
 
