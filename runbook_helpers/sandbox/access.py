@@ -210,6 +210,7 @@ def assignments(played: PlayedCloud, principal_id: str) -> list[dict[str, Any]]:
         for assignment in found
         if assignment["properties"]["principalId"].lower() == principal_id.lower()
         and (not delay or clock.parse(assignment["properties"]["createdOn"]) + delay <= now)
+        and not played.unsettled.is_hidden(assignment["id"])
     ]
 
 

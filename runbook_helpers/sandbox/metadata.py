@@ -15,6 +15,7 @@ from starlette.routing import Route
 from .limits import INSTANCE_LIMIT, METADATA_LIMIT
 from .login import audiences
 from .management import network
+from .management.managed_identity import at_resource
 from .played_cloud import PlayedCloud
 from .proxy import Caller
 from .wire import note, note_token
@@ -184,7 +185,9 @@ def _choose(played: PlayedCloud, vm: dict[str, Any], selectors: dict[str, str]) 
         resource
         for resource_id, shown in identity.get("userAssignedIdentities", {}).items()
         # One that was deleted and made again is another identity, which nobody has attached yet.
-        if (resource := played.state.get(resource_id)) and resource["properties"]["principalId"] == shown["principalId"]
+        if (resource := played.state.get(resource_id))
+        and resource["properties"]["principalId"] == shown["principalId"]
+        and not _hidden(played, vm, shown["principalId"])
     ]
     if len(selectors) > 1:
         raise MetadataError("invalid_request", f"Only one of {', '.join(_SELECTORS[:3])} may be specified")
@@ -198,10 +201,15 @@ def _choose(played: PlayedCloud, vm: dict[str, Any], selectors: dict[str, str]) 
             if values.get(name, str(resource["id"])).lower() == wanted.lower():
                 return _principal(played, resource["properties"]["principalId"]), resource["id"]
         system = played.principal(identity.get("principalId", ""))
-        if system and name != "msi_res_id" and wanted.lower() in (system["appId"], system["objectId"]):
+        if (
+            system
+            and not _hidden(played, vm, system["objectId"])
+            and name != "msi_res_id"
+            and wanted.lower() in (system["appId"], system["objectId"])
+        ):
             return system, vm["id"]
         raise MetadataError("invalid_request", "Identity not found")
-    if "SystemAssigned" in identity.get("type", ""):
+    if "SystemAssigned" in identity.get("type", "") and not _hidden(played, vm, identity["principalId"]):
         return _principal(played, identity["principalId"]), vm["id"]
     if len(attached) == 1:
         return _principal(played, attached[0]["properties"]["principalId"]), attached[0]["id"]
@@ -212,6 +220,12 @@ def _choose(played: PlayedCloud, vm: dict[str, Any], selectors: dict[str, str]) 
         )
         raise MetadataError("invalid_request", message)
     raise MetadataError("invalid_request", "Identity not found")
+
+
+def _hidden(played: PlayedCloud, vm: dict[str, Any], principal_id: str) -> bool:
+    """Whether a fault keeps an identity from being seen here."""
+    names = (principal_id, at_resource(vm, principal_id))
+    return any(played.unsettled.is_hidden(name) for name in names)
 
 
 def _principal(played: PlayedCloud, object_id: str) -> dict[str, Any]:

@@ -10,10 +10,12 @@ from typing import Any
 from ..clouds import Cloud
 from .access import ASSIGNMENT
 from .clock import Clock
+from .fault_watch import Faults
 from .guest import Guests
 from .limits import Buckets
 from .state import State
 from .tokens import Signer, TokenError, token_id
+from .unsettled import Unsettled
 
 SUBSCRIPTION_ID = "00000000-0000-0000-0000-000000000000"
 LONG_AGO = "2020-01-01T00:00:00.0000000Z"
@@ -44,12 +46,15 @@ class PlayedCloud:
     """The content of mcr.microsoft.com."""
     guests: Guests
     door: DoorAddress
+    faults: Faults = field(default_factory=Faults)
     buckets: Buckets = field(default_factory=Buckets)
+    unsettled: Unsettled = field(init=False)
     tenant_id: str = field(init=False)
     subscription_id: str = SUBSCRIPTION_ID
 
     def __post_init__(self) -> None:
         self.tenant_id = self.stable_id("tenant")
+        self.unsettled = Unsettled(self.state, self.clock, self.faults)
 
     @property
     def issuer(self) -> str:

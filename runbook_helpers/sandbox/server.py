@@ -112,7 +112,7 @@ class Server:
         for cloud in CLOUDS.values():
             state = State(folder / f"{cloud.name}.sqlite", blobs)
             guests = self._guests(state)
-            self.clouds.append(PlayedCloud(cloud, state, clock, signer, self._public, guests, address))
+            self.clouds.append(PlayedCloud(cloud, state, clock, signer, self._public, guests, address, self._faults))
         self._remove_leftovers()
         _write_operator(folder, self.clouds)
         self.app = Sandbox(self.clouds, self._public, self._faults, self._setup_script())

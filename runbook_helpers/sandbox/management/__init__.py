@@ -108,6 +108,7 @@ async def perform(played: PlayedCloud, request: Request) -> Response:
 
 async def _perform(played: PlayedCloud, operation: Operation, request: Request) -> Response:
     headers: dict[str, str] = {}
+    played.unsettled.settle()
     try:
         response = await _answer(played, operation, request, headers)
     except ArmError as error:

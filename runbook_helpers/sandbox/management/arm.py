@@ -14,12 +14,21 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import compile_path
 
 from ..access import decide
+from ..faults import Rule
 from ..played_cloud import PlayedCloud
 from ..tokens import TokenError
 from ..wire import bearer_token, note, parse_json
 
 Json = dict[str, Any]
 GROUP = "Microsoft.Resources/resourceGroups"
+
+
+_ALLOCATION = (
+    "AllocationFailed",
+    "Allocation failed. We do not have sufficient capacity for the requested VM size in this region. Read more about "
+    "improving likelihood of allocation success at http://aka.ms/allocation-guidance",
+)
+_INTERNAL = ("InternalServerError", "An error occurred.")
 
 
 class ArmError(Exception):
@@ -75,6 +84,8 @@ class Call:
     claims: Json
     parameters: dict[str, str]
     body: Json = field(default_factory=dict)
+    failed: bool = False
+    """Whether a fault lets the long-running operation fail that the call has started."""
 
     @property
     def resource_id(self) -> str:
@@ -114,11 +125,23 @@ class Call:
             )
             raise ArmError(403, "LinkedAuthorizationFailed", message, gateway=True)
 
-    def start_operation(self, path: str, *, word: str = "InProgress", result: Json | None = None) -> str:
+    def fault(self, kind: str) -> Rule | None:
+        """The fault of a kind, such as operation or hide, that happens to this request."""
+        if not self.played.faults.exist:
+            return None
+        url = self.request.url
+        return self.played.faults.take(
+            lambda fault: fault.what == kind, host=url.hostname or "", method=self.request.method, path=url.path
+        )
+
+    def start_operation(
+        self, path: str, *, word: str = "InProgress", result: Json | None = None, state: str = "Updating"
+    ) -> str:
         """Note a long-running operation under `path` and return the URL that clients poll.
 
         What it does is done already; it is only shown as in progress, by the provider's `word` for that, as long as
-        the sandbox's operation_seconds say. `result` is what it ends with.
+        the sandbox's operation_seconds say. `result` is what it ends with. A fault may let it be stuck, with the
+        resource in the provisioning state `state`, or fail.
         """
         clock = self.played.clock
         document = {
@@ -127,18 +150,50 @@ class Call:
             "done": clock.now() + clock.settings.operation_seconds,
             "word": word,
             "result": result,
+            **self._faulty_operation(state),
         }
         self.played.state.write("operation", path, document)
         return f"{self.base_url}{path}?api-version={self.api_version}"
 
+    def _faulty_operation(self, state: str) -> Json:
+        """What a fault makes of the operation that the request starts, and of its resource."""
+        rule, unsettled = self.fault("operation"), self.played.unsettled
+        leaves = self.request.method in ("PUT", "PATCH")
+        if rule is None:
+            unsettled.done(self.resource_id)
+            return {}
+        if rule.fault.operation == "stuck":
+            if leaves:
+                unsettled.leave(self.resource_id, state, rule.id)
+            return {"stuck": rule.id}
+        self.failed = True
+        if leaves:
+            unsettled.leave(self.resource_id, "Failed", None)
+        compute = "/microsoft.compute/" in self.resource_id.lower()
+        code, message = _ALLOCATION if compute and leaves else _INTERNAL
+        return {"error": {"code": rule.fault.code or code, "message": rule.fault.message or message}}
+
     def operation(self) -> Json:
-        """The operation that is polled: its document, with `status` and, when it has ended, `endTime`."""
+        """The operation that is polled: its document, with `status` and, when it has ended, `endTime`.
+
+        Where it has failed it has `error` too.
+        """
         document = self.played.state.read("operation", self.request.url.path)
         if document is None:
             raise ArmError(404, "NotFound", "The operation was not found.")
-        if document["done"] > self.played.clock.now():
+        error = document.pop("error", None)
+        stuck = "stuck" in document and self.played.faults.stands(document["stuck"])
+        if stuck or document["done"] > self.played.clock.now():
             return {**document, "status": document["word"]}
-        return {**document, "status": "Succeeded", "endTime": self.played.clock.offset_timestamp()}
+        ended = {**document, "endTime": self.played.clock.offset_timestamp()}
+        return {**ended, "status": "Failed", "error": error} if error else {**ended, "status": "Succeeded"}
+
+    def operation_result(self) -> Json:
+        """As `operation`, for the address that answers with the result; raises what a failed operation ends with."""
+        operation = self.operation()
+        if "error" in operation:
+            raise ArmError(409, operation["error"]["code"], operation["error"]["message"])
+        return operation
 
     def readable(self, kind: str) -> list[Json]:
         """The resources of a type, below the group or subscription that is asked for, which the caller may read."""

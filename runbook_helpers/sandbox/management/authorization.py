@@ -171,6 +171,8 @@ async def put_assignment(call: Call) -> Response:
         "name": name,
     }
     call.played.state.put(assignment)
+    if rule := call.fault("hide"):
+        call.played.unsettled.hide(rule, assignment["id"])
     return JSONResponse(_without_creator(assignment), status_code=201)
 
 

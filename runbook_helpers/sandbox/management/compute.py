@@ -32,6 +32,8 @@ def _invalid(message: str, target: str) -> ArmError:
 
 async def put(call: Call) -> Response:
     existing = call.played.state.get(call.request.url.path)
+    if existing and existing["properties"]["provisioningState"] == "Failed":  # this is the next try
+        existing["powerState"] = "running"
     vm = _updated(call, existing) if existing else _created(call)
     identity = call.body.get("identity")
     if identity is not None:
@@ -44,7 +46,17 @@ async def put(call: Call) -> Response:
     if not existing:  # the disk is not there yet
         disk = vm["properties"]["storageProfile"]["osDisk"]
         del disk["name"], disk["managedDisk"]["id"]
-    return _started(call, vm, status=status, state=state)
+    response = _started(call, vm, status=status, state=state)
+    if call.failed and not existing:
+        await _give_back(call)
+    return response
+
+
+async def _give_back(call: Call) -> None:
+    """A VM that could not be allocated is there and does not run."""
+    vm = call.existing()
+    await call.played.guests.stop(vm["properties"]["vmId"])
+    call.played.state.put({**vm, "powerState": "deallocated"})
 
 
 def _created(call: Call) -> Json:
@@ -262,7 +274,8 @@ def _shown(call: Call, vm: Json) -> Json:
 
 def _instance_view(call: Call, vm: Json) -> Json:
     now = call.played.clock.offset_timestamp()
-    status: Json = {"level": "Info", "displayStatus": "Provisioning succeeded", "time": now}
+    state = vm["properties"]["provisioningState"].lower()
+    status: Json = {"level": "Info", "displayStatus": f"Provisioning {state}", "time": now}
     running = vm["powerState"] == "running"
     ready = {"code": "ProvisioningState/succeeded", "level": "Info", "displayStatus": "Ready",
              "message": "Guest Agent is running", "time": now}  # fmt: skip
@@ -280,7 +293,7 @@ def _instance_view(call: Call, vm: Json) -> Json:
         **({"bootDiagnostics": {}} if _has_boot_diagnostics(vm) else {}),
         **({"hyperVGeneration": "V2"} if call.api_version >= "2019" else {}),
         "statuses": [
-            {"code": "ProvisioningState/succeeded", **status},
+            {"code": f"ProvisioningState/{state}", **status},
             {"code": f"PowerState/{vm['powerState']}", "level": "Info", "displayStatus": f"VM {vm['powerState']}"},
         ],
     }
@@ -389,7 +402,7 @@ def _started(call: Call, vm: Json, *, status: int, state: str) -> Response:
     response = answer(shown, status=status, state=state)
     if "etag" in shown:
         response.headers["ETag"] = shown["etag"]
-    response.headers["Azure-AsyncOperation"] = call.start_operation(_operation_path(call, vm["location"]))
+    response.headers["Azure-AsyncOperation"] = call.start_operation(_operation_path(call, vm["location"]), state=state)
     response.headers["Azure-AsyncNotification"] = "Enabled"
     if status == 201:
         response.headers["Retry-After"] = "10"
@@ -408,14 +421,17 @@ def _accepted(call: Call, location: str, *, result: Json | None = None) -> Respo
 
 
 async def get_operation(call: Call) -> Response:
-    operation = call.operation()
+    monitor = bool(call.request.query_params.get("monitor"))
+    operation = call.operation_result() if monitor else call.operation()
     result, running = operation["result"], "endTime" not in operation
-    if call.request.query_params.get("monitor"):
+    if monitor:
         if running:
             return Response(status_code=202, headers={"Location": str(call.request.url), "Retry-After": "10"})
         return JSONResponse(result) if result else Response(status_code=200)
-    document: Json = {key: operation[key] for key in ("startTime", "endTime", "status", "name") if key in operation}
-    if result and not running:
+    document: Json = {
+        key: operation[key] for key in ("startTime", "endTime", "status", "name", "error") if key in operation
+    }
+    if result and operation["status"] == "Succeeded":
         document["properties"] = {"output": result}
     return JSONResponse(document, headers={"Retry-After": "35"} if running else {})
 

@@ -125,7 +125,7 @@ def _under_way(call: Call, registry: Json, word: str) -> Response:
     """201: what was asked for goes on; the operation says when it is done."""
     response = answer(_shown(call, registry), status=201, state=word)
     operation = f"{registry['id']}/operationStatuses/registries-{new_operation_id()}"
-    response.headers["Azure-AsyncOperation"] = call.start_operation(operation, word=word)
+    response.headers["Azure-AsyncOperation"] = call.start_operation(operation, word=word, state=word)
     response.headers["Retry-After"] = "10"
     return response
 
@@ -451,12 +451,14 @@ async def list_usages(call: Call) -> Response:
 
 
 async def get_operation(call: Call) -> Response:
-    operation = call.operation()
+    by_status = "/operationresults/" not in call.request.url.path.lower()
+    operation = call.operation() if by_status else call.operation_result()
     running = "endTime" not in operation
     headers = {"Retry-After": "10"} if running else {}
-    if "/operationresults/" not in call.request.url.path.lower():
+    if by_status:
         headers["Azure-AsyncOperation"] = str(call.request.url)
-        return _supported(call, JSONResponse({"status": operation["status"]}, headers=headers))
+        document = {key: operation[key] for key in ("status", "error") if key in operation}
+        return _supported(call, JSONResponse(document, headers=headers))
     if running:
         document = {**(operation["result"] or {}), "status": "Accepted"}
         return JSONResponse(document, status_code=202, headers={"Location": str(call.request.url)})

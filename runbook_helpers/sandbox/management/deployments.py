@@ -84,7 +84,8 @@ async def delete(call: Call) -> Response:
 
 
 async def get_operation(call: Call) -> Response:
-    return JSONResponse({"status": call.operation()["status"]})
+    operation = call.operation()
+    return JSONResponse({key: operation[key] for key in ("status", "error") if key in operation})
 
 
 def _providers(resources: list[Json]) -> list[Json]:

@@ -44,6 +44,8 @@ async def put(call: Call) -> Response:
         }
     resource["tags"] = call.body.get("tags", resource["tags"])
     call.played.state.put(resource)
+    if rule := call.fault("hide"):
+        call.played.unsettled.hide(rule, resource["properties"]["principalId"])
     headers = {"Location": resource_id} if status == 201 else {}
     return JSONResponse(resource, status_code=status, headers=headers)
 
@@ -102,6 +104,7 @@ def apply_identity(call: Call, resource: Json, wanted: Json, *, merge: bool) -> 
         identity = {"principalId": principal_id, "tenantId": call.played.tenant_id}
     elif had_system:
         call.played.delete_principal(resource["id"])
+    before = _principals(current)
     names = [name for name in ("SystemAssigned", "UserAssigned") if name.lower() in kinds]
     if names:
         resource["identity"] = {"type": ", ".join(names), **identity}
@@ -109,6 +112,19 @@ def apply_identity(call: Call, resource: Json, wanted: Json, *, merge: bool) -> 
             resource["identity"]["userAssignedIdentities"] = attached
     else:
         resource.pop("identity", None)
+    new = _principals(resource.get("identity", {})) - before
+    if new and (rule := call.fault("hide")):
+        call.played.unsettled.hide(rule, *(at_resource(resource, principal_id) for principal_id in new))
+
+
+def _principals(identity: Json) -> set[str]:
+    attached = identity.get("userAssignedIdentities", {}).values()
+    return {each["principalId"] for each in (identity, *attached) if "principalId" in each}
+
+
+def at_resource(resource: Json, principal_id: str) -> str:
+    """What an identity that is attached to a resource is hidden by."""
+    return f"{resource['id']}/{principal_id}"
 
 
 def _attached(call: Call, resource: Json, current: Json, given: Json, *, merge: bool) -> Json:

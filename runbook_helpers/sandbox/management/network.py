@@ -547,10 +547,11 @@ async def _delete_child(call: Call) -> Response:
 
 
 async def _get_operation(call: Call) -> Response:
-    operation = call.operation()
-    running = "endTime" not in operation
     if "/operationresults/" not in call.request.url.path.lower():
-        return JSONResponse({"status": operation["status"]}, headers={"Retry-After": "10"} if running else {})
+        operation = call.operation()
+        document = {key: operation[key] for key in ("status", "error") if key in operation}
+        return JSONResponse(document, headers={"Retry-After": "10"} if "endTime" not in operation else {})
+    running = "endTime" not in call.operation_result()
     url = str(call.request.url)
     if running:
         return Response(status_code=202, headers={"Location": url, "Retry-After": "10"})

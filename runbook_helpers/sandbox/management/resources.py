@@ -258,7 +258,7 @@ async def delete_group(call: Call) -> Response:
 
 
 async def get_operation_result(call: Call) -> Response:
-    operation = call.operation()
+    operation = call.operation_result()
     if "endTime" in operation:
         return Response(status_code=(operation["result"] or {}).get("status", 200))
     return Response(status_code=202, headers={"Location": str(call.request.url), "Retry-After": "15"})
