@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,7 @@ class Fault:
 
     def given(self) -> dict[str, Any]:
         """The fields that are not as they are by default."""
-        plain = {**asdict(_PLAIN), "reset": False}
+        plain = {each.name: {} if each.name == "headers" else each.default for each in fields(self)}
         return {name: value for name, value in asdict(self).items() if value != plain[name]}
 
 
@@ -149,10 +149,8 @@ _RULES: list[tuple[Callable[[Fault], bool], str]] = [
     (lambda f: bool(f.command and f.guest), "guest happens on the VM whatever the command is: leave command out."),
     (lambda f: bool(f.ssh or f.guest) and bool(f.host or f.method or f.path), "ssh and guest are of a VM: host, method and "
      "path do not fit."),
+    (lambda f: bool(f.vm) and bool(f.operation or f.hide), "vm does not fit operation and hide: say the path of the request."),
 ]  # fmt: skip
-
-
-_PLAIN = Fault(reset=True)
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,9 @@ class Unsettled:
     def leave(self, resource_id: str, provisioning_state: str, rule_id: str | None) -> None:
         """Show a resource in this state: until the rule is cleared, or until a later operation does its work."""
         if self._show(resource_id, provisioning_state):
-            self._resources[resource_id] = rule_id
-            self._state.write(_UNSETTLED, resource_id, {"id": resource_id, "rule": rule_id})
+            name = resource_id.lower()
+            self._resources[name] = rule_id
+            self._state.write(_UNSETTLED, name, {"id": name, "rule": rule_id})
 
     def settle(self) -> None:
         """Let the operations go on whose rule was cleared."""
@@ -38,9 +39,11 @@ class Unsettled:
 
     def done(self, resource_id: str) -> None:
         """A later operation has done its work."""
-        if self._resources.pop(resource_id, self) is not self:
-            self._state.erase(_UNSETTLED, resource_id)
-            self._show(resource_id, "Succeeded")
+        name = resource_id.lower()
+        if name in self._resources:
+            del self._resources[name]
+            self._state.erase(_UNSETTLED, name)
+            self._show(name, "Succeeded")
 
     def hide(self, rule: Rule, *names: str) -> None:
         """Let what has these names not be seen yet."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from .disk import PREINSTALLED, ROOT
-from .process import Failure, Process, Refused, program
+from .process import Failure, Interrupted, Process, Refused, program
 
 VERSIONS = {
     **PREINSTALLED,
@@ -44,6 +46,9 @@ def _apt(process: Process, arguments: list[str]) -> int:
         raise Refused(process.name, f"command {verb}".strip())
     if not process.user.is_root:
         raise Failure(_NOT_ROOT_UPDATE if verb == "update" else _NOT_ROOT, 100)
+    if verb != "update":
+        options = [value.partition("=") for name, value in pairs if name in ("-o", "--option")]
+        _wait_for_lock(process, {key.lower(): value for key, _, value in options}.get("dpkg::lock::timeout"))
     yes = bool(flags & {"-y", "--yes", "--assume-yes"})
     if verb == "update":
         return _update(process)
@@ -54,6 +59,25 @@ def _apt(process: Process, arguments: list[str]) -> int:
         return _remove(process, words[1:], yes=yes)
     process.print("0 upgraded, 0 newly installed, 0 to remove and 0 not upgraded.")
     return 0
+
+
+_LOCK = "/var/lib/dpkg/lock-frontend"
+_HELD = f"Could not get lock {_LOCK}. It is held by process 1955 (unattended-upgr)"
+
+
+def _wait_for_lock(process: Process, timeout: str | None) -> None:
+    """Wait while another program has the lock; by default apt-get does not, and apt does for two minutes."""
+    trouble = process.disk.troubles.notice("apt_lock")
+    if trouble is None:
+        return
+    seconds = float(timeout or (0 if process.name == "apt-get" else -1 if process.terminal else 120))
+    waits = math.inf if seconds < 0 else seconds
+    if trouble.outlast(waits, process.control.interrupt, lambda: process.print(f"Waiting for cache lock: {_HELD}...")):
+        return
+    if process.control.interrupt.is_set():
+        raise Interrupted
+    first = "" if waits else f"E: {_HELD}\n"
+    raise Failure(f"{first}E: Unable to acquire the dpkg frontend lock ({_LOCK}), is another process using it?", 100)
 
 
 _NOT_ROOT = """\
@@ -105,6 +129,8 @@ def _install(process: Process, names: list[str], *, yes: bool) -> int:
     process.print(f"0 upgraded, {len(new)} newly installed, 0 to remove and 0 not upgraded.")
     if extra and not yes:
         _confirm(process)
+    if new and disk.troubles.notice("disk_full"):
+        raise Failure("E: You don't have enough free space in /var/cache/apt/archives/.", 100)
     for name in new:
         process.print(f"Selecting previously unselected package {name}.\nUnpacking {name} ({VERSIONS[name]}) ...")
     with disk.changing() as document:

@@ -450,7 +450,8 @@ def _df(process: Process, arguments: list[str]) -> int:
     process.options(arguments, "hm")
     if process.name == "df":
         process.print("Filesystem      Size  Used Avail Use% Mounted on")
-        process.print("/dev/root        29G  1.9G   27G   7% /")
+        full = process.disk.troubles.notice("disk_full")
+        process.print(f"/dev/root        29G  {' 29G     0 100%' if full else '1.9G   27G   7%'} /")
     else:
         process.print("               total        used        free      shared  buff/cache   available")
         process.print("Mem:           7.7Gi       0.4Gi       6.8Gi       0.0Gi       0.5Gi       7.1Gi")

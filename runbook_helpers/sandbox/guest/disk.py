@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..state import State
 from . import Machine
 from .locks import Locks
+from .troubles import Troubles
 
 if TYPE_CHECKING:
     from .process import Control
@@ -78,6 +79,7 @@ class Disk:
         self._lock = threading.RLock()
         self._depth = 0
         self._erased = False
+        self.troubles = Troubles()
         self.locks = Locks()
         self.background: set[Control] = set()
         """What goes on running without a connection."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from .disk import Disk
 from .distribution import INDEX_TYPES, MANIFEST_TYPES, DistributionError, Manifest, Reference, Registry
-from .process import Process
+from .process import Failure, Process
 
 Image = dict[str, Any]  # id, tags, digests, config, manifest (text), media_type
 
@@ -109,7 +109,10 @@ def _pull_layers(process: Process, registry: Registry, reference: Reference, man
     layers = [layer["digest"] for layer in manifest.content["layers"]]
     for digest in layers:
         process.print(f"{short(digest)}: {'Already exists' if digest in had else 'Pulling fs layer'}")
-    for digest in [digest for digest in layers if digest not in had]:
+    new = [digest for digest in layers if digest not in had]
+    if new and process.disk.troubles.notice("disk_full"):
+        raise Failure("write /var/lib/docker/tmp/GetImageBlob2745198364: no space left on device")
+    for digest in new:
         registry.blob(reference.repository, digest, process.disk.state.blobs)
         process.print(f"{short(digest)}: Verifying Checksum")
         process.print(f"{short(digest)}: Download complete")

@@ -21,6 +21,7 @@ from ..state import State
 from . import NO_FAULT, Link, Machine, cloud_init
 from .disk import KIND, ROOT, Disk, User
 from .process import PATH, Control, Input, Interrupted, Process
+from .troubles import Troubles
 
 if TYPE_CHECKING:
     import asyncssh
@@ -54,7 +55,7 @@ class SimulatedGuests:
         running = self._find(machine.vm_id)
         if running is None:
             disk = Disk.open(self._state, machine.vm_id) or _install(self._state, machine)
-            running = self._running[machine.vm_id] = _Running(disk)
+            running = self._running[machine.vm_id] = self._begin(machine.vm_id, disk)
         if running.disk.machine != machine or not running.disk["running"]:
             running.disk.update_machine(machine)
 
@@ -106,6 +107,10 @@ class SimulatedGuests:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def _begin(self, vm_id: str, disk: Disk) -> _Running:
+        disk.troubles = Troubles(self._faults, lambda: self._vm_name(vm_id))
+        return _Running(disk)
+
     def _fault_of(self, vm_id: str, command: str) -> Misbehaviour | None:
         """What happens to a command on a machine."""
         if not self._faults.exist:
@@ -123,7 +128,7 @@ class SimulatedGuests:
             disk = Disk.open(self._state, vm_id)
             if disk is None or not disk["running"]:
                 return None
-            self._running[vm_id] = _Running(disk)
+            self._running[vm_id] = self._begin(vm_id, disk)
         return self._running[vm_id]
 
     @staticmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 from .disk import ROOT
@@ -9,6 +10,7 @@ from .process import PATH, Failure, Process, Refused, UnknownProgram, program
 from .shell import Shell
 
 SERVICES = {"docker": "docker.io", "containerd": "docker.io", "ssh": "openssh-server"}
+START_SECONDS = 90  # how long systemd waits for a service that does not say that it is ready
 _DESCRIPTIONS = {
     "docker": "Docker Application Container Engine",
     "containerd": "containerd container runtime",
@@ -106,9 +108,10 @@ def _systemctl(process: Process, arguments: list[str]) -> int:
 def _service(process: Process, verb: str, name: str, *, now: bool) -> int:
     installed = name in SERVICES and process.disk.has_package(SERVICES[name])
     active = installed and process.disk["services"].get(name, False)
+    slow = process.disk.troubles.notice("docker_slow") if name == "docker" and active else None
     if verb == "is-active":
-        process.print("active" if active else "inactive")
-        return 0 if active else 3
+        process.print("activating" if slow else "active" if active else "inactive")
+        return 0 if active and not slow else 3
     if not installed:
         if verb == "status":
             raise Failure(f"Unit {name}.service could not be found.", 4)
@@ -116,11 +119,11 @@ def _service(process: Process, verb: str, name: str, *, now: bool) -> int:
     if verb == "is-enabled":
         process.print("enabled")
     elif verb == "status":
-        state = "active (running)" if active else "inactive (dead)"
+        state = "activating (start)" if slow else "active (running)" if active else "inactive (dead)"
         process.print(f"● {name}.service - {_DESCRIPTIONS[name]}")
         process.print(f"     Loaded: loaded (/lib/systemd/system/{name}.service; enabled; vendor preset: enabled)")
         process.print(f"     Active: {state}")
-        return 0 if active else 3
+        return 0 if active and not slow else 3
     elif not process.user.is_root:
         raise Failure(f"Failed to {verb} {name}.service: Interactive authentication required.")
     elif verb == "disable" and not now:
@@ -128,6 +131,8 @@ def _service(process: Process, verb: str, name: str, *, now: bool) -> int:
     elif verb != "enable" or now:
         with process.disk.changing() as document:
             document["services"][name] = verb not in ("stop", "disable")
+        if slow and verb != "stop":  # it tells when it is ready, and systemctl waits for that
+            slow.outlast(min(START_SECONDS, slow.end - time.monotonic()), process.control.interrupt)
     return 0
 
 
