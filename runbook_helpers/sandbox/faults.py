@@ -95,7 +95,7 @@ class Fault:
 
     def given(self) -> dict[str, Any]:
         """The fields that are not as they are by default."""
-        plain = {each.name: {} if each.name == "headers" else each.default for each in fields(self)}
+        plain: dict[str, Any] = {each.name: {} if each.name == "headers" else each.default for each in fields(self)}
         return {name: value for name, value in asdict(self).items() if value != plain[name]}
 
 

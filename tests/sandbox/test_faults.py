@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
+from azure.core.exceptions import HttpResponseError
+from click.testing import CliRunner, Result
 
-from runbook_helpers import Azure, create_vm, ssh
-from runbook_helpers.errors import ConnectionFailed, ConnectionLost
+from runbook_helpers import (
+    Azure,
+    assign_identity,
+    assign_role,
+    create_identity,
+    create_registry,
+    create_vm,
+    import_image,
+    ssh,
+)
+from runbook_helpers.cli import main
+from runbook_helpers.errors import ConnectionFailed, ConnectionLost, RunbookError
 from runbook_helpers.sandbox import faults, process
 from runbook_helpers.sandbox.faults import Fault, FaultError
+from runbook_helpers.shell import open_socket
 from runbook_helpers.virtual_machines import public_address_of, show_vm
 
 from ..conftest import SSH_SOURCE, connect_to
@@ -116,14 +132,24 @@ def test_an_answer_is_cut(azure: Azure, folder: Path) -> None:
         door(folder).get(METADATA)
 
 
-@pytest.mark.parametrize("what", ["refused", "silent", "reset"])
-def test_a_vm_does_not_let_us_in(azure: Azure, folder: Path, what: str) -> None:
-    rule = faults.add(folder, Fault(vm="vm1", ssh=what, times=0))
-    if what == "silent":
-        return
-    with pytest.raises(ConnectionFailed):
+@pytest.mark.parametrize(
+    ("what", "told"), [("refused", "connection refused"), ("reset", ""), ("host_key", "another host key")]
+)
+def test_a_vm_does_not_let_us_in(azure: Azure, folder: Path, what: str, told: str) -> None:
+    rule = faults.add(folder, Fault(vm="vm1", ssh=what))
+    with pytest.raises(ConnectionFailed, match=told):
         ssh(azure, "vm1", within=0)
     assert faults.hits(folder)[-1]["rule"] == rule
+    with ssh(azure, "vm1") as shell:
+        shell.run("true")
+
+
+def test_a_vm_that_says_nothing(azure: Azure, folder: Path) -> None:
+    faults.add(folder, Fault(vm="vm1", ssh="silent"))
+    connection = open_socket(azure.proxy, public_address_of(azure, show_vm(azure, "vm1")), 22)
+    connection.settimeout(0.3)
+    with connection, pytest.raises(TimeoutError):
+        connection.recv(1)
 
 
 def test_a_command_ends_as_told(azure: Azure, folder: Path) -> None:
@@ -137,9 +163,9 @@ def test_a_command_ends_as_told(azure: Azure, folder: Path) -> None:
 def test_a_connection_is_lost_while_the_command_runs_on(azure: Azure, folder: Path) -> None:
     faults.add(folder, Fault(command="sh *", reset=True, delay=0.1))
     with ssh(azure, "vm1") as shell, pytest.raises(ConnectionLost):
-        shell.run("sh", "-c", "sleep 0.4; echo done > lasted")
+        shell.run("sh", "-c", "echo begun > lasted; sleep 1; echo done > lasted")
     with ssh(azure, "vm1") as shell:
-        assert shell.retry("cat", "lasted", within=10, interval=0.2).stdout == "done\n"
+        assert shell.retry("grep", "done", "lasted", within=10, interval=0.2).stdout == "done\n"
 
 
 def test_a_command_is_held(azure: Azure, folder: Path) -> None:
@@ -168,3 +194,176 @@ def test_a_command_is_held(azure: Azure, folder: Path) -> None:
 def test_fields_that_make_no_sense_together_are_refused(fields: dict[str, object], named: str) -> None:
     with pytest.raises(FaultError, match=named):
         Fault(**fields)
+
+
+# Resource Manager: long-running operations, and what is not seen yet
+
+
+def test_a_stuck_operation_goes_on_when_the_rule_is_cleared(azure: Azure, folder: Path) -> None:
+    faults.add(folder, Fault(method="PUT", path="*/publicIPAddresses/stuck", operation="stuck"))
+    addresses = azure.network.public_ip_addresses
+    body: Any = {"location": azure.location, "sku": {"name": "Standard"}}
+    poller = addresses.begin_create_or_update("faulty", "stuck", body, polling_interval=0.05)
+    poller.wait(0.3)
+    assert not poller.done()
+    assert addresses.get("faulty", "stuck").provisioning_state == "Updating"
+    faults.clear(folder)
+    assert poller.result(10).provisioning_state == "Succeeded"
+    assert addresses.get("faulty", "stuck").provisioning_state == "Succeeded"
+
+
+def test_a_vm_that_cannot_be_allocated_is_made_by_the_next_try(azure: Azure, folder: Path) -> None:
+    faults.add(folder, Fault(method="PUT", path="*/virtualMachines/vm2", operation="failed"))
+    with pytest.raises(RunbookError, match="AllocationFailed"):
+        create_vm(azure, "vm2", ssh_source=SSH_SOURCE)
+    assert show_vm(azure, "vm2").provisioning_state == "Failed"
+    with pytest.raises(ConnectionFailed, match="deallocated"):
+        ssh(azure, "vm2")
+    assert create_vm(azure, "vm2", ssh_source=SSH_SOURCE).provisioning_state == "Succeeded"
+    with ssh(azure, "vm2") as shell:
+        assert shell.run("whoami").stdout == "azureuser\n"
+
+
+def test_an_operation_fails_with_the_error_that_was_asked_for(azure: Azure, folder: Path) -> None:
+    faults.add(folder, Fault(path="*/vm1/runCommand", operation="failed", code="VMAgentStatusCommunicationError"))
+    script: Any = {"commandId": "RunShellScript", "script": ["true"]}
+    with pytest.raises(HttpResponseError, match="VMAgentStatusCommunicationError"):
+        azure.compute.virtual_machines.begin_run_command("faulty", "vm1", script, polling_interval=0).result()
+    assert show_vm(azure, "vm1").provisioning_state == "Succeeded"
+
+
+def test_an_identity_and_its_role_are_not_seen_yet(azure: Azure, folder: Path) -> None:
+    registry = create_registry(azure, "faultyregistry")
+    identity = create_identity(azure, "unseen")
+    attached = faults.add(folder, Fault(path="*/virtualMachines/vm1", hide=1000))
+    assigned = faults.add(folder, Fault(path="*/roleAssignments/*", hide=1000))
+    assign_identity(azure, "vm1", str(identity.id))
+    assign_role(azure, "AcrPull", assignee=str(identity.principal_id), scope=str(registry.id))
+    assert metadata_token(folder, str(identity.client_id)).json()["error_description"] == "Identity not found"
+    faults.clear(folder, attached)
+    token = metadata_token(folder, str(identity.client_id)).json()["access_token"]
+    exchange = {"grant_type": "access_token", "service": registry.login_server, "access_token": token}
+    assert door(folder).post(f"https://{registry.login_server}/oauth2/exchange", exchange).status_code == 401
+    faults.clear(folder, assigned)
+    assert door(folder).post(f"https://{registry.login_server}/oauth2/exchange", exchange).status_code == 200
+
+
+def metadata_token(folder: Path, client_id: str) -> requests.Response:
+    """What the metadata service says to vm1."""
+    proxies = {"http": process.vm_proxy(process.start(folder), "AzureChinaCloud", "vm1")}
+    query = {"api-version": "2018-02-01", "resource": "https://management.chinacloudapi.cn/", "client_id": client_id}
+    url = "http://169.254.169.254/metadata/identity/oauth2/token"
+    return requests.get(url, query, headers={"Metadata": "true"}, proxies=proxies, timeout=10)
+
+
+# The registry's content, and the machine
+
+
+@pytest.fixture(scope="module")
+def docker(folder: Path) -> str:
+    """An image that vm1 may pull."""
+    azure = connect_to("faulty")
+    registry = create_registry(azure, "faultyimages")
+    import_image(azure, "faultyimages", "app:v1", "mcr.microsoft.com/azuredocs/aci-helloworld:latest")
+    with ssh(azure, "vm1") as shell:
+        shell.run("sudo", "apt-get", "update")
+        shell.run("sudo", "apt-get", "install", "-y", "docker.io")
+        token = azure.credential.get_token("https://management.chinacloudapi.cn/.default").token
+        form = {"grant_type": "access_token", "service": registry.login_server, "access_token": token}
+        refresh = door(folder).post(f"https://{registry.login_server}/oauth2/exchange", form).json()["refresh_token"]
+        user = "00000000-0000-0000-0000-000000000000"
+        shell.run("sudo", "docker", "login", str(registry.login_server), "-u", user, "-p", refresh)
+    return f"{registry.login_server}/app:v1"
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (Fault(host="faultyimages.*", path="*/blobs/*", flip=3, nth=2), "filesystem layer verification failed"),
+        (Fault(host="faultyimages.*", path="*/blobs/*", cut=10, nth=2), "unexpected EOF"),
+        (Fault(vm="vm1", guest="disk_full"), "no space left on device"),
+        (Fault(vm="vm1", guest="docker_slow"), "Is the docker daemon running?"),
+    ],
+    ids=lambda value: getattr(value, "guest", "") or getattr(value, "what", ""),
+)
+def test_a_pull_fails_in_dockers_words_and_not_the_next_time(
+    azure: Azure, folder: Path, docker: str, fault: Fault, says: str
+) -> None:
+    rule = faults.add(folder, fault)
+    with ssh(azure, "vm1") as shell:
+        failed = shell.run("sudo", "docker", "pull", docker, check=False)
+        assert failed.exit_status == 1
+        assert says in failed.stderr
+        assert [hit["rule"] for hit in faults.hits(folder)].count(rule) == 1
+        shell.run("sudo", "docker", "pull", docker)
+        shell.run("sudo", "docker", "rmi", docker)
+
+
+def test_docker_is_slow_to_start(azure: Azure, folder: Path, docker: str) -> None:
+    faults.add(folder, Fault(guest="docker_slow", seconds=0.5))
+    with ssh(azure, "vm1") as shell:
+        assert shell.run("sudo", "docker", "info", check=False).exit_status == 1
+        assert shell.run("systemctl", "is-active", "docker", check=False).stdout == "activating\n"
+        shell.run("sudo", "systemctl", "start", "docker")
+        shell.run("sudo", "docker", "info")
+
+
+def test_apt_waits_for_the_lock_as_long_as_it_is_told(azure: Azure, folder: Path) -> None:
+    faults.add(folder, Fault(vm="vm1", guest="apt_lock", seconds=0.6))
+    with ssh(azure, "vm1") as shell:
+        at_once = shell.run("sudo", "apt-get", "install", "-y", "jq", check=False)
+        waited = shell.run("sudo", "apt-get", "-o", "DPkg::Lock::Timeout=300", "install", "-y", "jq")
+    held = "Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 1955 (unattended-upgr)"
+    unable = "Unable to acquire the dpkg frontend lock (/var/lib/dpkg/lock-frontend), is another process using it?"
+    assert (at_once.exit_status, at_once.stdout, at_once.stderr) == (100, "", f"E: {held}\nE: {unable}\n")
+    assert waited.stdout.startswith(f"Waiting for cache lock: {held}...\nReading package lists...")
+
+
+def test_there_is_no_space_for_packages(azure: Azure, folder: Path) -> None:
+    faults.add(folder, Fault(vm="vm1", guest="disk_full", seconds=100))
+    with ssh(azure, "vm1") as shell:
+        shell.run("sudo", "apt-get", "remove", "-y", "jq")
+        full = shell.run("sudo", "apt-get", "install", "-y", "jq", check=False)
+        assert (full.exit_status, full.stderr) == (
+            100,
+            "E: You don't have enough free space in /var/cache/apt/archives/.\n",
+        )
+        assert "100%" in shell.run("df", "-h").stdout
+
+
+# The rules themselves
+
+
+def test_the_same_seed_makes_the_same_choices(azure: Azure, folder: Path) -> None:
+    def choices(seed: int) -> list[int]:
+        faults.clear(folder)
+        faults.add(folder, Fault(path="/metadata/*", status=503, times=0, probability=0.5, seed=seed))
+        client = door(folder)
+        return [client.get(METADATA).status_code for _ in range(12)]
+
+    assert choices(1) == choices(1)
+    assert set(choices(1)) == {200, 503}
+    assert choices(1) != choices(2)
+
+
+def test_a_killed_sandbox_does_not_begin_anew(azure: Azure, folder: Path) -> None:
+    faults.add(folder, Fault(path="/metadata/*", nth=2, times=2, status=503))
+    answers = [door(folder).get(METADATA).status_code for _ in range(2)]
+    os.kill(process.start(folder).pid, signal.SIGKILL)
+    answers += [door(folder).get(METADATA).status_code for _ in range(2)]
+    assert answers == [200, 503, 503, 200]
+
+
+def test_the_commands(azure: Azure, folder: Path) -> None:
+    def runbook(*arguments: str) -> Result:
+        return CliRunner().invoke(main, ["sandbox", "fault", *arguments, "--folder", str(folder)])
+
+    added = runbook("add", "--path", "/metadata/*", "--status", "429", "--header", "Retry-After", "7", "--times", "0")
+    assert door(folder).get(METADATA).headers["Retry-After"] == "7"
+    rule = added.output.strip()
+    shown = f"{rule} happened 1 times: path='/metadata/*' times=0 status=429 headers='{{'\"'\"'Retry-After'"
+    assert runbook("list").output.startswith(shown)
+    refused = runbook("add", "--status", "500", "--seconds", "5m")
+    assert (refused.exit_code, refused.output.splitlines()[-1]) == (2, "Error: seconds goes with guest.")
+    assert runbook("clear").output == "1 removed\n"
+    assert runbook("list").output == ""
