@@ -154,12 +154,17 @@ class Registry:
         checksum = hashlib.new(algorithm)
         upload = blobs.new_upload() if blobs and not blobs.exists(digest) else None
         kept = b""
-        for chunk in answer.iter_content(CHUNK):
-            checksum.update(chunk)
-            if blobs is None:
-                kept += chunk
-            elif upload:
-                blobs.append(upload, chunk)
+        try:
+            for chunk in answer.iter_content(CHUNK):
+                checksum.update(chunk)
+                if blobs is None:
+                    kept += chunk
+                elif upload:
+                    blobs.append(upload, chunk)
+        except OSError as error:  # all that requests raises is one
+            if blobs and upload:
+                blobs.cancel_upload(upload)
+            raise DistributionError("unexpected EOF") from error
         if checksum.hexdigest() != expected:
             if blobs and upload:
                 blobs.cancel_upload(upload)
