@@ -71,6 +71,8 @@ class Faulty:
             await self._app(scope, receive, _Flip(send, fault.flip))
         else:
             await self._wait(rule, _connection(scope))
+            if fault.stall and _connection(scope).is_gone():  # it was never more than on its way
+                return
             await self._app(scope, receive, send)
 
     async def _misbehave(self, rule: Rule, scope: Scope, send: Send, answer: list[Message]) -> None:

@@ -17,7 +17,7 @@ from filelock import FileLock
 OPERATIONS = ("stuck", "failed")
 SSH = ("refused", "silent", "reset", "host_key")
 GUEST = ("apt_lock", "docker_slow", "disk_full")
-LOCK_SECONDS = 10
+LOCK_SECONDS = 60
 
 
 class FaultError(ValueError):

@@ -14,6 +14,7 @@ import logging
 import socket
 import ssl
 import struct
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ from .guard import Refused as Refused
 from .strict_http import StrictProtocol
 
 logger = logging.getLogger(__name__)
+_NO_LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 
 
@@ -59,7 +61,7 @@ def reset(transport: asyncio.Transport) -> None:
     connection = transport.get_extra_info("socket")
     if connection is not None:
         with contextlib.suppress(OSError):
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
     transport.abort()
 
 
