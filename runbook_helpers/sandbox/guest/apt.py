@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+
 from .disk import PREINSTALLED, ROOT
 from .process import Failure, Process, Refused, program
 
+logger = logging.getLogger(__name__)
 VERSIONS = {
     **PREINSTALLED,
     "azure-cli": "2.91.0-1~jammy",
@@ -45,6 +48,7 @@ def _apt(process: Process, arguments: list[str]) -> int:
     if not process.user.is_root:
         raise Failure(_NOT_ROOT_UPDATE if verb == "update" else _NOT_ROOT, 100)
     yes = bool(flags & {"-y", "--yes", "--assume-yes"})
+    logger.info("%s: apt-get %s", process.disk.machine.computer_name, " ".join(words))  # how often it ran
     if verb == "update":
         return _update(process)
     process.print("Reading package lists...\nBuilding dependency tree...\nReading state information...")
