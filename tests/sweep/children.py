@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from runbook_helpers.sandbox import process
+
 from ..conftest import clean_environment
 from .walkthrough import Known, Names
 
@@ -128,12 +130,27 @@ class Forker:
             "which": {"exercises": order.exercises, "clean_up": order.clean_up},
             "log": str(folder / "output"), "result": str(folder / "result.json"),
         }  # fmt: skip
+        return Child(self, self._begin(told), folder, limit)
+
+    def start_sandbox(self, folder: Path) -> process.Running:
+        """Start the sandbox of a folder in which none runs."""
+        (folder / "start.lock").touch(mode=0o600)
+        pid = self._begin({"sandbox": str(folder), "log": str(folder / "start.log")})
+        while True:
+            self.listen(0.01)
+            running = process.find(folder)
+            if running and running.pid == pid:
+                return running
+            if pid in self.ended:
+                raise RuntimeError(f"the sandbox did not start: {(folder / 'start.log').read_text()[-2000:]}")
+
+    def _begin(self, order: dict[str, Any]) -> int:
         assert self._process.stdin
-        self._process.stdin.write(json.dumps(told).encode() + b"\n")
+        self._process.stdin.write(json.dumps(order).encode() + b"\n")
         self._process.stdin.flush()
         while not self._answers:
             self.listen(1)
-        return Child(self, self._answers.pop(0)["pid"], folder, limit)
+        return self._answers.pop(0)["pid"]
 
     def listen(self, seconds: float) -> None:
         """Take in what the forker says within some seconds."""

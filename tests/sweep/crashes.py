@@ -87,7 +87,7 @@ def try_crash(crash: Crash, recorded: Sequence[Recorded], forker: Forker, sandbo
     """
     number = crash.point.number
     began = time.monotonic()
-    stage.put_back(recorded[number].before, sandbox)
+    stage.put_back(recorded[number].before, sandbox, forker)
     rule = faults.add(sandbox, crash.fault)
     order = Order(number, len(recorded), recorded[number].known, False, False)
     child = forker.run(sandbox, order, RERUN_SECONDS)

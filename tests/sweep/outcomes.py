@@ -56,7 +56,7 @@ def try_cell(cell: Cell, recorded: Sequence[Recorded], exercises: bool, forker: 
     order = Order(number, last + 1, before.known, exercises)
     began = time.monotonic()
     for _ in range(TRIES):
-        stage.put_back(before.before, sandbox)
+        stage.put_back(before.before, sandbox, forker)
         rule = faults.add(sandbox, cell.fault)
         ending = forker.run(sandbox, order).wait()
         happened = any(hit["rule"] == rule for hit in faults.hits(sandbox))

@@ -95,7 +95,7 @@ def glob(text: str) -> str:
 def record(forker: Forker, folder: Path, steps: list[Step], exercises: bool, last: int | None = None) -> list[Recorded]:
     """Go through the walkthrough once, undisturbed."""
     sandbox = folder / "undisturbed"
-    running = stage.begin(sandbox)
+    running = stage.begin(sandbox, forker)
     try:
         # It changes nothing, and has each command written down.
         faults.add(sandbox, Fault(command="*", times=0, delay=0.001))

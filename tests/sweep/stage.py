@@ -15,6 +15,7 @@ from typing import Any
 from runbook_helpers.sandbox import process, settings
 
 from ..conftest import state_of
+from .children import Forker
 from .walkthrough import CLOUD
 
 _GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
@@ -35,22 +36,20 @@ def keep(folder: Path, kept: Path) -> None:
         target.close()
 
 
-def put_back(kept: Path, folder: Path) -> process.Running:
+def put_back(kept: Path, folder: Path, forker: Forker) -> process.Running:
     """Start a sandbox that knows what was kept; the one that runs in the folder ends."""
     end(folder)
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(kept, folder, ignore=shutil.ignore_patterns("blobs"))
     _link(kept / "blobs", folder / "blobs")
-    (folder / "start.lock").touch(mode=0o600)
-    return process.start(folder)
+    return forker.start_sandbox(folder)
 
 
-def begin(folder: Path) -> process.Running:
+def begin(folder: Path, forker: Forker) -> process.Running:
     """Start a new sandbox, whose long-running operations take a moment, so that they are asked about."""
     folder.mkdir(parents=True, mode=0o700)
-    (folder / "start.lock").touch(mode=0o600)
     settings.write(folder, settings.Values(operation_seconds=0.3))
-    return process.start(folder)
+    return forker.start_sandbox(folder)
 
 
 def end(folder: Path) -> None:
@@ -61,9 +60,6 @@ def end(folder: Path) -> None:
     os.kill(running.pid, signal.SIGKILL)
     while process.find(folder):
         time.sleep(0.01)
-    for child in process._started:
-        if child.pid == running.pid:
-            child.wait()
 
 
 def _link(source: Path, target: Path) -> None:

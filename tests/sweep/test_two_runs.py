@@ -20,8 +20,8 @@ OTHERS = Names("otherGroup", "otherRegistry", "otherVM", "otherIdentity")
 
 def _together(folder: Path, both: tuple[Names, Names]) -> list[Ending]:
     sandbox = folder / "sandbox"
-    stage.begin(sandbox)
     with Forker(folder / "children") as forker:
+        stage.begin(sandbox, forker)
         runs = [forker.run(sandbox, Order(0, LAST, {}, False, False, names), 240) for names in both]
         return [run.wait() for run in runs]
 
