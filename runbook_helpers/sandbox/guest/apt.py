@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import math
 
 from .disk import PREINSTALLED, ROOT
 from .process import Failure, Interrupted, Process, Refused, program
 
+logger = logging.getLogger(__name__)
 VERSIONS = {
     **PREINSTALLED,
     "azure-cli": "2.91.0-1~jammy",
@@ -50,6 +52,7 @@ def _apt(process: Process, arguments: list[str]) -> int:
         options = [value.partition("=") for name, value in pairs if name in ("-o", "--option")]
         _wait_for_lock(process, {key.lower(): value for key, _, value in options}.get("dpkg::lock::timeout"))
     yes = bool(flags & {"-y", "--yes", "--assume-yes"})
+    logger.info("%s: apt-get %s", process.disk.machine.computer_name, " ".join(words))  # how often it ran
     if verb == "update":
         return _update(process)
     process.print("Reading package lists...\nBuilding dependency tree...\nReading state information...")

@@ -1,0 +1,1 @@
+"""The walkthrough under every fault, killed at every point, and twice at once. `make sweep` runs all of it."""

@@ -1,0 +1,132 @@
+"""Which faults fit which point, and what they are called."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from runbook_helpers.sandbox.faults import Fault
+
+from .points import METADATA, Point
+
+UNKNOWN_IDENTITY = json.dumps({"error": "invalid_request", "error_description": "Identity not found"})
+REFUSED_LOGIN = json.dumps(
+    {"error": "invalid_client", "error_description": "AADSTS7000222: The client secret expired."}
+)
+APT_LOCK = "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 4711 (unattended-upgr)\n"
+BLOBS = ("/manifests/", "/blobs/")
+
+
+def _arm_error(code: str, message: str) -> str:
+    return json.dumps({"error": {"code": code, "message": message}})
+
+
+def _denied(point: Point) -> str:
+    scope, action = point.path.replace("[", "").replace("]", ""), "write" if point.writes else "read"
+    return _arm_error(
+        "AuthorizationFailed",
+        "The client 'c' with object id 'o' does not have authorization to perform action "
+        f"'Microsoft.Sweep/{action}' over scope '{scope}' or the scope is invalid. If access was recently granted, "
+        "please refresh your credentials.",
+    )
+
+
+def _busy(point: Point) -> str:
+    return _arm_error("AnotherOperationInProgress", f"Another operation on {point.path} is in progress. Retry later.")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One fault at one point."""
+
+    point: Point
+    kind: str
+    fault: Fault = field(repr=False)
+    until: bool = False
+    """Whether the fault shows in a later step: the steps up to the next pull are run too."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.point.step.name} | {self.point.what} | {self.kind}"
+
+
+def cells(point: Point) -> Iterable[Cell]:
+    """The faults that fit a point."""
+    makers = {"request": _request, "connection": _connection, "command": _command}
+    return makers[point.kind](point)
+
+
+def _request(point: Point) -> Iterable[Cell]:
+    place: dict[str, Any] = {"host": point.host, "method": point.method, "path": point.path, "nth": point.nth}
+
+    def cell(kind: str, until: bool = False, **what: Any) -> Cell:
+        return Cell(point, kind, Fault(**place, **what), until)
+
+    yield cell("503", status=503)
+    yield cell("503 always", status=503, times=0)
+    yield cell("429", status=429, headers={"Retry-After": "1"}, times=2)
+    yield cell("reset", reset=True)
+    yield cell("stall", stall=True)
+    if point.method != "HEAD" and point.status not in (202, 204):
+        yield cell("cut", cut=10)
+    if point.host.startswith("management."):
+        yield cell("403", status=403, body=_denied(point))
+    if point.writes:
+        yield cell("500 after", status=500, after=True)
+        yield cell("reset after", reset=True, after=True)
+        yield cell("stall after", stall=True, after=True)
+        if point.method != "POST":
+            yield cell("409", status=409, body=_busy(point))
+    if point.operation:
+        yield cell("operation stuck", operation="stuck")
+        yield cell("operation failed", operation="failed", code="OverconstrainedAllocationRequest", message="No room.")
+    if "operations/" in point.path or "operationresults/" in point.path.lower():
+        yield cell("404", status=404)
+    if point.host == METADATA:
+        yield cell("404", status=404)
+        yield cell("410", status=410, times=2)
+        yield cell("400 unknown identity", status=400, body=UNKNOWN_IDENTITY)
+    if "roleassignments" in point.path.lower() and point.method == "PUT":
+        yield cell("hidden", until=True, hide=2.0)
+    if "virtualmachines" in point.path.lower() and point.method == "PATCH":
+        yield cell("hidden", until=True, hide=2.0)
+    if point.method == "GET" and any(part in point.path for part in BLOBS) and point.status == 200:
+        yield cell("flip", flip=5)
+    if ".azurecr." in point.host and point.status == 200:
+        yield cell("401", status=401)
+    if point.host.startswith("login.") and point.method == "POST":
+        yield cell("401", status=401, body=REFUSED_LOGIN)
+
+
+def _connection(point: Point) -> Iterable[Cell]:
+    for kind, what, times in (
+        ("refused", "refused", 2), ("refused always", "refused", 0), ("silent", "silent", 1), ("reset", "reset", 1),
+        ("reset always", "reset", 0), ("host key", "host_key", 1),
+    ):  # fmt: skip
+        yield Cell(point, kind, Fault(ssh=what, nth=point.nth, times=times))
+    for guest in ("apt_lock", "docker_slow", "disk_full"):
+        if point.nth == 1 and _fits(guest, point.step.title):
+            yield Cell(point, f"{guest} 2 s", Fault(guest=guest, seconds=2.0, times=0))
+            yield Cell(point, f"{guest} always", Fault(guest=guest, seconds=3600.0, times=0))
+
+
+def _fits(guest: str, title: str) -> bool:
+    if guest == "apt_lock":
+        return title.startswith("install_")
+    return title.startswith(("install_docker", "docker_pull", "try_pull", "acr_login"))
+
+
+def _command(point: Point) -> Iterable[Cell]:
+    place: dict[str, Any] = {"command": point.command, "nth": point.nth}
+    yield Cell(point, "exit 1", Fault(**place, exit_status=1, stderr="The simulated program failed.\n"))
+    yield Cell(point, "reset", Fault(**place, reset=True))
+    yield Cell(point, "reset later", Fault(**place, ssh="reset", delay=0.2))
+    yield Cell(point, "stall", Fault(**place, stall=True))
+    yield Cell(point, "stall after", Fault(**place, stall=True, after=True))
+    if "apt-get" in point.command or "InstallAzureCLI" in point.command:
+        yield Cell(point, "apt lock", Fault(**place, exit_status=100, stderr=APT_LOCK))
+    if "docker" in point.command:
+        text = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?\n"
+        yield Cell(point, "no docker", Fault(**place, exit_status=1, stderr=text))
