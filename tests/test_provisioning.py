@@ -1,0 +1,87 @@
+"""What becomes of a step whose requests go wrong: it waits, tries again or says what to do, and repeats no write."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runbook_helpers import Azure, connection, create_registry, create_vm, import_image, show_registry
+from runbook_helpers.errors import CloudUnavailable, OperationFailed, OperationTimeout
+from runbook_helpers.sandbox import faults
+from runbook_helpers.sandbox.faults import Fault
+
+from .conftest import SSH_SOURCE, writes
+
+SOURCE = "mcr.microsoft.com/azuredocs/aci-helloworld:latest"
+
+
+@pytest.fixture
+def folder(shared_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of the sandbox; no rule stays in it. Operations are looked at often."""
+    monkeypatch.setattr(connection, "POLLING_INTERVAL", 0.1)
+    yield shared_folder
+    faults.clear(shared_folder)
+
+
+def test_an_operation_that_fails_names_the_resource_and_what_to_do(azure: Azure, folder: Path, name: str) -> None:
+    code, message = "OverconstrainedAllocationRequest", "Allocation failed."
+    faults.add(
+        folder,
+        Fault(method="PUT", path=f"*/{name}/*/virtualMachines/vm", operation="failed", code=code, message=message),
+    )
+    with pytest.raises(
+        OperationFailed, match=f"The VM vm was not made ready by Azure: {code}: .* another size or region"
+    ):
+        create_vm(azure, "vm", ssh_source=SSH_SOURCE)
+    faults.clear(folder)
+    assert create_vm(azure, "vm", ssh_source=SSH_SOURCE).provisioning_state == "Succeeded"
+
+
+def test_an_operation_without_end_is_waited_for_again(
+    azure: Azure, folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults.add(folder, Fault(method="PUT", path=f"*/{name}/*/virtualMachines/vm", operation="stuck"))
+    monkeypatch.setattr(connection, "OPERATION_SECONDS", 1.0)
+    for _ in range(2):
+        with pytest.raises(OperationTimeout, match="The VM vm .* run this step again"):
+            create_vm(azure, "vm", ssh_source=SSH_SOURCE)
+    faults.clear(folder)
+    assert create_vm(azure, "vm", ssh_source=SSH_SOURCE).provisioning_state == "Succeeded"
+    assert len([each for each in writes(folder) if name in each.lower() and each.lower().endswith("/vm")]) == 1
+
+
+def test_an_import_is_not_sent_twice(azure: Azure, folder: Path, name: str) -> None:
+    create_registry(azure, name)
+    rule = faults.add(folder, Fault(method="POST", path=f"*/registries/{name}/importImage", status=503, after=True))
+    with pytest.raises(CloudUnavailable, match=f"POST .*/registries/{name}/importImage .* the answer was 503"):
+        import_image(azure, name, "app:v1", SOURCE)
+    assert [hit["rule"] for hit in faults.hits(folder)].count(rule) == 1
+    assert import_image(azure, name, "app:v1", SOURCE).digest
+    assert sum("importimage" in each.lower() and name in each.lower() for each in writes(folder)) == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "POST"])
+def test_throttling_is_obeyed(azure: Azure, folder: Path, name: str, method: str) -> None:
+    rule = faults.add(
+        folder, Fault(method=method, path=f"*/{name}*", status=429, headers={"Retry-After": "1"}, times=2)
+    )
+    began = time.monotonic()
+    create_registry(azure, name)
+    import_image(azure, name, "app:v1", SOURCE)
+    assert time.monotonic() - began > 2
+    assert [hit["rule"] for hit in faults.hits(folder)].count(rule) == 2
+
+
+def test_a_service_that_is_down_is_named(azure: Azure, folder: Path, name: str) -> None:
+    faults.add(folder, Fault(method="GET", path=f"*/registries/{name}", status=503, times=0))
+    with pytest.raises(CloudUnavailable, match=rf"GET .*/registries/{name} on management\..*503, request id .*again"):
+        show_registry(azure, name)
+
+
+def test_polling_never_empties_the_bucket_of_a_vm() -> None:
+    # Compute takes 45 looks at one VM's operations, and 15 more each minute.
+    interval = connection.POLLING_INTERVAL
+    assert all(looks <= 45 + looks * interval / 4 for looks in range(10_000))
