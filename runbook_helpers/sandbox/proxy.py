@@ -98,6 +98,17 @@ class Door:
         self.last_used = loop.time()
         return await loop.create_server(lambda: _FirstRequest(self), sock=listener)
 
+    async def drop_requests(self) -> None:
+        """Give up what is still being answered: its clients see the connection end, not an answer of ours."""
+        for protocol in list(self.server_state.connections):
+            cycle = getattr(protocol, "cycle", None)
+            if isinstance(protocol, _Http) and cycle is not None and not cycle.response_complete:
+                protocol.transport.abort()
+        tasks = list(self.server_state.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     def reset_ssh(self, ssh: socket.socket) -> None:
         """Reset the client's connection to the SSH server behind a socket of `connect_ssh`."""
         if ssh in self.ssh_clients:

@@ -216,6 +216,7 @@ class Server:
         finally:
             self._take_address_away()
             server.close()
+            await self.door.drop_requests()
             for played in self.clouds:
                 await played.guests.close()
             self.close()

@@ -120,6 +120,16 @@ def test_a_request_is_held_until_the_rule_is_cleared(azure: Azure, folder: Path)
     timer.join()
 
 
+def test_a_sandbox_that_ends_does_not_answer_what_it_holds(azure: Azure, folder: Path) -> None:
+    faults.add(folder, Fault(path="/metadata/*", stall=True))
+    client = door(folder)
+    timer = threading.Timer(0.3, process.stop, [folder])
+    timer.start()
+    with pytest.raises(requests.ConnectionError):
+        client.get(METADATA)
+    timer.join()
+
+
 def test_an_answer_is_late(azure: Azure, folder: Path) -> None:
     faults.add(folder, Fault(path="/metadata/*", delay=0.2))
     began = time.monotonic()
