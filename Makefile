@@ -6,6 +6,8 @@
 # make regression  the notebooks in every order, zone and language, and the pipelines to copy (a quarter of an hour)
 # make fleet  ten VMs in the sandbox with Apache Airflow, and who can pull what (installs Airflow in your cache folder)
 # make soak   two hundred walkthroughs in one sandbox, twenty at once: nothing fails, nothing grows (a quarter of an hour)
+# make fuzz   the parsers and requests of the sandbox with many more random examples (a quarter of an hour)
+# make audit  is a locked version known to be vulnerable? by our own list, and where there is a network by pip-audit
 # make check  linters and types only; make lint mends what can be mended
 #
 # Each makes .venv first, from the lock files, with nothing but Python 3.11 or newer and pip.
@@ -21,7 +23,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # The notebooks' kernel is ours alone: a Jupyter configuration of the user's does not change a run.
 export PYTHONUTF8 := 1
 
-.PHONY: run test lab conformance browser regression fleet soak check lint lock clean
+.PHONY: run test lab conformance browser regression fleet soak fuzz audit check lint lock clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/runbook run
@@ -46,6 +48,17 @@ fleet: $(VENV)/run.stamp
 
 soak: $(VENV)/dev.stamp
 	RUNBOOK_SOAK=200 $(BIN)/python -m pytest tests/soak -rs
+
+fuzz: $(VENV)/dev.stamp
+	RUNBOOK_FUZZ=$${RUNBOOK_FUZZ:-20} $(BIN)/python -m pytest -n 2 --dist load tests/sandbox/test_fuzz_parsers.py tests/sandbox/test_fuzz_requests.py --durations 5
+
+# pip-audit stands in an environment of its own: it is no part of what it looks at.
+audit: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest tests/test_supply_chain.py
+	$(PYTHON) -m venv build/audit
+	if build/audit/bin/python -m pip --disable-pip-version-check --quiet install pip-audit; then \
+		build/audit/bin/pip-audit --require-hashes --disable-pip -r requirements-dev.lock; \
+	else echo "pip-audit cannot be had here: only our own list was looked at"; fi
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
