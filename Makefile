@@ -4,6 +4,7 @@
 # make conformance  the vendors' own clients against the sandbox: azure-cli, skopeo, podman, the SDKs (large installs)
 # make browser  the notebooks in real JupyterLab in headless Chromium; screenshots in build/screenshots
 # make regression  the notebooks in every order, zone and language, and the pipelines to copy (a quarter of an hour)
+# make sweep  every request and command of the walkthrough with every fault, and kill -9 at every point (an hour); tables in build/sweep
 # make fleet  ten VMs in the sandbox with Apache Airflow, and who can pull what (installs Airflow in your cache folder)
 # make soak   two hundred walkthroughs in one sandbox, twenty at once: nothing fails, nothing grows (a quarter of an hour)
 # make fuzz   the parsers and requests of the sandbox with many more random examples (a quarter of an hour)
@@ -42,6 +43,9 @@ browser: $(VENV)/dev.stamp
 
 regression: $(VENV)/dev.stamp
 	RUNBOOK_REGRESSION=1 $(BIN)/python -m pytest -n 2 tests/test_regression.py tests/test_example_pipelines.py --durations 0 --durations-min 1
+
+sweep: $(VENV)/dev.stamp
+	RUNBOOK_SWEEP=1 RUNBOOK_SWEEP_TABLE=build/sweep $(BIN)/python -m pytest tests/sweep --durations 5
 
 fleet: $(VENV)/run.stamp
 	$(BIN)/python examples/airflow/try_fleet.py

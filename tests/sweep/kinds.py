@@ -94,7 +94,8 @@ def _request(point: Point) -> Iterable[Cell]:
         yield cell("hidden", until=True, hide=2.0)
     if point.method == "GET" and any(part in point.path for part in BLOBS) and point.status == 200:
         yield cell("flip", flip=5)
-    if ".azurecr." in point.host and point.status == 200:
+    # In an exercise a refusal is the result, whoever has made it.
+    if ".azurecr." in point.host and point.status == 200 and not point.step.title.startswith("try_pull"):
         yield cell("401", status=401)
     if point.host.startswith("login.") and point.method == "POST":
         yield cell("401", status=401, body=REFUSED_LOGIN)
