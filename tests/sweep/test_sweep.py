@@ -38,6 +38,15 @@ def _progress(folder: Path) -> Callable[[Outcome], None]:
     return told
 
 
+def _bad_before() -> set[str] | None:
+    """The bad cells of an earlier run, where only they are to be tried again."""
+    before = os.environ.get("RUNBOOK_SWEEP_AGAIN")
+    if not before:
+        return None
+    lines = (line.split(" | ") for line in Path(before).read_text(encoding="utf-8").splitlines())
+    return {" | ".join([*words[1:4]]) for words in lines if words[0].startswith("BAD")}
+
+
 def _sweep(
     folder: Path,
     chosen: Sequence[Cell],
@@ -69,7 +78,8 @@ def test_the_whole_sweep(tmp_path: Path, record_property: Callable[[str, object]
         recorded = record(forker, tmp_path / "kept", steps(), exercises=True)
     every = [cell for point in distinct(recorded) for cell in cells(point)]
     only = os.environ.get("RUNBOOK_SWEEP_ONLY", "")  # a part of a cell's name, to try some again
-    chosen = [cell for cell in every if only in cell.name]
+    bad = _bad_before()
+    chosen = [cell for cell in every if only in cell.name and (bad is None or cell.name in bad)]
     random.Random(SEED).shuffle(chosen)  # a run that is broken off has seen something of everything
     workers = int(os.environ.get("RUNBOOK_SWEEP_WORKERS", "2"))
     outcomes = _sweep(tmp_path, chosen, recorded, True, workers, _progress(folder))
