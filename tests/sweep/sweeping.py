@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
+import os
 import queue
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
+
+import pytest
 
 from . import stage
 from .children import Forker
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+whole = pytest.mark.skipif(
+    sys.platform == "win32" or not os.environ.get("RUNBOOK_SWEEP"), reason="`make sweep` runs it: it takes long"
+)
+
+
+def workers() -> int:
+    """Many of the cells wait for something; a worker more than there are processors does no harm."""
+    return int(os.environ.get("RUNBOOK_SWEEP_WORKERS", "2"))
+
+
+@contextmanager
+def forkers(folder: Path, count: int) -> Iterator[list[Forker]]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(Forker(folder / f"children-{number}")) for number in range(count)]
 
 
 def spread(
     folder: Path,
     items: Sequence[Item],
-    workers: int,
+    forkers: Sequence[Forker],
     attempt: Callable[[Item, Forker, Path], Result],
     told: Callable[[Result], object] = lambda result: None,
 ) -> list[Result]:
-    """Try items, as many at once as there are workers; the results are in the items' order.
+    """Try items, as many at once as there are forkers; the results are in the items' order.
 
     Args:
         attempt: given an item, and the forker and the sandbox's folder of the worker.
@@ -33,21 +52,20 @@ def spread(
         waiting.put((place, item))
     results: dict[int, Result] = {}
 
-    def work(number: int) -> None:
+    def work(number: int, forker: Forker) -> None:
         sandbox = folder / f"worker-{number}" / "sandbox"
-        with Forker(folder / f"worker-{number}" / "children") as forker:
-            try:
-                while True:
-                    try:
-                        place, item = waiting.get_nowait()
-                    except queue.Empty:
-                        return
-                    results[place] = attempt(item, forker, sandbox)
-                    told(results[place])
-            finally:
-                stage.end(sandbox)
+        try:
+            while True:
+                try:
+                    place, item = waiting.get_nowait()
+                except queue.Empty:
+                    return
+                results[place] = attempt(item, forker, sandbox)
+                told(results[place])
+        finally:
+            stage.end(sandbox)
 
-    with ThreadPoolExecutor(workers) as pool:
-        for done in [pool.submit(work, number) for number in range(workers)]:
+    with ThreadPoolExecutor(len(forkers)) as pool:
+        for done in [pool.submit(work, number, forker) for number, forker in enumerate(forkers)]:
             done.result()
     return [results[place] for place in sorted(results)]
