@@ -46,7 +46,7 @@ def test_an_operation_without_end_is_waited_for_again(
     faults.add(folder, Fault(method="PUT", path=f"*/{name}/*/virtualMachines/vm", operation="stuck"))
     monkeypatch.setattr(connection, "OPERATION_SECONDS", 1.0)
     for _ in range(2):
-        with pytest.raises(OperationTimeout, match="The VM vm .* run this step again"):
+        with pytest.raises(OperationTimeout, match=r"The VM vm .* run this step again"):
             create_vm(azure, "vm", ssh_source=SSH_SOURCE)
     faults.clear(folder)
     assert create_vm(azure, "vm", ssh_source=SSH_SOURCE).provisioning_state == "Succeeded"
