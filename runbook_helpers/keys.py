@@ -31,6 +31,8 @@ def login_key(folder: Path) -> tuple[Path, str]:
     _make_private_folder(folder)
     with FileLock(folder / "lock", mode=0o600):
         if not path.exists():
+            if path.is_symlink():  # to nowhere; the key would come to stand where somebody else wants it
+                raise FileExistsError(f"{path} is a link")
             # RSA, since Azure takes that in every cloud.
             _write_private(path, _private_text(rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)))
     _refuse_readable_by_others(path)
