@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .clean_up import delete_resource_group
     from .connection import Azure, connect
     from .errors import RunbookError
     from .host_keys import trust_vm
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from .parameters import check_parameters
     from .preflight import check_permissions
     from .registries import create_registry, import_image, show_image, show_registry
-    from .resource_groups import create_resource_group, delete_resource_group
+    from .resource_groups import create_resource_group
     from .results import show_result
     from .roles import assign_role, remove_role
     from .shell import Shell, ssh
@@ -39,7 +40,7 @@ _MODULES = {
     "create_registry": "registries",
     "create_resource_group": "resource_groups",
     "create_vm": "virtual_machines",
-    "delete_resource_group": "resource_groups",
+    "delete_resource_group": "clean_up",
     "docker_pull": "vm_software",
     "import_image": "registries",
     "install_azure_cli": "vm_software",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .connection import Azure, wait
 from .provisioning import settled
-from .resource_groups import create_resource_group
+from .resource_groups import TAG, create_resource_group
 from .virtual_machines import show_vm
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def create_identity(azure: Azure, identity_name: str) -> Identity:
     try:
         return show_identity(azure, identity_name)
     except ResourceNotFoundError:
-        identity = Identity(location=azure.location)
+        identity = Identity(location=azure.location, tags=TAG)
         identities = azure.identities.user_assigned_identities
         created: Identity = identities.create_or_update(azure.resource_group, identity_name, identity)
         return created

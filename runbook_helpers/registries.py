@@ -9,7 +9,7 @@ from .connection import Azure, wait
 from .parameters import split_image
 from .progress import step
 from .provisioning import ensure
-from .resource_groups import create_resource_group
+from .resource_groups import TAG, create_resource_group
 
 if TYPE_CHECKING:
     from azure.containerregistry import ArtifactTagProperties
@@ -45,7 +45,7 @@ def create_registry(azure: Azure, registry_name: str, *, sku: str = "Basic") -> 
     with step(f"Registry {registry_name}") as progress:
         create_resource_group(azure)
         progress.waits_for("Azure makes it")
-        wanted = Registry(location=azure.location, sku=Sku(name=sku))
+        wanted = Registry(location=azure.location, sku=Sku(name=sku), tags=TAG)
         return ensure(
             f"The registry {registry_name}",
             lambda: show_registry(azure, registry_name),

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .connection import Azure, wait
-from .errors import NotOurs
-from .progress import step
+from .connection import Azure
 from .provisioning import settled
 
 if TYPE_CHECKING:
     from azure.mgmt.resource.resources.models import ResourceGroup
 
 TAG = {"made-by": "azure-acr-runbook"}
-"""What a resource group carries that this runbook made, and may therefore delete."""
+"""What each resource group and resource carries that this runbook made, and may therefore delete."""
 
 
 def create_resource_group(azure: Azure) -> ResourceGroup:
@@ -35,33 +33,3 @@ def create_resource_group(azure: Azure) -> ResourceGroup:
 def is_ours(resource: Any) -> bool:
     """Whether this runbook made a resource group or a resource: it has our tag."""
     return TAG.items() <= (resource.tags or {}).items()
-
-
-def delete_resource_group(azure: Azure) -> None:
-    """Delete the resource group and all that is in it, role assignments on it included; done where there is none.
-
-    The documented command: ``az group delete --name myResourceGroup``
-
-    Raises:
-        NotOurs: this runbook did not make the group, so there may be more in it than the runbook's resources.
-    """
-    from azure.core.exceptions import ResourceNotFoundError
-
-    with step(f"Resource group {azure.resource_group}", "gone") as progress:
-        groups = azure.resources.resource_groups
-        try:
-            group = groups.get(azure.resource_group)
-        except ResourceNotFoundError as error:
-            if error.error and error.error.code == "SubscriptionNotFound":
-                raise
-            return
-        if not is_ours(group):
-            (key, value), *_ = TAG.items()
-            message = (
-                f"The resource group {azure.resource_group} was not made by this runbook (it has no tag {key}={value}), so "
-                "it is not deleted: delete what you do not need by hand."
-            )
-            raise NotOurs(message)
-        poller = groups.begin_delete(azure.resource_group)
-        progress.waits_for("Azure deletes what is in it")
-        wait(poller, f"The deletion of the resource group {azure.resource_group}")

@@ -33,12 +33,12 @@ def assign_role(azure: Azure, role: str, *, assignee: str, scope: str) -> RoleAs
         return assignment
     # The name follows from what is granted, so that two runs at once make one assignment. The principal's type is
     # said, since the directory may not know a new identity yet.
-    name = uuid.uuid5(uuid.NAMESPACE_URL, f"{scope}|{assignee}|{definition.name}".lower())
+    name = _assignment_name(scope, assignee, str(definition.name))
     parameters = RoleAssignmentCreateParameters(
         role_definition_id=str(definition.id), principal_id=assignee, principal_type="ServicePrincipal"
     )
     try:
-        created: RoleAssignment = azure.authorization.role_assignments.create(scope, str(name), parameters)
+        created: RoleAssignment = azure.authorization.role_assignments.create(scope, name, parameters)
     except ResourceExistsError:  # another run was quicker, or an answer was lost and the SDK has asked again
         for assignment in _granted(azure, definition, assignee, scope):
             return assignment
@@ -68,6 +68,17 @@ def remove_role(azure: Azure, role: str, *, assignee: str, scope: str) -> int:
     for assignment in granted:
         azure.authorization.role_assignments.delete_by_id(str(assignment.id))
     return len(granted)
+
+
+def made_here(assignment: RoleAssignment) -> bool:
+    """Whether `assign_role` made a role assignment, on this machine or another: its name follows from what is granted."""
+    role = str(assignment.role_definition_id).rpartition("/")[2]
+    name = _assignment_name(str(assignment.scope), str(assignment.principal_id), role)
+    return str(assignment.name).lower() == name and not assignment.condition
+
+
+def _assignment_name(scope: str, assignee: str, role: str) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{scope}|{assignee}|{role}".lower()))
 
 
 def _definition(azure: Azure, role: str, scope: str) -> RoleDefinition:

@@ -11,7 +11,7 @@ from .errors import NotFound
 from .keys import forget_host_key, login_key, new_host_key, note_vm_id, pin_host_key, vm_lock
 from .progress import step
 from .provisioning import ensure
-from .resource_groups import create_resource_group
+from .resource_groups import TAG, create_resource_group
 
 if TYPE_CHECKING:
     from azure.core.polling import LROPoller
@@ -126,6 +126,7 @@ def _vm(
     )
     vm: VirtualMachine = models.VirtualMachine(
         location=azure.location,
+        tags=TAG,
         hardware_profile=models.HardwareProfile(vm_size=size),
         storage_profile=models.StorageProfile(
             image_reference=models.ImageReference(publisher=publisher, offer=offer, sku=sku, version="latest"),
@@ -174,7 +175,7 @@ def _create_interface(azure: Azure, vm_name: str, ssh_source: str) -> str:
             "The network security group",
             f"{vm_name}NSG",
             network.network_security_groups,
-            lambda: models.NetworkSecurityGroup(location=location, security_rules=[rule]),
+            lambda: models.NetworkSecurityGroup(location=location, tags=TAG, security_rules=[rule]),
         )
         address = part(
             "The public IP address",
@@ -182,6 +183,7 @@ def _create_interface(azure: Azure, vm_name: str, ssh_source: str) -> str:
             network.public_ip_addresses,
             lambda: models.PublicIPAddress(
                 location=location,
+                tags=TAG,
                 sku=models.PublicIPAddressSku(name="Standard"),
                 public_ip_allocation_method="Static",
             ),
@@ -192,6 +194,7 @@ def _create_interface(azure: Azure, vm_name: str, ssh_source: str) -> str:
             network.virtual_networks,
             lambda: models.VirtualNetwork(
                 location=location,
+                tags=TAG,
                 address_space=models.AddressSpace(address_prefixes=["10.0.0.0/16"]),
                 subnets=[models.Subnet(name=f"{vm_name}Subnet", address_prefix="10.0.0.0/24")],
             ),
@@ -200,7 +203,7 @@ def _create_interface(azure: Azure, vm_name: str, ssh_source: str) -> str:
             name=f"ipconfig{vm_name}", subnet=virtual_network.subnets[0], public_ip_address=address
         )
         return models.NetworkInterface(
-            location=location, ip_configurations=[configuration], network_security_group=security_group
+            location=location, tags=TAG, ip_configurations=[configuration], network_security_group=security_group
         )
 
     return str(part("The network interface", f"{vm_name}VMNic", network.network_interfaces, interface).id)
