@@ -261,7 +261,7 @@ def wait(poller: LROPoller[T], what: str, seconds: float | None = None) -> T:
         seconds: to wait, in place of OPERATION_SECONDS.
 
     Raises:
-        OperationFailed: it ended badly.
+        OperationFailed: it ended badly, or Azure does not say how.
         OperationTimeout: it did not end in time. (The SDK's own result(timeout) returns quietly then.)
     """
     from azure.core.exceptions import HttpResponseError
@@ -270,8 +270,9 @@ def wait(poller: LROPoller[T], what: str, seconds: float | None = None) -> T:
     try:
         result: T = poller.result(timeout=limit)
     except HttpResponseError as error:
-        if error.status_code != 200:  # an answer of its own, such as 403
-            raise
+        if error.status_code != 200:  # we were not told how it ended: 403, for instance
+            message = f"{what}: whether Azure has made it ready is not known: {_told(error)}. Run this step again."
+            raise OperationFailed(message) from error
         raise OperationFailed(f"{what} was not made ready by Azure: {_told(error)}. {_advice(error)}") from error
     if not poller.done():
         message = f"{what} was not ready after {limit:.0f} s: look at it in the portal, and run this step again."
