@@ -10,13 +10,18 @@ from pathlib import Path
 from .crashes import CrashOutcome
 
 
-def write(folder: Path, outcomes: Sequence[CrashOutcome]) -> str:
-    """Write the table as JSON and as Markdown; returns the figures in one line."""
+def write(folder: Path, outcomes: Sequence[CrashOutcome], every: int = 0) -> str:
+    """Write the table as JSON and as Markdown; returns the figures in one line.
+
+    Args:
+        every: how many crashes there are, where not all were tried.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     good = sum(each.good for each in outcomes)
     repeated = sum(len(each.repeated) for each in outcomes)
     counts = ", ".join(f"{count} {what}" for what, count in Counter(each.what for each in outcomes).most_common())
     line = f"{good} of {len(outcomes)} crashes end well ({counts}); {repeated} answered writes or commands done twice"
+    line += f" (of {every} that there are)" if every > len(outcomes) else ""
     rows = [
         {
             "crash": each.crash.name, "outcome": each.what, "seconds": each.seconds, "error": each.error,

@@ -116,7 +116,8 @@ def _connection(point: Point) -> Iterable[Cell]:
 def _fits(guest: str, title: str) -> bool:
     if guest == "apt_lock":
         return title.startswith("install_")
-    return title.startswith(("install_docker", "docker_pull", "try_pull", "acr_login"))
+    # Where an identity has no role, docker is not asked to pull.
+    return title.startswith(("install_docker", "docker_pull")) or title in ("try_pull", "try_pull after")
 
 
 def _command(point: Point) -> Iterable[Cell]:

@@ -14,7 +14,7 @@ from . import stage
 from .children import Ending, Forker, Order
 from .kinds import Cell
 from .points import Recorded
-from .walkthrough import Names
+from .walkthrough import IMAGE, Names
 
 TRIES = 3  # on a busy machine an operation may have ended before it is asked about as often as undisturbed
 SUCCESS, ERROR = "success", "clear error, then success"
@@ -112,7 +112,7 @@ def _complaint(ending: Ending, cell: Cell) -> str:
     seen = "\n".join([*failed, error["text"]])  # what a reader of the cell sees
     if "AADSTS" in error["text"]:  # Entra's own words
         return ""
-    known = [names.registry, names.vm, names.identity, names.resource_group, cell.point.host, "login.chinacloudapi.cn"]
+    known = [*vars(names).values(), IMAGE, cell.point.host, cell.point.path, "login.chinacloudapi.cn"]
     if not any(name and name.lower() in seen.lower() for name in known):
         return "the error names neither resource nor host"
     if not _SAYS.search(error["text"]):

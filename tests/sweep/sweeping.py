@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -21,6 +22,11 @@ Result = TypeVar("Result")
 whole = pytest.mark.skipif(
     sys.platform == "win32" or not os.environ.get("RUNBOOK_SWEEP"), reason="`make sweep` runs it: it takes long"
 )
+
+
+def minutes() -> float:
+    """How long items are begun; what is left over then is told in the figures."""
+    return float(os.environ.get("RUNBOOK_SWEEP_MINUTES", "600"))
 
 
 def workers() -> int:
@@ -41,7 +47,7 @@ def spread(
     attempt: Callable[[Item, Forker, Path], Result],
     told: Callable[[Result], object] = lambda result: None,
 ) -> list[Result]:
-    """Try items, as many at once as there are forkers; the results are in the items' order.
+    """Try items, as many at once as there are forkers, for so many minutes; the results are in the items' order.
 
     Args:
         attempt: given an item, and the forker and the sandbox's folder of the worker.
@@ -51,11 +57,12 @@ def spread(
     for place, item in enumerate(items):
         waiting.put((place, item))
     results: dict[int, Result] = {}
+    deadline = time.monotonic() + 60 * minutes()
 
     def work(number: int, forker: Forker) -> None:
         sandbox = folder / f"worker-{number}" / "sandbox"
         try:
-            while True:
+            while time.monotonic() < deadline:
                 try:
                     place, item = waiting.get_nowait()
                 except queue.Empty:

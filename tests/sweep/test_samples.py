@@ -48,7 +48,7 @@ def test_some_cells(
         return try_cell(cell, recorded, False, forker, sandbox)
 
     outcomes = spread(tmp_path, chosen, forkers, attempt)
-    record_property("figures", f"a sample of {len(every)}: {table.write(tmp_path, outcomes)}")
+    record_property("figures", table.write(tmp_path, outcomes, len(every)))
     assert not [f"{each.cell.name}: {each.what}: {each.error}\n{each.details}" for each in outcomes if not each.good]
 
 
@@ -60,6 +60,6 @@ def test_some_crashes(
     outcomes = spread(
         tmp_path, chosen, forkers, lambda crash, forker, sandbox: try_crash(crash, recorded, forker, sandbox)
     )
-    record_property("figures", f"a sample of {len(every)}: {crash_table.write(tmp_path, outcomes)}")
+    record_property("figures", crash_table.write(tmp_path, outcomes, len(every)))
     bad: list[CrashOutcome] = [each for each in outcomes if not each.good]
     assert not [f"{each.crash.name}: {each.what}: {each.details}" for each in bad]

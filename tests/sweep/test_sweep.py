@@ -54,7 +54,7 @@ def test_the_whole_sweep(tmp_path: Path, record_property: Callable[[str, object]
 
         outcomes = spread(tmp_path, _chosen(every), several, attempt, _progress(folder))
     outcomes.sort(key=lambda each: every.index(each.cell))
-    line = table.write(folder, outcomes)
+    line = table.write(folder, outcomes, len(every))
     print(line)
     record_property("figures", f"{line}; the table is in {folder}")
     assert not [f"{each.cell.name}: {each.what}: {each.error}" for each in outcomes if not each.good]
