@@ -19,6 +19,8 @@ from .walkthrough import CLOUD
 
 REACH_SECONDS = 60.0
 RERUN_SECONDS = 240.0
+TO_THE_END = 11  # so many-th of the crashes is followed to the end of the walkthrough
+VICTIMS = ("run", "sandbox")
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,9 @@ class Crash:
     """run or sandbox."""
     after: bool
     """Whether the sandbox has done the work, and only its answer is outstanding."""
+    to_the_end: bool = False
+    """Whether the next run goes on to the end of the walkthrough; else to the end of the notebook, where all must be as
+    in the undisturbed run, so that what follows is the same."""
 
     @property
     def name(self) -> str:
@@ -65,31 +70,40 @@ class CrashOutcome:
 
 def crashes(points: Iterable[Point], every: int) -> list[Crash]:
     """All writes and remote commands, before and after; and each `every`-th of the reads."""
-    found = []
+    found: list[Crash] = []
     reads = 0
+
+    def add(victim: str, after: bool) -> None:
+        found.append(Crash(point, victim, after, len(found) % TO_THE_END == 0))
+
     for point in points:
         if point.kind == "connection" or (point.kind == "request" and point.who == "vm"):
             continue
         if point.kind == "request" and not point.writes:
             reads += 1
             if reads % every == 0:
-                found += [Crash(point, victim, False) for victim in ("run", "sandbox")]
+                for victim in VICTIMS:
+                    add(victim, False)
             continue
-        found += [Crash(point, victim, after) for victim in ("run", "sandbox") for after in (False, True)]
+        for victim in VICTIMS:
+            for after in (False, True):
+                add(victim, after)
     return found
 
 
 def try_crash(crash: Crash, recorded: Sequence[Recorded], forker: Forker, sandbox: Path) -> CrashOutcome:
-    """Kill at a point and run again from the beginning of that notebook to the end.
+    """Kill at a point and run again from the beginning of that notebook.
 
     Args:
         recorded: the undisturbed walkthrough, without exercises and clean-up.
     """
     number = crash.point.number
+    notebook = [place for place, each in enumerate(recorded) if each.step.notebook == crash.point.step.notebook]
+    first, last = notebook[0], len(recorded) if crash.to_the_end else notebook[-1] + 1
     began = time.monotonic()
     stage.put_back(recorded[number].before, sandbox, forker)
     rule = faults.add(sandbox, crash.fault)
-    order = Order(number, len(recorded), recorded[number].known, False, False)
+    order = Order(number, last, recorded[number].known, False, False)
     child = forker.run(sandbox, order, RERUN_SECONDS)
     reached = _reached(child, sandbox, rule)
     if crash.victim == "run":
@@ -109,14 +123,14 @@ def try_crash(crash: Crash, recorded: Sequence[Recorded], forker: Forker, sandbo
         return outcome("the point was not reached", ending.output[-1000:])
     if crash.victim == "sandbox" and not _ended_well(ending):
         return outcome("the run did not end in a clear error", f"{ending.status} {ending.output[-1500:]}")
-    first = next(place for place, each in enumerate(recorded) if each.step.notebook == crash.point.step.notebook)
-    again = Order(first, len(recorded), recorded[first].known, False, False)
+    again = Order(first, last, recorded[first].known, False, False)
     rerun = forker.run(sandbox, again, RERUN_SECONDS).wait()
     if not rerun.ok:
         error = rerun.result.get("error")
         return outcome("the re-run does not succeed", f"{rerun.status} {error} {rerun.output[-1500:]}")
-    repeated = (*_repeated_writes(crash, sandbox, recorded), *_repeated_commands(crash, sandbox, recorded))
-    differences = stage.differences(stage.state(sandbox), stage.state(recorded[-1].after))
+    until = recorded[:last]
+    repeated = (*_repeated_writes(crash, sandbox, until), *_repeated_commands(crash, sandbox, until))
+    differences = stage.differences(stage.state(sandbox), stage.state(until[-1].after))
     if differences:
         return outcome("another state than undisturbed", "\n".join(differences[:10]), repeated)
     return outcome("done twice" if repeated else "as undisturbed", "\n".join(repeated), repeated)
