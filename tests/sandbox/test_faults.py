@@ -42,14 +42,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("faults") / "sandbox"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RUNBOOK_SANDBOX", str(folder))
-        create_vm(connect_to("faulty"), "vm1", ssh_source=SSH_SOURCE)
         yield folder
     process.reset(folder)
 
 
+@pytest.fixture(scope="module")
+def connected(folder: Path) -> Azure:
+    """A connection, with a VM in its resource group."""
+    azure = connect_to("faulty")
+    create_vm(azure, "vm1", ssh_source=SSH_SOURCE)
+    return azure
+
+
 @pytest.fixture
-def azure(folder: Path) -> Iterator[Azure]:
-    yield connect_to("faulty")
+def azure(connected: Azure, folder: Path) -> Iterator[Azure]:
+    """The connection; the test's faults end with it."""
+    yield connected
     faults.clear(folder)
 
 
@@ -277,9 +285,9 @@ def metadata_token(folder: Path, client_id: str) -> requests.Response:
 
 
 @pytest.fixture(scope="module")
-def docker(folder: Path) -> str:
+def docker(connected: Azure, folder: Path) -> str:
     """An image that vm1 may pull."""
-    azure = connect_to("faulty")
+    azure = connected
     registry = create_registry(azure, "faultyimages")
     import_image(azure, "faultyimages", "app:v1", "mcr.microsoft.com/azuredocs/aci-helloworld:latest")
     with ssh(azure, "vm1") as shell:
