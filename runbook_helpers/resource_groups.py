@@ -62,6 +62,9 @@ def delete_resource_group(azure: Azure) -> None:
                 "it is not deleted: delete what you do not need by hand."
             )
             raise NotOurs(message)
-        poller = groups.begin_delete(azure.resource_group)
         progress.waits_for("Azure deletes what is in it")
+        try:
+            poller = groups.begin_delete(azure.resource_group)
+        except ResourceNotFoundError:  # an answer was lost, and the SDK has asked again
+            return
         wait(poller, f"The deletion of the resource group {azure.resource_group}")
