@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,8 @@ def delete_resource_group(azure: Azure) -> list[str]:
     Raises:
         NotOurs: this runbook did not make the group or something in it, which would be deleted too.
     """
+    from azure.core.exceptions import ResourceNotFoundError
+
     left: list[str] = []
     with step(f"Resource group {azure.resource_group}", "gone") as progress:
         group = _group(azure)
@@ -40,8 +43,10 @@ def delete_resource_group(azure: Azure) -> list[str]:
             progress.waits_for("Azure takes the roles of its identities away")
             left += _take_grants_away(azure, str(group.id))
             progress.waits_for("Azure deletes what is in it")
-            poller = azure.resources.resource_groups.begin_delete(azure.resource_group)
-            wait(poller, f"The deletion of the resource group {azure.resource_group}")
+            # Where an answer was lost, and the SDK has asked again, the group may be gone.
+            with contextlib.suppress(ResourceNotFoundError):
+                poller = azure.resources.resource_groups.begin_delete(azure.resource_group)
+                wait(poller, f"The deletion of the resource group {azure.resource_group}")
     return left + _groups_that_stay(azure)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import logging
 import shlex
 import socket
 import threading
@@ -27,6 +28,8 @@ from .virtual_machines import public_address_of, show_vm
 if TYPE_CHECKING:
     from azure.mgmt.compute.models import VirtualMachine
 
+# What goes wrong is raised; without a handler Python would print paramiko's tracebacks beside it.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 CONNECT_SECONDS = 300.0  # how long a new VM may take until its SSH server answers
 COMMAND_SECONDS = 1800.0
 FIRST_BOOT_SECONDS = 60.0  # how long a new VM may refuse our key, since it has not got it yet

@@ -7,8 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from azure.core.exceptions import ResourceNotFoundError
 
-from runbook_helpers import Azure, connection, create_registry, create_vm, import_image, show_registry
+from runbook_helpers import (
+    Azure,
+    connection,
+    create_registry,
+    create_vm,
+    delete_resource_group,
+    import_image,
+    show_registry,
+)
 from runbook_helpers.errors import CloudUnavailable, OperationFailed, OperationTimeout
 from runbook_helpers.sandbox import faults
 from runbook_helpers.sandbox.faults import Fault
@@ -78,6 +87,14 @@ def test_throttling_is_obeyed(azure: Azure, folder: Path, name: str, method: str
 def test_a_service_that_is_down_is_named(azure: Azure, folder: Path, name: str) -> None:
     faults.add(folder, Fault(method="GET", path=f"*/registries/{name}", status=503, times=0))
     with pytest.raises(CloudUnavailable, match=rf"GET .*/registries/{name} on management\..*503, request id .*again"):
+        show_registry(azure, name)
+
+
+def test_a_deletion_whose_answer_is_lost_is_done(azure: Azure, folder: Path, name: str) -> None:
+    create_registry(azure, name)
+    faults.add(folder, Fault(method="DELETE", path=f"*/resourcegroups/{name}", reset=True, after=True))
+    delete_resource_group(azure)
+    with pytest.raises(ResourceNotFoundError, match="ResourceGroupNotFound"):
         show_registry(azure, name)
 
 
