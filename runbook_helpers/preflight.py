@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ _IDENTITY = "Microsoft.ManagedIdentity/userAssignedIdentities"
 _NETWORK = "Microsoft.Network"
 _ASSIGNMENT = "Microsoft.Authorization/roleAssignments"
 PROVIDERS = ("Microsoft.Compute", "Microsoft.ContainerRegistry", "Microsoft.ManagedIdentity", "Microsoft.Network")
+UNREGISTERED = ("NotRegistered", "Unregistered", "Unregistering")
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def check_permissions(azure: Azure, *, registry_name: str, vm_name: str, identit
 
     Raises:
         PermissionsMissing: the permissions that are missing, each with its scope and who has it.
-        NotReady: a resource provider is not registered, or the registry's name is taken.
+        NotReady: a resource provider is not registered and may not be, or the registry's name is taken.
     """
     group = _group(azure)
     subscription = f"/subscriptions/{azure.subscription_id}"
@@ -119,7 +121,7 @@ def check_permissions(azure: Azure, *, registry_name: str, vm_name: str, identit
     held = _own(azure, scope)
     missing = [need for need in _needs(there) if not allows(held, need.action, need.data)]
     missing = _not_granted_below(azure, missing, there)
-    others = [*_unregistered(azure), *_name_taken(azure, registry_name, there)]
+    others = [*_unregistered(azure, subscription), *_name_taken(azure, registry_name, there)]
     if missing:
         actions = [need.action for need in missing]
         raise PermissionsMissing(scope, actions, [*_told(azure, scope, missing, bool(group)), *others])
@@ -194,17 +196,18 @@ def _not_granted_below(azure: Azure, missing: Sequence[Need], there: dict[str, A
     return [need for need in missing if not allows(held.get(need.on, []), need.action, need.data)]
 
 
-def _unregistered(azure: Azure) -> list[str]:
-    problems = []
-    for namespace in PROVIDERS:
-        provider = _or_none(lambda namespace=namespace: azure.resources.providers.get(namespace))  # type: ignore[misc]
-        state = provider.registration_state if provider else None  # who may not look does not know
-        if state in ("NotRegistered", "Unregistered", "Unregistering"):
-            problems.append(
-                f"The resource provider {namespace} is not registered in the subscription: `az provider register "
-                f"--namespace {namespace}` (Contributor or Owner of the subscription), which takes some minutes."
-            )
-    return problems
+def _unregistered(azure: Azure, subscription: str) -> list[str]:
+    """The resource providers that nobody has registered and we may not; the SDK registers those that we may by itself."""
+    states = {each: _or_none(functools.partial(azure.resources.providers.get, each)) for each in PROVIDERS}
+    # Who may not look at one does not know.
+    waiting = [each for each, found in states.items() if found and str(found.registration_state) in UNREGISTERED]
+    held = _own(azure, subscription) if waiting else []
+    return [
+        f"The resource provider {namespace} is not registered in the subscription, and you may not register it: `az provider "
+        f"register --namespace {namespace}` by a Contributor or Owner of the subscription; it takes some minutes."
+        for namespace in waiting
+        if not allows(held, f"{namespace}/register/action")
+    ]
 
 
 def _name_taken(azure: Azure, registry_name: str, there: dict[str, Any]) -> list[str]:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from runbook_helpers.jobs import Completed, Job
 from runbook_helpers.parameters import RULES, problems
 
-MANY = int(os.environ.get("RUNBOOK_FUZZ", "10000" if os.environ.get("RUNBOOK_REGRESSION") else "300"))
+MANY = int(os.environ.get("RUNBOOK_FUZZ", "10000" if os.environ.get("RUNBOOK_REGRESSION") else "200"))
 STRINGS = [name for name, rule in RULES.items() if rule.kind is str]
 fuzz = settings(
     max_examples=MANY, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
