@@ -21,13 +21,14 @@ _OPERATION = re.compile("/operation(s|statuses|results)/", re.IGNORECASE)
 AGAIN = "Run this step again: what is there already is kept."
 
 
-def calls(wake: Callable[[], object], authority: str, *, runs: bool = True) -> HTTPPolicy[Any, Any]:
+def calls(wake: Callable[[], object], authority: str, *, registry: bool = False) -> HTTPPolicy[Any, Any]:
     """A policy for the pipeline of an SDK client, outside its retries.
 
     Args:
         wake: called before each request.
         authority: the host that we sign in at, for messages.
-        runs: a POST runs something, and a lost answer does not say whether it has: it is not sent again.
+        registry: the client is one of a registry's content. Elsewhere a POST runs something, and a lost answer does not say
+            whether it has: it is not sent again.
     """
     from azure.core.exceptions import (
         ClientAuthenticationError,
@@ -43,7 +44,7 @@ def calls(wake: Callable[[], object], authority: str, *, runs: bool = True) -> H
             asked = request.http_request
             began = time.monotonic()
             while True:
-                if runs and asked.method == "POST":
+                if not registry and asked.method == "POST":
                     request.context.options["retry_total"] = 0
                 try:
                     response = self.next.send(request)
@@ -56,6 +57,8 @@ def calls(wake: Callable[[], object], authority: str, *, runs: bool = True) -> H
                     break
                 time.sleep(pause)
             status = response.http_response.status_code
+            if status == 401 and registry:  # also after it has given us a token
+                raise _not_let_in(asked, "401")
             if status == BUSY or status >= 500:
                 support = response.http_response.headers.get("x-ms-request-id")
                 reason = f"the answer was {status}" + (f", request id {support}" if support else "")
@@ -103,6 +106,9 @@ def _of_sign_in(error: Exception, asked: Any, authority: str) -> Exception:
     status = getattr(error, "status_code", None)
     if status is None or "AADSTS" in words:  # azure-identity's own words say what to do
         return error
+    return _not_let_in(asked, f"{status}: {words}")
+
+
+def _not_let_in(asked: Any, words: str) -> SignInRefused:
     host = urlsplit(asked.url).hostname
-    message = f"{host} does not accept our sign-in ({status}: {words}): who runs this needs a role there. {AGAIN}"
-    return SignInRefused(message)
+    return SignInRefused(f"{host} does not accept our sign-in ({words}): who runs this needs a role there. {AGAIN}")

@@ -140,7 +140,7 @@ class Azure:
             self.credential,
             audience=REGISTRY_AUDIENCE,
             permit_redirects=False,
-            per_call_policies=[calls(self.wake, self.cloud.authority, runs=False)],
+            per_call_policies=[calls(self.wake, self.cloud.authority, registry=True)],
             **self.transport,
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .connection import Azure, wait
-from .provisioning import settled
+from .provisioning import provisioning_state, settled
 from .resource_groups import TAG, create_resource_group
 from .virtual_machines import show_vm
 
@@ -60,9 +60,10 @@ def assign_identity(azure: Azure, vm_name: str, identity_id: str | None = None) 
     kinds, attached = _kinds_of(vm), [each for each in principals_of(vm) if each]
     kind = "SystemAssigned" if identity_id is None else "UserAssigned"
     known = {other.lower() for other in attached}
-    if kind in kinds and (identity_id is None or identity_id.lower() in known):
+    there = kind in kinds and (identity_id is None or identity_id.lower() in known)
+    if there and provisioning_state(vm) != "Failed":
         return vm
-    if identity_id is not None:
+    if identity_id is not None and not there:
         attached.append(identity_id)
     # A type that is left out is taken away, so the ones that are there are named again.
     return _update(azure, vm_name, {*kinds, kind}, {each: UserAssignedIdentitiesValue() for each in attached})

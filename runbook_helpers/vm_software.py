@@ -56,23 +56,18 @@ def install_docker(azure: Azure, vm_name: str) -> Completed:
 
 def _apt_install(shell: Shell, package: str) -> None:
     """Install a package; three times where the mirror is just being changed, or does not answer."""
+    # Another apt (unattended upgrades) may hold the lock: wait for it.
+    apt = "sudo DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300"
     for left in (2, 1, 0):
         try:
-            _apt(shell, "update")
-            _apt(shell, "install", package, "-y")
+            # One job: a run that is killed between the two has done neither, and they are done once.
+            shell.run_job("sh", "-c", f"{apt} update && {apt} install {package} -y", once=True)
         except CommandFailed as error:
             if not left or not _PASSES.search(error.completed.stderr):
                 raise
             time.sleep(APT_SECONDS)
         else:
             return
-
-
-def _apt(shell: Shell, *arguments: str) -> None:
-    # Another apt (unattended upgrades) may hold the lock: wait for it.
-    shell.run_job(
-        *("sudo", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-o", "DPkg::Lock::Timeout=300", *arguments), once=True
-    )
 
 
 def _user(shell: Shell) -> str:
