@@ -91,19 +91,25 @@ def check(file: Path | None, overrides: tuple[tuple[str, str], ...]) -> None:
 
 @main.command("trust-vm")
 @click.argument("name")
+@click.option("--first-use", is_flag=True, help="Believe what answers at its address now; compare the fingerprint.")
 @click.option("-f", "file", type=click.Path(path_type=Path), default=None, help="Parameter file, as for run.")
 @click.option("-p", "overrides", type=(str, str), multiple=True, metavar="NAME VALUE", help="Set one parameter.")
-def trust_vm(name: str, file: Path | None, overrides: tuple[tuple[str, str], ...]) -> None:
+def trust_vm(name: str, first_use: bool, file: Path | None, overrides: tuple[tuple[str, str], ...]) -> None:
     """Pin the host key of the VM NAME, which is there already, so that it can be told from an impostor.
 
-    It is read through Azure, by run-command. The VM is not changed: what it needs to let us in is printed.
+    It is read through Azure, by run-command, unless --first-use is given. The VM is not changed: what it needs to let us in is printed.
     """
     from . import host_keys, runner
     from .connection import connect_with
 
     overrides = (*overrides, ("vm_name", name))
     azure = connect_with(runner.collect_parameters(file or runner.PROJECT / "parameters" / "sandbox.yaml", overrides))
-    click.echo(f"The VM {name} has the host key {host_keys.trust_vm(azure, name)}; it is pinned.")
+    told = host_keys.trust_vm(azure, name, first_use=first_use)
+    click.echo(f"The VM {name} has the host key {told}; it is pinned.")
+    if first_use:
+        click.echo(
+            "Nobody vouches for it: compare it with `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the VM."
+        )
     click.echo(f"To let this runbook in, if it does not yet:\n{host_keys.admission(azure, name)}")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .connection import Azure, wait
 from .errors import ConnectionFailed
 from .keys import login_key, pin_host_key, pinned_host_key, pinned_vm_id
-from .virtual_machines import show_vm
+from .virtual_machines import public_address_of, show_vm
 
 if TYPE_CHECKING:
     from azure.mgmt.compute.models import VirtualMachine
@@ -21,18 +21,22 @@ KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha
 """Those that count, the best first; an RSA key proves itself with SHA-2 only (see `shell`)."""
 
 
-def trust_vm(azure: Azure, vm_name: str) -> str:
+def trust_vm(azure: Azure, vm_name: str, *, first_use: bool = False) -> str:
     """Pin the host key of a VM that is there, so that `ssh` can tell it from an impostor; returns its fingerprint.
 
     The documented case: "if you already have an Azure virtual machine, skip this step". The VM's agent reads the keys, and
     Azure hands them over: ``az vm run-command invoke --command-id RunShellScript --scripts "cat
     /etc/ssh/ssh_host_*_key.pub"``. What was pinned before is replaced.
 
+    Args:
+        first_use: believe what answers at the VM's address now instead, for a VM whose agent does not work. Whoever is in
+            between is believed too: compare the fingerprint with one that you know from elsewhere.
+
     Raises:
-        ConnectionFailed: the VM shows no host key.
+        ConnectionFailed: the VM shows no host key; or with `first_use`, its key is known already or nobody answers.
     """
     vm = show_vm(azure, vm_name)
-    key = _through_azure(azure, vm_name)
+    key = _at_first_use(azure, vm) if first_use else _through_azure(azure, vm_name)
     pin_host_key(azure.folder, str(vm.id), key, vm.vm_id)
     return fingerprint(key)
 
@@ -109,3 +113,13 @@ def _is_key(kind: str, encoded: str) -> bool:
     except (ValueError, UnsupportedAlgorithm):
         return False
     return True
+
+
+def _at_first_use(azure: Azure, vm: VirtualMachine) -> str:
+    from .shell import host_key_shown
+
+    known, known_for = pinned_host_key(azure.folder, str(vm.id)), pinned_vm_id(azure.folder, str(vm.id))
+    if known and known_for in (None, vm.vm_id):
+        message = f"The host key of the VM {vm.name} is known already: first use is over. Leave --first-use out."
+        raise ConnectionFailed(message)
+    return host_key_shown(azure, public_address_of(azure, vm))

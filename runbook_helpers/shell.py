@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import paramiko
+from paramiko.ssh_exception import IncompatiblePeer
 
 from . import jobs
 from .connection import Azure
 from .errors import AccessDenied, CommandFailed, ConnectionFailed, ConnectionLost, OperationTimeout
+from .host_keys import known_host_key
 from .jobs import Completed
-from .keys import login_key, pinned_host_key
+from .keys import login_key, note_vm_id
 from .virtual_machines import public_address_of, show_vm
 
 if TYPE_CHECKING:
@@ -39,6 +41,9 @@ WEAK = {
     "ciphers": ["aes128-cbc", "aes192-cbc", "aes256-cbc", "3des-cbc"],
     "macs": ["hmac-md5", "hmac-md5-96", "hmac-sha1", "hmac-sha1-96"],
     "kex": ["diffie-hellman-group1-sha1", "diffie-hellman-group14-sha1", "diffie-hellman-group-exchange-sha1"],
+    # SHA-1 and DSA: paramiko has dropped them in its versions 4 and 5, and older ones are allowed too.
+    "keys": ["ssh-rsa", "ssh-dss", "ssh-rsa-cert-v01@openssh.com", "ssh-dss-cert-v01@openssh.com"],
+    "pubkeys": ["ssh-rsa", "ssh-dss", "ssh-rsa-cert-v01@openssh.com", "ssh-dss-cert-v01@openssh.com"],
 }
 
 
@@ -239,7 +244,7 @@ def ssh(azure: Azure, vm_name: str, *, within: float = CONNECT_SECONDS) -> Shell
 
 def _connect(azure: Azure, vm: VirtualMachine, address: str, within: float) -> paramiko.SSHClient:
     assert vm.os_profile and vm.os_profile.admin_username and vm.id and vm.name
-    client = _client_that_knows(azure, vm.name, str(vm.id), address)
+    client = _client_that_knows(known_host_key(azure, vm), address)
     private_key = paramiko.RSAKey.from_private_key_file(str(login_key(azure.folder)[0]))
     question = "Is it running, and does ssh_source admit this machine?"
     began = time.monotonic()
@@ -257,14 +262,22 @@ def _connect(azure: Azure, vm: VirtualMachine, address: str, within: float) -> p
                 banner_timeout=30,
                 auth_timeout=30,
             )
+            if vm.vm_id:
+                note_vm_id(azure.folder, vm.id, vm.vm_id)
             return client
         except ConnectionFailed as error:
             raise ConnectionFailed(f"No SSH connection to the VM {vm.name}: {error}. {question}") from error
         except paramiko.BadHostKeyException as error:
             message = (
-                f"The VM {vm.name} at {address} proved itself with another host key than the one it was made with: "
-                "somebody may be in between; nothing was sent. If you made the VM anew by other means, delete it and "
-                "run notebook 02 again."
+                f"The VM {vm.name} at {address} proved itself with another host key than the one that is known: "
+                "somebody may be in between; nothing was sent. If its keys were changed on purpose, read them anew with "
+                f"`runbook trust-vm {vm.name}`."
+            )
+            raise ConnectionFailed(message) from error
+        except IncompatiblePeer as error:
+            message = (
+                f"The SSH server of the VM {vm.name} at {address} has only weak algorithms, or others than we have ({error}): "
+                "nothing was sent. Bring its OpenSSH up to date."
             )
             raise ConnectionFailed(message) from error
         except paramiko.AuthenticationException as error:
@@ -287,19 +300,30 @@ def _is_new(vm: VirtualMachine) -> bool:
     return made is not None and (datetime.now(UTC) - made).total_seconds() < NEW_VM_SECONDS
 
 
-def _client_that_knows(azure: Azure, vm_name: str, vm_id: str, address: str) -> paramiko.SSHClient:
-    pinned = pinned_host_key(azure.folder, vm_id)
-    if pinned is None:
-        message = (
-            f"The host key of the VM {vm_name} is not known on this machine, so the VM cannot be told from an impostor: "
-            f"run where it was made (its key is kept in {azure.folder}), or let this runbook make another VM."
-        )
-        raise ConnectionFailed(message)
-    kind, key = pinned
+def _client_that_knows(host_key: tuple[str, str], address: str) -> paramiko.SSHClient:
+    kind, key = host_key
     client = paramiko.SSHClient()
     client.set_missing_host_key_policy(paramiko.RejectPolicy())
     client.get_host_keys().add(address, kind, paramiko.PKey.from_type_string(kind, base64.b64decode(key)))
     return client
+
+
+def host_key_shown(azure: Azure, address: str) -> str:
+    """Type and base64 of the host key that answers at an address now, whoever that is; nothing of ours is sent.
+
+    Raises:
+        ConnectionFailed: nobody answers, or with weak algorithms only.
+    """
+    try:
+        transport = paramiko.Transport(open_socket(azure.proxy, address, 22), disabled_algorithms=WEAK)
+        try:
+            transport.start_client(timeout=30)
+            key = transport.get_remote_server_key()
+        finally:
+            transport.close()
+    except (OSError, EOFError, paramiko.SSHException) as error:
+        raise ConnectionFailed(f"No SSH server shows a host key at {address}: {error}.") from error
+    return f"{key.get_name()} {key.get_base64()}"
 
 
 def open_socket(proxy: str | None, host: str, port: int) -> socket.socket:
