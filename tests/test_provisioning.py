@@ -11,14 +11,19 @@ from azure.core.exceptions import ResourceNotFoundError
 
 from runbook_helpers import (
     Azure,
+    assign_identity,
     connection,
+    create_identity,
     create_registry,
     create_vm,
     delete_resource_group,
     import_image,
+    remove_identity,
+    show_image,
     show_registry,
 )
-from runbook_helpers.errors import CloudUnavailable, OperationFailed, OperationTimeout
+from runbook_helpers.errors import CloudUnavailable, OperationFailed, OperationTimeout, SignInRefused
+from runbook_helpers.identities import principals_of
 from runbook_helpers.sandbox import faults
 from runbook_helpers.sandbox.faults import Fault
 
@@ -96,6 +101,27 @@ def test_a_deletion_whose_answer_is_lost_is_done(azure: Azure, folder: Path, nam
     delete_resource_group(azure)
     with pytest.raises(ResourceNotFoundError, match="ResourceGroupNotFound"):
         show_registry(azure, name)
+
+
+def test_an_identity_that_azure_gave_up_is_set_again(azure: Azure, folder: Path, name: str) -> None:
+    create_vm(azure, "vm", ssh_source=SSH_SOURCE)
+    identity = create_identity(azure, name)
+    for change in (assign_identity, remove_identity):
+        faults.add(folder, Fault(method="PATCH", path=f"*/{name}/*/virtualMachines/vm", operation="failed"))
+        with pytest.raises(OperationFailed, match="The identity of the VM vm"):
+            change(azure, "vm", identity.id)
+        faults.clear(folder)
+        vm = change(azure, "vm", identity.id)
+        assert vm.provisioning_state == "Succeeded"
+        assert (identity.id in principals_of(vm)) == (change is assign_identity)
+
+
+def test_a_registry_that_does_not_accept_us_is_named(azure: Azure, folder: Path, name: str) -> None:
+    create_registry(azure, name)
+    import_image(azure, name, "app:v1", SOURCE)
+    faults.add(folder, Fault(host=f"{name}.azurecr.cn", path="/acr/v1/*", nth=2, times=0, status=401))
+    with pytest.raises(SignInRefused, match=f"{name}.azurecr.cn does not accept our sign-in"):
+        show_image(azure, name, "app:v1")
 
 
 def test_polling_never_empties_the_bucket_of_a_vm() -> None:

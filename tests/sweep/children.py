@@ -138,7 +138,8 @@ class Forker:
         pid = self._begin({"sandbox": str(folder), "log": str(folder / "start.log")})
         while True:
             self.listen(0.01)
-            running = process.find(folder)
+            # Who looks for a sandbox holds its lock for a moment, which one that just starts waits for only so long.
+            running = process.find(folder) if (folder / "address.json").exists() else None
             if running and running.pid == pid:
                 return running
             if pid in self.ended:

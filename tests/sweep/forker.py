@@ -69,6 +69,8 @@ def _begin(order: dict[str, Any]) -> int:
             _begin_log(order)
             _sandbox(order) if "sandbox" in order else _run(order)
             status = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             sys.stdout.flush()
             sys.stderr.flush()

@@ -17,6 +17,7 @@ import pytest
 from . import stage
 from .children import Forker
 
+PROBLEMS = 5
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 whole = pytest.mark.skipif(
@@ -53,6 +54,7 @@ def spread(
         attempt: given an item, and the forker and the sandbox's folder of the worker.
         told: each result as it comes.
     """
+    problems: list[Exception] = []
     waiting: queue.SimpleQueue[tuple[int, Item]] = queue.SimpleQueue()
     for place, item in enumerate(items):
         waiting.put((place, item))
@@ -67,8 +69,14 @@ def spread(
                     place, item = waiting.get_nowait()
                 except queue.Empty:
                     return
-                results[place] = attempt(item, forker, sandbox)
-                told(results[place])
+                try:
+                    results[place] = attempt(item, forker, sandbox)
+                    told(results[place])
+                except Exception as problem:  # of this machine or of the tests: the others go on
+                    problems.append(problem)
+                    if len(problems) > PROBLEMS:
+                        raise
+                    waiting.put((place, item))
         finally:
             stage.end(sandbox)
 
