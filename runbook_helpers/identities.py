@@ -81,11 +81,12 @@ def remove_identity(azure: Azure, vm_name: str, identity_id: str | None = None) 
     """
     vm = _settled_vm(azure, vm_name)
     kinds, attached = _kinds_of(vm), [each for each in principals_of(vm) if each]
+    gone = {each: None for each in attached if each.lower() == (identity_id or "").lower()}
+    if not gone and not (identity_id is None and "SystemAssigned" in kinds):
+        # Where Azure gave up, the same again mends it.
+        return _update(azure, vm_name, kinds, {}) if provisioning_state(vm) == "Failed" else vm
     if identity_id is None:
-        return _update(azure, vm_name, kinds - {"SystemAssigned"}, {}) if "SystemAssigned" in kinds else vm
-    gone = {each: None for each in attached if each.lower() == identity_id.lower()}
-    if not gone:
-        return vm
+        return _update(azure, vm_name, kinds - {"SystemAssigned"}, {})
     if len(gone) == len(attached):  # with the last one the type goes, and no map is sent
         return _update(azure, vm_name, kinds - {"UserAssigned"}, {})
     return _update(azure, vm_name, kinds, gone)
