@@ -21,7 +21,7 @@ from runbook_helpers.reports import Report, Step
 from runbook_helpers.runner import NOTEBOOKS, PROJECT, new_output_folder
 from runbook_helpers.sandbox import process
 
-from .conftest import SSH_SOURCE, clean_environment, connect_to, writes
+from .conftest import SSH_SOURCE, SUBSCRIPTION, clean_environment, connect_to, writes
 
 
 def runbook(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -46,8 +46,13 @@ def test_run_twice_then_clean_up(fresh: Path, tmp_path: Path) -> None:
     done = runbook("run", "--output", tmp_path / "second", "--clean-up")
     assert done.returncode == 0, done.stdout + done.stderr
     after = writes(fresh)
-    group = "/subscriptions/00000000-0000-0000-0000-000000000000/resourcegroups/myResourceGroup"
-    assert after == [*before, f"DELETE {group}"]
+    group = f"/subscriptions/{SUBSCRIPTION}/resourcegroups/myResourceGroup"
+    gone = after[len(before) :]
+    assert after[: len(before)] == before and gone[-1] == f"DELETE {group}"
+    assert [each.partition("/roleAssignments/")[0] for each in gone[:-1]] == [
+        f"DELETE /subscriptions/{SUBSCRIPTION}/resourceGroups/myResourceGroup/providers/Microsoft.ContainerRegistry"
+        "/registries/myContainerRegistry/providers/Microsoft.Authorization"
+    ] * 2
     print(f"\nwrites of the first run {len(before)}, of the second 0; seconds {result['seconds']}")
 
 

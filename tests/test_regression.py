@@ -68,6 +68,7 @@ def code_cells(path: Path) -> list[dict[str, Any]]:
     return [cell for cell in cells if cell["cell_type"] == "code"]
 
 
+@regression
 def test_backward_and_again_in_china(fresh: Path, tmp_path: Path) -> None:
     check([*NAMES[5:3:-1], NAMES[4]], tmp_path, CHINA)  # all of it is in `make regression`
 

@@ -28,7 +28,7 @@ from runbook_helpers.outcomes import Outcome, outcome_of
 from runbook_helpers.reports import Report, Step
 from runbook_helpers.results import read_result
 
-from .conftest import SSH_SOURCE, clean_environment, connect_to
+from .conftest import SSH_SOURCE, clean_environment, connect_to, regression
 from .test_cli import runbook
 from .test_notebooks import load, papermill, source
 
@@ -133,8 +133,15 @@ def test_a_pull_is_denied(fresh: Path, tmp_path: Path) -> None:
     assert outcomes(tmp_path / "o") == {"04": "pull_denied"}
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("moment", ["the kernel starts", "a cell runs"])
+@pytest.mark.parametrize(
+    ("number", "status", "moment"),
+    [
+        (signal.SIGINT, 130, "a cell runs"),
+        (signal.SIGTERM, 143, "the kernel starts"),
+        pytest.param(signal.SIGINT, 130, "the kernel starts", marks=regression),
+        pytest.param(signal.SIGTERM, 143, "a cell runs", marks=regression),
+    ],
+)
 def test_interrupted(number: int, status: int, moment: str, fresh: Path, tmp_path: Path) -> None:
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"

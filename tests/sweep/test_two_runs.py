@@ -43,7 +43,7 @@ def test_the_same_names(tmp_path: Path) -> None:
         assert len(ids) == len(set(ids))
         machines = [name for name in ids if "/virtualmachines/sweepvm" in name and name.endswith("sweepvm")]
         grants = [name for name in ids if "/registries/" in name and "/roleassignments/" in name]
-        assert len(machines) == 1 and len(grants) == 2, ids
+        assert len(machines) == len(grants) == 1, ids
         assert sum(count for write, count in answered_writes(sandbox).items() if write.endswith("/sweepVM")) <= 4
     finally:
         stage.end(sandbox)
@@ -57,7 +57,7 @@ def test_different_names(tmp_path: Path) -> None:
         resources = stage.state(sandbox)["resources"]
         for names, other in ((Names(), "other"), (OTHERS, "sweep")):
             own = [each for each in resources if f"/{names.resource_group}".lower() in each["id"].lower()]
-            assert len(own) >= 10
+            assert len(own) >= 8
             assert other not in json.dumps(own)
     finally:
         stage.end(sandbox)
