@@ -20,7 +20,7 @@ TRIES = 3  # on a busy machine an operation may have ended before it is asked ab
 SUCCESS, ERROR = "success", "clear error, then success"
 # What Azure or a program on the VM has said, or what the operator is told to do.
 _SAYS = re.compile(
-    r"again|grant|look at|choose|ask for|is it running|admit|give it|set |delete it|"
+    r"again|anew|grant|look at|choose|ask for|is it running|admit|give it|set |delete it|"
     r"Code: \w+|\(\w+\) |AADSTS\d+|ended with exit status \d+:\n.",
     re.IGNORECASE,
 )
