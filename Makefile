@@ -24,7 +24,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # The notebooks' kernel is ours alone: a Jupyter configuration of the user's does not change a run.
 export PYTHONUTF8 := 1
 
-.PHONY: run test lab conformance browser regression fleet soak fuzz audit check lint lock clean
+.PHONY: run test lab conformance browser regression sweep fleet soak fuzz audit check lint lock clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/runbook run
@@ -42,7 +42,7 @@ browser: $(VENV)/dev.stamp
 	RUNBOOK_BROWSER=1 $(BIN)/python -m pytest tests/browser -rs --durations 10
 
 regression: $(VENV)/dev.stamp
-	RUNBOOK_REGRESSION=1 $(BIN)/python -m pytest -n 2 tests/test_regression.py tests/test_example_pipelines.py tests/test_notebooks.py tests/test_reports.py tests/test_preflight.py --durations 0 --durations-min 1
+	RUNBOOK_REGRESSION=1 $(BIN)/python -m pytest -n 2 tests/test_regression.py tests/test_example_pipelines.py tests/test_notebooks.py tests/test_reports.py tests/test_preflight.py tests/test_leaks.py --durations 0 --durations-min 1
 
 sweep: $(VENV)/dev.stamp
 	RUNBOOK_SWEEP=1 RUNBOOK_SWEEP_TABLE=build/sweep $(BIN)/python -m pytest tests/sweep --durations 5

@@ -88,7 +88,9 @@ def _pause(asked: Any, answer: Any, waited: float) -> float | None:
             wanted = float(answer.headers.get("Retry-After", ""))
         except ValueError:
             wanted = 5.0
-        return min(wanted, BUSY_SECONDS) + random.uniform(0, 1)  # many runs may be told the same moment: they spread
+        return min(max(wanted, 0.0), BUSY_SECONDS - waited) + random.uniform(
+            0, 1
+        )  # many runs may be told the same moment: they spread
     new = asked.method == "GET" and answer.status_code == 404 and waited < NEW_SECONDS
     return 1.0 if new and _OPERATION.search(urlsplit(asked.url).path) else None
 

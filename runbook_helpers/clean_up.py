@@ -10,8 +10,8 @@ from .connection import Azure, wait
 from .errors import NotOurs
 from .identities import principals_of
 from .progress import step
-from .resource_groups import TAG, is_ours
 from .roles import made_here
+from .tags import TAG, is_ours
 
 if TYPE_CHECKING:
     from azure.mgmt.authorization.v2022_04_01.models import RoleAssignment

@@ -290,7 +290,7 @@ def _told(error: HttpResponseError) -> str:
 def _advice(error: HttpResponseError) -> str:
     code = (error.error.code if error.error else None) or ""
     if re.search("Allocat|SkuNotAvailable|ZonalA|Capacity", code):
-        return "Choose another size or region, or run this step again later."
+        return "Choose another size, or another resource group in another region, or run this step again later."
     if "Quota" in code:
-        return "Ask for a higher quota, or choose another size or region, and run this step again."
+        return "Ask for a higher quota, or choose another size, and run this step again."
     return "Run this step again; the activity log in the portal says more."

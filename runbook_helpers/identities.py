@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from .connection import Azure, wait
 from .provisioning import provisioning_state, settled
-from .resource_groups import TAG, create_resource_group
+from .resource_groups import create_resource_group
+from .tags import TAG
 from .virtual_machines import show_vm
 
 if TYPE_CHECKING:

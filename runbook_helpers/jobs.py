@@ -47,7 +47,7 @@ class Job:
     def begin(self) -> str:
         """Begin it where it does not run and has not ended well; then as `look`."""
         folder = self._folder
-        work = f"{self.command} >{folder}/out 2>{folder}/err; echo $? >{folder}/new; mv {folder}/new {folder}/status"
+        work = f"{self.command} >{folder}/out 2>{folder}/err; echo $? >{folder}/new && mv {folder}/new {folder}/status"
         # Its streams are none of the connection's, which would stay open for them.
         start = (
             f"grep -qsx 0 {folder}/status || rm -f {folder}/status; "
@@ -60,13 +60,14 @@ class Job:
     def look(self) -> str:
         """Wait a while for its end: status and output, or exit status RUNNING; another one where there is no such job."""
         folder = self._folder
-        show = f"cat {folder}/status && cat {folder}/out && cat {folder}/err >&2"
+        # Without a status it is gone; what it said last may tell why (a full disk, for instance).
+        show = f"cat {folder}/err >&2; test -s {folder}/status && cat {folder}/status {folder}/out"
         return f"flock -w {LOOK_SECONDS} -E {RUNNING} {folder}/lock sh -c {shlex.quote(show)}"
 
     @property
     def end(self) -> str:
-        """Forget it, once its result is known."""
-        return f"rm -rf {self._folder}"
+        """Forget it, once its result is known; not where another run has begun it again meanwhile."""
+        return f"flock -n {self._folder}/lock rm -rf {self._folder}"
 
     def result(self, answer: Completed) -> Completed:
         """What the job's own program said, from what `look` said."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .connection import Azure
 from .errors import NotReady, PermissionsMissing
 from .permissions import Permission, allows, own_permissions
-from .resource_groups import is_ours
+from .tags import is_ours
 
 if TYPE_CHECKING:
     from azure.mgmt.resource.resources.models import ResourceGroup

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from . import connection
 from .connection import wait
 from .errors import OperationTimeout
+from .tags import is_ours
 
 if TYPE_CHECKING:
     from azure.core.polling import LROPoller
@@ -29,7 +30,7 @@ def ensure(
         what: it is, for messages: "The VM myDockerVM".
         show: look it up; raises azure.core.exceptions.ResourceNotFoundError where it is missing.
         create: begin to make it.
-        repair: begin to make again what Azure has begun and given up; as `create` where it is left out.
+        repair: begin to make again what we have asked for and Azure has given up; as `create` where it is left out.
 
     Raises:
         OperationFailed: Azure gave up making it.
@@ -41,7 +42,7 @@ def ensure(
         found = settled(what, show)
     except ResourceNotFoundError:
         return wait(create(), what)
-    if provisioning_state(found) in (None, "Succeeded"):
+    if provisioning_state(found) in (None, "Succeeded") or not is_ours(found):
         return found
     return wait(repair(found) if repair else create(), what)
 

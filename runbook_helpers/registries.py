@@ -9,7 +9,8 @@ from .connection import Azure, wait
 from .parameters import split_image
 from .progress import step
 from .provisioning import ensure
-from .resource_groups import TAG, create_resource_group
+from .resource_groups import create_resource_group
+from .tags import TAG
 
 if TYPE_CHECKING:
     from azure.containerregistry import ArtifactTagProperties

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .connection import Azure
 from .provisioning import settled
+from .tags import TAG
 
 if TYPE_CHECKING:
     from azure.mgmt.resource.resources.models import ResourceGroup
-
-TAG = {"made-by": "azure-acr-runbook"}
-"""What each resource group and resource carries that this runbook made, and may therefore delete."""
 
 
 def create_resource_group(azure: Azure) -> ResourceGroup:
@@ -28,8 +26,3 @@ def create_resource_group(azure: Azure) -> ResourceGroup:
         return settled(f"The resource group {azure.resource_group}", lambda: groups.get(azure.resource_group))
     except ResourceNotFoundError:
         return groups.create_or_update(azure.resource_group, ResourceGroup(location=azure.location, tags=TAG))
-
-
-def is_ours(resource: Any) -> bool:
-    """Whether this runbook made a resource group or a resource: it has our tag."""
-    return TAG.items() <= (resource.tags or {}).items()

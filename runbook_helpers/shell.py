@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 CONNECT_SECONDS = 300.0  # how long a new VM may take until its SSH server answers
 COMMAND_SECONDS = 1800.0
+ANSWER_SECONDS = 60.0  # how long the VM may take to begin a command, or to tell its end
 FIRST_BOOT_SECONDS = 60.0  # how long a new VM may refuse our key, since it has not got it yet
 NEW_VM_SECONDS = 600.0
 BROKEN_IN_A_ROW = 4  # connections lost, or jobs gone, after which a command is given up
@@ -110,7 +111,7 @@ class Shell:
         broken = 0
         while True:
             try:
-                answer = self._execute(script, COMMAND_SECONDS)
+                answer = self._execute(script, jobs.LOOK_SECONDS + ANSWER_SECONDS)
             except ConnectionLost:
                 broken += 1
                 if broken == BROKEN_IN_A_ROW:
@@ -129,9 +130,8 @@ class Shell:
                     raise CommandFailed(replace(answer, command=command), self.vm_name)
                 script = job.begin
             if time.monotonic() > deadline:
-                message = (
-                    f"`{command}` still runs on {self.vm_name} after {timeout:.0f} s: run this step again to go on."
-                )
+                again = "run this step again to go on" if once else "look at the VM before you run this step again"
+                message = f"`{command}` still runs on {self.vm_name} after {timeout:.0f} s: {again}."
                 raise OperationTimeout(message)
         completed = job.result(answer)
         self._forget(job)
@@ -181,10 +181,17 @@ class Shell:
             assert transport is not None
             channel = transport.open_session(timeout=60)
             channel.settimeout(timeout)
-            channel.exec_command(command)
+            # paramiko would wait for the answer without an end.
+            watchdog = threading.Timer(ANSWER_SECONDS, channel.close)
+            watchdog.start()
+            try:
+                channel.exec_command(command)
+            finally:
+                watchdog.cancel()
             channel.shutdown_write()
             stdout, stderr = _drain(channel)
-            exit_status = channel.recv_exit_status()
+            channel.status_event.wait(ANSWER_SECONDS)
+            exit_status = channel.recv_exit_status() if channel.exit_status_ready() else -1
         except (paramiko.SSHException, OSError, EOFError, AssertionError) as error:
             raise self._lost(command, str(error) or type(error).__name__) from error
         if exit_status == -1:  # paramiko says so for a lost connection and for the end by a signal alike
@@ -264,6 +271,9 @@ def _connect(azure: Azure, vm: VirtualMachine, address: str, within: float) -> p
             )
             if vm.vm_id:
                 note_vm_id(azure.folder, vm.id, vm.vm_id)
+            transport = client.get_transport()
+            assert transport is not None
+            transport.set_keepalive(30)  # a connection that a router has forgotten is noticed
             return client
         except ConnectionFailed as error:
             raise ConnectionFailed(f"No SSH connection to the VM {vm.name}: {error}. {question}") from error

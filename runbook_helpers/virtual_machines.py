@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from filelock import Timeout
+
+from . import connection
 from .connection import Azure
-from .errors import NotFound
+from .errors import NotFound, OperationTimeout
 from .keys import forget_host_key, login_key, new_host_key, note_vm_id, pin_host_key, vm_lock
-from .progress import step
+from .progress import Progress, step
 from .provisioning import ensure
-from .resource_groups import TAG, create_resource_group
+from .resource_groups import create_resource_group
+from .tags import TAG
 
 if TYPE_CHECKING:
     from azure.core.polling import LROPoller
@@ -79,19 +84,46 @@ def create_vm(
                 forget_host_key(azure.folder, resource_id)
             raise
 
-    with step(f"VM {vm_name}") as progress, vm_lock(azure.folder, resource_id):
+    def repair(failed: VirtualMachine) -> LROPoller[VirtualMachine]:
+        # What it was given at first, its host key among it, cannot be given again; another size may be what helps.
+        assert failed.hardware_profile
+        failed.hardware_profile.vm_size = size
+        return machines.begin_create_or_update(azure.resource_group, vm_name, failed)
+
+    with step(f"VM {vm_name}") as progress, _one_at_a_time(azure, resource_id, progress):
         create_resource_group(azure)
         progress.waits_for("Azure makes it")
         vm: VirtualMachine = ensure(
             f"The VM {vm_name}",
             lambda: show_vm(azure, vm_name),
             create,
-            # What it was given at first, its host key among it, cannot be given again.
-            lambda failed: machines.begin_create_or_update(azure.resource_group, vm_name, failed),
+            repair,
         )
         if made and vm.vm_id:
             note_vm_id(azure.folder, resource_id, vm.vm_id)
         return vm
+
+
+@contextmanager
+def _one_at_a_time(azure: Azure, resource_id: str, progress: Progress) -> Iterator[None]:
+    """Keep other runs on this machine from making the same VM."""
+    lock = vm_lock(azure.folder, resource_id)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        progress.waits_for("another run on this machine makes it")
+        try:
+            lock.acquire(timeout=connection.OPERATION_SECONDS)
+        except Timeout as error:
+            message = (
+                f"Another run on this machine makes {resource_id} for {connection.OPERATION_SECONDS:.0f} s (it holds "
+                f"{lock.lock_file}): end it, or wait for it, then run this step again."
+            )
+            raise OperationTimeout(message) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _vm_id(azure: Azure, vm_name: str) -> str:

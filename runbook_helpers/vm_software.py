@@ -29,6 +29,8 @@ PROPAGATION = "Azure does not act on the role assignment yet"
 BROKEN_SECONDS = 60.0  # how long another failure than a refusal is taken for a passing one
 ROLE_SECONDS = 600.0  # how long Azure may take until a role assignment has an effect
 APT_SECONDS = 5.0  # between two tries to install
+LOCK_SECONDS = 300.0  # how long another apt may be at work
+_LOCKED = re.compile("could not get lock|unable to lock", re.IGNORECASE)
 _PASSES = re.compile("failed to fetch|hash sum mismatch|temporary failure|connection (failed|timed out)", re.IGNORECASE)
 RESOURCE_ID_SINCE = (2, 69)  # the azure-cli that brought `az login --identity --resource-id`
 
@@ -56,14 +58,17 @@ def install_docker(azure: Azure, vm_name: str) -> Completed:
 
 def _apt_install(shell: Shell, package: str) -> None:
     """Install a package; three times where the mirror is just being changed, or does not answer."""
-    # Another apt (unattended upgrades) may hold the lock: wait for it.
+    # Another apt (unattended upgrades) may hold a lock: this waits for dpkg's, but not for that of the package lists.
     apt = "sudo DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300"
-    for left in (2, 1, 0):
+    began, tries = time.monotonic(), 0
+    while True:
         try:
             # One job: a run that is killed between the two has done neither, and they are done once.
             shell.run_job("sh", "-c", f"{apt} update && {apt} install {package} -y", once=True)
         except CommandFailed as error:
-            if not left or not _PASSES.search(error.completed.stderr):
+            tries += 1
+            locked = _LOCKED.search(error.completed.stderr) and time.monotonic() - began < LOCK_SECONDS
+            if not locked and (tries == 3 or not _PASSES.search(error.completed.stderr)):
                 raise
             time.sleep(APT_SECONDS)
         else:
@@ -82,7 +87,7 @@ def install_azure_cli(azure: Azure, vm_name: str) -> str:
     with step(f"Azure CLI on {vm_name}") as progress, ssh(azure, vm_name) as shell:
         if shell.run("which", "az", check=False).exit_status != 0:
             progress.waits_for("apt installs it")
-            shell.run_job("bash", "-c", f"curl -sL {INSTALL_SCRIPT} | sudo bash", once=True)
+            shell.run_job("bash", "-c", f"set -o pipefail; curl -fsSL {INSTALL_SCRIPT} | sudo bash", once=True)
         return _azure_cli_version(shell)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from azure.core.exceptions import ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
 from runbook_helpers import (
     Azure,
@@ -46,12 +46,24 @@ def test_an_operation_that_fails_names_the_resource_and_what_to_do(azure: Azure,
         folder,
         Fault(method="PUT", path=f"*/{name}/*/virtualMachines/vm", operation="failed", code=code, message=message),
     )
-    with pytest.raises(
-        OperationFailed, match=f"The VM vm was not made ready by Azure: {code}: .* another size or region"
-    ):
+    with pytest.raises(OperationFailed, match=f"The VM vm was not made ready by Azure: {code}: .* another size"):
         create_vm(azure, "vm", ssh_source=SSH_SOURCE)
     faults.clear(folder)
-    assert create_vm(azure, "vm", ssh_source=SSH_SOURCE).provisioning_state == "Succeeded"
+    vm = create_vm(azure, "vm", ssh_source=SSH_SOURCE, size="Standard_D4s_v5")
+    assert vm.provisioning_state == "Succeeded"
+    assert vm.hardware_profile and vm.hardware_profile.vm_size == "Standard_D4s_v5"
+
+
+def test_what_others_have_made_is_not_made_again(azure: Azure, folder: Path, name: str) -> None:
+    create_vm(azure, "vm", ssh_source=SSH_SOURCE)
+    machines = azure.compute.virtual_machines
+    machines.begin_update(azure.resource_group, "vm", {"tags": {}}).result()
+    faults.add(folder, Fault(method="PATCH", path=f"*/{name}/*/virtualMachines/vm", operation="failed"))
+    with pytest.raises(HttpResponseError):
+        machines.begin_update(azure.resource_group, "vm", {"tags": {"made-by": "others"}}).result()
+    before = writes(folder)
+    assert create_vm(azure, "vm", ssh_source=SSH_SOURCE).provisioning_state == "Failed"
+    assert writes(folder) == before
 
 
 def test_an_operation_without_end_is_waited_for_again(

@@ -82,7 +82,7 @@ def at_rest(sandbox: psutil.Process) -> dict[str, float]:
 def test_two_hundred_walkthroughs(fresh: Path, record_property: Callable[[str, object], None]) -> None:
     running = process.start(fresh)
     sandbox = psutil.Process(running.pid)
-    began = time.monotonic()
+    began, threads = time.monotonic(), threading.active_count()
     with ThreadPoolExecutor(CLIENTS) as pool:
         list(pool.map(lambda number: walk(number, keep=number < ALIVE), range(WARM)))
     warm = at_rest(sandbox)
@@ -101,4 +101,5 @@ def test_two_hundred_walkthroughs(fresh: Path, record_property: Callable[[str, o
         assert show_vm(connect_to(f"soak{number:05}"), "vm").provisioning_state == "Succeeded"
     assert end["MB"] <= warm["MB"] * (1 + GROWTH)
     assert end["threads"] <= warm["threads"] + 2
+    assert threading.active_count() <= threads + 2
     assert end["files"] <= warm["files"] + 5

@@ -53,6 +53,8 @@ def test_the_whole_sweep(tmp_path: Path, record_property: Callable[[str, object]
             return try_cell(cell, recorded, True, forker, sandbox)
 
         outcomes = spread(tmp_path, _chosen(every), several, attempt, _progress(folder))
+    assert outcomes, "no cell was chosen"
+    assert len(every) >= 700
     outcomes.sort(key=lambda each: every.index(each.cell))
     line = table.write(folder, outcomes, len(every))
     print(line)
