@@ -75,8 +75,8 @@ def leavings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Leavings]:
     sandbox, output = folder / "sandbox", folder / "output"
     environment = clean_environment() | {"RUNBOOK_SANDBOX": str(sandbox), CANARIES: "1"}
     output.mkdir()
-    # 04 makes all that 01 to 03 make, and signs in and pulls; `make regression` runs them all.
-    only = [] if os.environ.get("RUNBOOK_REGRESSION") else ["--only", "04"]
+    # 04 and 05 make all that 01 to 03 make, and sign in and pull; `make regression` runs them all.
+    only = [] if os.environ.get("RUNBOOK_REGRESSION") else ["--only", "04,05"]
     command = [RUNBOOK, "run", *only, "--output", str(output / "run")]
     try:
         with watched_arguments() as arguments:

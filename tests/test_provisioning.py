@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.mgmt.compute.models import VirtualMachineUpdate
 
 from runbook_helpers import (
     Azure,
@@ -57,10 +58,10 @@ def test_an_operation_that_fails_names_the_resource_and_what_to_do(azure: Azure,
 def test_what_others_have_made_is_not_made_again(azure: Azure, folder: Path, name: str) -> None:
     create_vm(azure, "vm", ssh_source=SSH_SOURCE)
     machines = azure.compute.virtual_machines
-    machines.begin_update(azure.resource_group, "vm", {"tags": {}}).result()
+    machines.begin_update(azure.resource_group, "vm", VirtualMachineUpdate(tags={})).result()
     faults.add(folder, Fault(method="PATCH", path=f"*/{name}/*/virtualMachines/vm", operation="failed"))
     with pytest.raises(HttpResponseError):
-        machines.begin_update(azure.resource_group, "vm", {"tags": {"made-by": "others"}}).result()
+        machines.begin_update(azure.resource_group, "vm", VirtualMachineUpdate(tags={"made-by": "others"})).result()
     before = writes(folder)
     assert create_vm(azure, "vm", ssh_source=SSH_SOURCE).provisioning_state == "Failed"
     assert writes(folder) == before

@@ -165,7 +165,8 @@ def answered_writes(folder: Path) -> Counter[str]:
 
 def _repeated_writes(crash: Crash, sandbox: Path, recorded: Sequence[Recorded]) -> list[str]:
     allowed = answered_writes(recorded[-1].after)
-    allowed[f"{crash.point.method} {crash.point.path}"] += 1  # its answer did not come: it may be made again
+    if crash.after:
+        allowed[f"{crash.point.method} {crash.point.path}"] += 1  # its answer did not come: it may be made again
     return [f"{write} × {count}" for write, count in answered_writes(sandbox).items() if count > allowed[write]]
 
 
