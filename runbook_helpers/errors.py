@@ -105,7 +105,7 @@ def _advice(completed: Completed, vm_name: str) -> str:
 
 
 _ADVICE = {
-    "no space left on device": "The disk of the VM {vm} is full: free space on it (`df -h` shows where), then run this step "
+    "no space left on device|enough free space": "The disk of the VM {vm} is full: free space on it (`df -h` shows where), then run this step "
     "again.",
     "could not get lock|unable to acquire the dpkg": "Another apt is at work on the VM {vm}: run this step again when it has "
     "ended.",

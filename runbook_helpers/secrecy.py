@@ -19,7 +19,7 @@ _FORMS = {
     "a token (JWT)": r"\beyJ[\w-]{8,}\.[\w-]{8,}",
     "a key or certificate (PEM)": r"-----BEGIN [A-Z0-9 ]+-----",
     "a shared access signature": r"(?:^|[?&;\s])sig=[^&\s]{8,}",
-    "a connection string": r"(?i)\b(?:account|access|shared ?access)_?(?:key|signature)\s*=|\b(?:password|pwd|client_?secret)\s*=",
+    "a password or connection string": r"(?i)\b(?:account|access|shared ?access)_?(?:key|signature)\s*=|\b(?:password|pwd|client_?secret)\s*=",
     "a client secret": r"(?<![\w~.-])[\w~.-]{3}[0-9]Q~[\w~.-]{31,34}(?![\w~.-])",
     "a key of Azure": r"(?<![\w+/])(?:[A-Za-z0-9+/]{86}==|[A-Za-z0-9+/]{42}\+ACR[A-Za-z0-9+/]{6})(?![\w+/])",
     "a token of a service": r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|AKIA[A-Z0-9]{16})\b",

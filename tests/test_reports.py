@@ -136,7 +136,7 @@ def test_a_pull_is_denied(fresh: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("number", "status", "moment"),
     [
-        (signal.SIGINT, 130, "a cell runs"),
+        pytest.param(signal.SIGINT, 130, "a cell runs", marks=regression),  # tests/test_cli.py has it too
         (signal.SIGTERM, 143, "the kernel starts"),
         pytest.param(signal.SIGINT, 130, "the kernel starts", marks=regression),
         pytest.param(signal.SIGTERM, 143, "a cell runs", marks=regression),
