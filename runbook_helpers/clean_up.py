@@ -10,6 +10,7 @@ from .connection import Azure, wait
 from .errors import NotOurs
 from .identities import principals_of
 from .progress import step
+from .resource_groups import find_resource_group
 from .roles import made_here
 from .tags import TAG, is_ours
 
@@ -37,7 +38,7 @@ def delete_resource_group(azure: Azure) -> list[str]:
 
     left: list[str] = []
     with step(f"Resource group {azure.resource_group}", "gone") as progress:
-        group = _group(azure)
+        group = find_resource_group(azure)
         if group is not None:
             _refuse_what_is_not_ours(azure, group)
             progress.waits_for("Azure takes the roles of its identities away")
@@ -48,17 +49,6 @@ def delete_resource_group(azure: Azure) -> list[str]:
                 poller = azure.resources.resource_groups.begin_delete(azure.resource_group)
                 wait(poller, f"The deletion of the resource group {azure.resource_group}")
     return left + _groups_that_stay(azure)
-
-
-def _group(azure: Azure) -> ResourceGroup | None:
-    from azure.core.exceptions import ResourceNotFoundError
-
-    try:
-        return azure.resources.resource_groups.get(azure.resource_group)
-    except ResourceNotFoundError as error:
-        if error.error and error.error.code == "SubscriptionNotFound":
-            raise
-        return None
 
 
 def _refuse_what_is_not_ours(azure: Azure, group: ResourceGroup) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .connection import Azure
 from .errors import NotReady, PermissionsMissing
 from .permissions import Permission, allows, own_permissions
+from .resource_groups import find_resource_group
 from .tags import is_ours
 
 if TYPE_CHECKING:
@@ -131,14 +132,10 @@ def check_permissions(azure: Azure, *, registry_name: str, vm_name: str, identit
 
 
 def _group(azure: Azure) -> ResourceGroup | None:
-    from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+    from azure.core.exceptions import HttpResponseError
 
     try:
-        return azure.resources.resource_groups.get(azure.resource_group)
-    except ResourceNotFoundError as error:
-        if error.error and error.error.code == "SubscriptionNotFound":
-            raise
-        return None
+        return find_resource_group(azure)
     except HttpResponseError as error:  # it may be there, but we may not see it
         if error.status_code != 403:
             raise

@@ -12,6 +12,24 @@ if TYPE_CHECKING:
     from azure.mgmt.resource.resources.models import ResourceGroup
 
 
+def find_resource_group(azure: Azure) -> ResourceGroup | None:
+    """The resource group of the connection; None where there is none.
+
+    The documented command: ``az group show --name myResourceGroup``
+
+    Raises:
+        azure.core.exceptions.ResourceNotFoundError: the subscription itself is not there.
+    """
+    from azure.core.exceptions import ResourceNotFoundError
+
+    try:
+        return azure.resources.resource_groups.get(azure.resource_group)
+    except ResourceNotFoundError as error:
+        if error.error and error.error.code == "SubscriptionNotFound":
+            raise
+        return None
+
+
 def create_resource_group(azure: Azure) -> ResourceGroup:
     """The resource group of the connection; made where it is missing.
 

@@ -78,6 +78,18 @@ def test_it_runs_still_or_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert shell(tmp_path, job(31).look).exit_status not in (0, RUNNING)  # it was never begun
 
 
+@real_tools
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_no_end(tmp_path: Path) -> None:
+    """Its status cannot be written: it is gone, and what it said is told."""
+    wanted = job(0)
+    folder = tmp_path / wanted.begin.split()[4].rstrip(";")
+    folder.mkdir(parents=True)
+    (folder / "new").symlink_to("/dev/full")
+    answer = shell(tmp_path, wanted.begin)
+    assert answer.exit_status not in (0, RUNNING) and "problem" in answer.stderr
+
+
 def cut_after(connected: Shell, seconds: float) -> threading.Thread:
     """Break the connection while a command runs."""
 

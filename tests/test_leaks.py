@@ -175,7 +175,7 @@ def test_planted_secrets_are_found(planted: tuple[Secrets, str], length: int) ->
         ):
             assert secrets.found_in(content), (text, content)
     assert secrets.found_in(b"https://host/?p=pass%2Fword%2B1234")
-    assert secrets.found_in(b"-----BEGIN OPENSSH PRIVATE KEY-----")
+    assert secrets.found_in(b"-----BEGIN " + b"OPENSSH PRIVATE KEY-----")
     assert secrets.found_in(before + base64.b64decode(payload + "=" * (-len(payload) % 4)))  # the claims themselves
     assert secrets.found_in(base64.b64encode(before + b"-" + CANARY.encode() + b"0123"))
     assert not secrets.found_in(b"nothing but words, and 5A17 or c0de")

