@@ -5,11 +5,9 @@ They are kept in a folder of the runbook, never in the user's ~/.ssh.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import stat
-import uuid
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -17,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from filelock import FileLock
 
 from .errors import ConnectionFailed
+from .private_files import private_file, private_folder
 
 KEY_BITS = 3072
 
@@ -28,13 +27,13 @@ def login_key(folder: Path) -> tuple[Path, str]:
         ConnectionFailed: others can read the private key, so it is none any more.
     """
     path = folder / "id_rsa"
-    _make_private_folder(folder)
+    private_folder(folder)
     with FileLock(folder / "lock", mode=0o600):
         if not path.exists():
             if path.is_symlink():  # to nowhere; the key would come to stand where somebody else wants it
                 raise FileExistsError(f"{path} is a link")
             # RSA, since Azure takes that in every cloud.
-            _write_private(path, _private_text(rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)))
+            private_file(path, _private_text(rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)))
     _refuse_readable_by_others(path)
     key = serialization.load_ssh_private_key(path.read_bytes(), password=None)
     return path, _public_text(key)  # type: ignore[arg-type]
@@ -54,9 +53,9 @@ def pin_host_key(folder: Path, resource_id: str, public_key: str, vm_id: str | N
         vm_id: the VM's own id, if it is there already: one that is made anew under the same name has another.
     """
     path = known_host_file(folder, resource_id)
-    _make_private_folder(path.parent)
+    private_folder(path.parent)
     key = " ".join(public_key.split()[:2])
-    _write_private(path, f"{path.name} {key} {resource_id} {vm_id or ''}".rstrip().encode() + b"\n")
+    private_file(path, f"{path.name} {key} {resource_id} {vm_id or ''}".rstrip() + "\n")
 
 
 def forget_host_key(folder: Path, resource_id: str) -> None:
@@ -67,7 +66,7 @@ def forget_host_key(folder: Path, resource_id: str) -> None:
 def vm_lock(folder: Path, resource_id: str) -> FileLock:
     """Held by whoever makes the VM on this machine: two host keys for one VM would leave it with the wrong one."""
     path = known_host_file(folder, resource_id)
-    _make_private_folder(path.parent)
+    private_folder(path.parent)
     return FileLock(path.with_suffix(".lock"), mode=0o600)
 
 
@@ -105,15 +104,6 @@ def _pin(folder: Path, resource_id: str) -> list[str]:
     return words
 
 
-def _make_private_folder(folder: Path) -> None:
-    """Make a folder that nobody else can read or write, whatever the umask; one that is there is made so."""
-    for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
-        with contextlib.suppress(FileExistsError):  # another process was quicker
-            missing.mkdir(mode=0o700)
-    if os.name != "nt" and stat.S_IMODE(folder.stat().st_mode) & 0o077:
-        folder.chmod(0o700)
-
-
 def _refuse_readable_by_others(path: Path) -> None:
     """As ssh does; Windows keeps other rights."""
     found = path.stat()
@@ -134,16 +124,3 @@ def _private_text(key: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey) -> bytes:
 def _public_text(key: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey) -> str:
     encoding, form = serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
     return key.public_key().public_bytes(encoding, form).decode()
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    """Write a file that only we can read, in one step: nobody ever sees it empty or half written, or through a link."""
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise

@@ -22,7 +22,7 @@ from runbook_helpers.sandbox.tokens import CANARY, Signer, new_key, token_id
 from .conftest import SUBSCRIPTION, clean_environment
 from .leaks import Secrets, secrets_of, texts_of, watched_arguments
 
-# What of the sandbox's own folder is there to be secret; nobody else can read it (see test_private_files.py).
+# What of the sandbox's own folder is there to be secret; nobody else can read it (see test_other_users.py).
 SECRET_FILES = {"issued-tokens", "operator.json", "ca-key.pem", "signing-key.pem", "id_rsa"}
 
 RUNBOOK = str(Path(sys.executable).with_name("runbook"))

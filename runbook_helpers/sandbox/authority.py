@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from .private_files import private_file
+from ..private_files import private_file
 
 # As trustme's: what trusts the certificate goes on trusting it, whatever a machine's clock says.
 _FROM, _UNTIL = datetime.datetime(2000, 1, 1), datetime.datetime(3000, 1, 1)

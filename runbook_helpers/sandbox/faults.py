@@ -14,6 +14,8 @@ from typing import Any
 
 from filelock import FileLock
 
+from ..private_files import private_file
+
 OPERATIONS = ("stuck", "failed")
 SSH = ("refused", "silent", "reset", "host_key")
 GUEST = ("apt_lock", "docker_slow", "disk_full")
@@ -207,9 +209,7 @@ def _load(folder: Path) -> dict[str, Any]:
 
 
 def _store(folder: Path, kept: dict[str, Any]) -> None:
-    temporary = folder / "faults.json.new"
-    temporary.write_text(json.dumps(kept), encoding="utf-8")
-    temporary.replace(folder / "faults.json")
+    private_file(folder / "faults.json", json.dumps(kept))
 
 
 def _changing(folder: Path) -> FileLock:

@@ -19,9 +19,9 @@ import platformdirs
 from filelock import FileLock, Timeout
 
 from ..errors import SandboxError
+from ..private_files import check_owner, private_folder
 from . import settings
 from .guest import choice
-from .private_files import private_folder
 
 if TYPE_CHECKING:
     from .state import State
@@ -143,9 +143,11 @@ def _check_folder(folder: Path) -> None:
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "start.lock").exists():
         message = f"{folder} holds files that are not a sandbox's: set RUNBOOK_SANDBOX to a new or empty folder."
         raise SandboxError(message)
-    if folder.is_dir() and hasattr(os, "geteuid") and folder.stat().st_uid not in (0, os.geteuid()):
-        message = f"{folder} belongs to another user: set RUNBOOK_SANDBOX to a new or empty folder of your own."
-        raise SandboxError(message)
+    try:
+        if folder.is_dir():
+            check_owner(folder)
+    except PermissionError as error:
+        raise SandboxError(f"{error}: set RUNBOOK_SANDBOX to a new or empty folder of your own.") from error
 
 
 def _spawn(folder: Path, port: int) -> subprocess.Popen[bytes]:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from uvicorn import Config
 
 from ..clouds import CLOUDS
+from ..private_files import check_owner, private_file, private_folder
 from .app import SETUP_SCRIPT, Sandbox, certificate_names
 from .authority import authority
 from .clock import Clock
@@ -35,7 +36,6 @@ from .guest.simulated import SimulatedGuests
 from .images import publish
 from .management import compute, network
 from .played_cloud import DoorAddress, PlayedCloud
-from .private_files import private_file, private_folder
 from .proxy import Caller, Door, Refused
 from .settings import Settings
 from .state import Blobs, State
@@ -97,6 +97,7 @@ class Server:
     def __init__(self, folder: Path, port: int) -> None:
         self._folder = folder
         private_folder(folder)
+        check_owner(folder)
         self._listener = _listener(folder, port)
         address = DoorAddress(self._listener.getsockname()[1], folder / "ca.pem")
         blobs = Blobs(folder / "blobs")

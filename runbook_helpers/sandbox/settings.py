@@ -11,7 +11,7 @@ import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from .private_files import private_file
+from ..private_files import private_file
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .private_files import touch_private
+from ..private_files import touch_private
 
 Json = dict[str, Any]
 

@@ -15,8 +15,8 @@ import pytest
 from runbook_helpers import Azure, assign_identity, create_registry, create_vm, show_vm
 from runbook_helpers.errors import SandboxError
 from runbook_helpers.keys import login_key, new_host_key, pin_host_key
+from runbook_helpers.private_files import check_owner, private_file
 from runbook_helpers.sandbox import process
-from runbook_helpers.sandbox.private_files import private_file, private_folder
 from runbook_helpers.virtual_machines import public_address_of
 
 from ..conftest import SSH_SOURCE, connect_to
@@ -79,7 +79,7 @@ def test_folder_of_another_user_is_refused(fresh: Path) -> None:
     with pytest.raises(SandboxError, match="belongs to another user"):
         process.start(fresh)
     with pytest.raises(PermissionError):
-        private_folder(fresh)
+        check_owner(fresh)
 
 
 @posix

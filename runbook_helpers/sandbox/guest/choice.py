@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..private_files import private_file
+from ...private_files import private_file
 
 SIMULATED, MACHINE = "simulated", "machine"
 GUESTS = (SIMULATED, MACHINE)
