@@ -61,7 +61,8 @@ audit: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest tests/test_supply_chain.py
 	$(PYTHON) -m venv build/audit
 	if build/audit/bin/python -m pip --disable-pip-version-check --quiet install pip-audit; then \
-		build/audit/bin/pip-audit --require-hashes --disable-pip -r requirements-dev.lock; \
+		build/audit/bin/pip-audit --require-hashes --disable-pip -r requirements-dev.lock >build/audit/found || { cat build/audit/found; exit 1; }; \
+		echo "pip-audit: $$(grep -c 'could not be audited' build/audit/found) packages are unknown to the index that answers here: only our own list has looked at those"; \
 	else echo "pip-audit cannot be had here: only our own list was looked at"; fi
 
 check: $(VENV)/dev.stamp

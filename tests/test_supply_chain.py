@@ -47,17 +47,28 @@ def test_every_locked_file_has_a_hash_and_comes_from_an_index(lock: Path) -> Non
     assert len(locked(lock)) == len(blocks(lock)) > 50
 
 
-def test_locked_versions_are_in_the_ranges_that_we_declare() -> None:
+def declared() -> list[Requirement]:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = [
-        *project["dependencies"],
-        *(each for extra in project["optional-dependencies"].values() for each in extra),
-    ]
+    extras = project["optional-dependencies"].values()
+    return [Requirement(text) for text in [*project["dependencies"], *(each for extra in extras for each in extra)]]
+
+
+def test_locked_versions_are_in_the_ranges_that_we_declare() -> None:
     versions = dict(locked(LOCKS[1]))
-    for text in declared:
-        requirement = Requirement(text)
+    for requirement in declared():
         version = versions[canonicalize_name(requirement.name)]
-        assert requirement.specifier.contains(version, prereleases=True), (text, version)
+        assert requirement.specifier.contains(version, prereleases=True), (str(requirement), version)
+
+
+def test_the_lowest_versions_that_we_declare_are_not_known_to_be_vulnerable() -> None:
+    lowest = [
+        (canonicalize_name(requirement.name), Version(each.version))
+        for requirement in declared()
+        for each in requirement.specifier
+        if each.operator == ">="
+    ]
+    assert len(lowest) > 20
+    assert [problem for package, version in lowest for problem in vulnerable(package, version)] == []
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
