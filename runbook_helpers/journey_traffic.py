@@ -79,7 +79,13 @@ def from_traffic(
     hosts = (METADATA_HOST, cloud.resource_manager, login_server)
     commands: list[_Command] = []
     for moment, request in enumerate(traffic):
-        if request["vm"] == vm_id and request["host"] in hosts and not request["agent"].startswith("curl/"):
+        answered = request["status"] != 0  # its client was gone before, or the sandbox ended
+        if (
+            answered
+            and request["vm"] == vm_id
+            and request["host"] in hosts
+            and not request["agent"].startswith("curl/")
+        ):
             if not commands or commands[-1].ends_before(request, cloud):
                 commands.append(_Command())
             commands[-1].requests.append({**request, "moment": moment})

@@ -245,6 +245,10 @@ def test_only_the_latest_try_is_shown_and_other_commands_are_left_out() -> None:
         "GET /v2/",
     ]
     assert not any(step.refused for step in steps)
+    # What was asked and never answered is no step.
+    tried_twice = [each for request in traffic for each in ({**request, "status": 0}, request)]
+    again = from_traffic(tried_twice, cloud, "v", "/id", None, server)
+    assert [(step.what, step.status) for step in again] == [(step.what, step.status) for step in steps]
     # An identity that the VM does not have any more.
     gone = request("169.254.169.254", "/t", 400, resource="https://management.azure.com", identity="/ID")
     (step,) = from_traffic([*traffic, gone], cloud, "v", "/id", "/id", server)

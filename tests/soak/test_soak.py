@@ -1,6 +1,7 @@
 """Two hundred walkthroughs in one sandbox, fifty VMs alive, twenty clients at once: nothing fails and nothing grows.
 
-`make soak` runs it (a quarter of an hour on two cores); RUNBOOK_SOAK may also be a smaller number of walkthroughs.
+`make soak` runs it (a quarter of an hour on two cores). RUNBOOK_SOAK may be another number of walkthroughs; of fewer than
+a hundred and fifty, memory is still growing to what twenty clients at once take when it is first looked at.
 """
 
 from __future__ import annotations

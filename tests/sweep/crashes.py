@@ -154,12 +154,14 @@ def _ended_well(ending: Ending) -> bool:
 
 
 def answered_writes(folder: Path) -> Counter[str]:
-    """The writes to Resource Manager that were answered well, by method and path."""
+    """The writes to Resource Manager that were answered well, by method and path; a status of 0 is no answer."""
     running = process.find(folder) or process.Running(folder, 0, 0)
     return Counter(
         f"{each['method']} {glob(each['path'])}"
         for each in process.traffic(running, CLOUD)
-        if each["host"].startswith("management.") and each["method"] not in ("GET", "HEAD") and each["status"] < 300
+        if each["host"].startswith("management.")
+        and each["method"] not in ("GET", "HEAD")
+        and 200 <= each["status"] < 300
     )
 
 
