@@ -7,7 +7,7 @@
 # make sweep  every request and command of the walkthrough with every fault, and kill -9 at every point (an hour); tables in build/sweep
 # make fleet  ten VMs in the sandbox with Apache Airflow, and who can pull what (installs Airflow in your cache folder)
 # make soak   two hundred walkthroughs in one sandbox, twenty at once: nothing fails, nothing grows (a quarter of an hour)
-# make fuzz   the parsers and requests of the sandbox with many more random examples (a quarter of an hour)
+# make fuzz   the parsers and requests of the sandbox with many more random examples, and led by coverage (a quarter of an hour)
 # make audit  is a locked version known to be vulnerable? by our own list, and where there is a network by pip-audit
 # make check  linters and types only; make lint mends what can be mended
 #
@@ -55,6 +55,11 @@ soak: $(VENV)/dev.stamp
 
 fuzz: $(VENV)/dev.stamp
 	RUNBOOK_FUZZ=$${RUNBOOK_FUZZ:-20} $(BIN)/python -m pytest -n 2 --dist load tests/sandbox/test_fuzz_parsers.py tests/sandbox/test_fuzz_requests.py --durations 5
+	$(BIN)/python -m venv build/fuzz
+	if build/fuzz/bin/python -m pip --disable-pip-version-check --quiet install atheris; then \
+		PYTHONPATH="$$($(BIN)/python -c 'import site; print(site.getsitepackages()[0])')" \
+			build/fuzz/bin/python -m tests.sandbox.coverage_fuzz $${RUNBOOK_FUZZ_SECONDS:-20}; \
+	else echo "atheris cannot be had here: only hypothesis has tried"; fi
 
 # pip-audit stands in an environment of its own: it is no part of what it looks at.
 audit: $(VENV)/dev.stamp
