@@ -241,7 +241,7 @@ def changed(value: Any, place: tuple[Any, ...], into: Any) -> Any:
     return copy
 
 
-@fuzzed(250)
+@fuzzed(120)
 @given(st.data())
 def test_resource_manager_with_one_member_changed(played: Played, data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(sorted(VALID)))
@@ -260,7 +260,7 @@ def test_resource_manager_with_one_member_changed(played: Played, data: st.DataO
         acceptable(played.ask("DELETE", ARM_HOST, path, f"api-version={version}"))
 
 
-@fuzzed(150)
+@fuzzed(75)
 @given(st.data())
 def test_resource_manager(played: Played, data: st.DataObject) -> None:
     operation = data.draw(st.sampled_from(OPERATIONS))
@@ -280,7 +280,7 @@ FILTER = ["roleName", "principalId", " eq ", "'", "''", "atScope()", "assignedTo
           "x", "resourceType", "servicePrincipalNames/any(c:c eq 'x')", "%00", "\\", SUBSCRIPTION]  # fmt: skip
 
 
-@fuzzed(150)
+@fuzzed(75)
 @given(pieces(*FILTER))
 def test_filters(played: Played, text: str) -> None:
     written = quote(text, safe="", errors="replace")
@@ -294,7 +294,7 @@ def test_filters(played: Played, text: str) -> None:
     acceptable(played.ask("GET", graph, "/v1.0/servicePrincipals", f"$filter={written}", token=played.graph))
 
 
-@fuzzed(100)
+@fuzzed(50)
 @given(st.one_of(values, st.dictionaries(st.just("ids"), values)))
 def test_graph(played: Played, body: Any) -> None:
     host, path = played.cloud.cloud.graph, "/v1.0/directoryObjects/getByIds"
@@ -314,7 +314,7 @@ manifests = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@fuzzed(200)
+@fuzzed(100)
 @given(st.data())
 def test_registry(played: Played, data: st.DataObject) -> None:
     form = data.draw(
@@ -364,7 +364,7 @@ LOGIN = [
 ]
 
 
-@fuzzed(150)
+@fuzzed(75)
 @given(pieces(*LOGIN), st.sampled_from(["Basic !", "Basic OjpA", "Basic /w==", "Bearer x", ""]))
 def test_sign_in(played: Played, form: str, authorization: str) -> None:
     for path in ("/common/oauth2/token", "/common/oauth2/v2.0/token"):
@@ -376,7 +376,7 @@ def test_sign_in(played: Played, form: str, authorization: str) -> None:
         assert answered[0] in (400, 401)
 
 
-@fuzzed(100)
+@fuzzed(50)
 @given(
     pieces("api-version=", "2018-02-01", "&", "resource=", "https://x/", "client_id=", "format=", "text", "%00", "é"),
     part,

@@ -11,6 +11,7 @@ import pytest
 from . import stage
 from .children import Ending, Forker, Order
 from .crashes import answered_writes
+from .sweeping import whole
 from .walkthrough import Names
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="children are forked and killed")
@@ -50,6 +51,7 @@ def test_the_same_names(tmp_path: Path) -> None:
         stage.end(sandbox)
 
 
+@whole
 def test_different_names(tmp_path: Path) -> None:
     """What each has made is what it would have made alone, and tells nothing of the other."""
     sandbox = tmp_path / "sandbox"
