@@ -86,6 +86,8 @@ BUILT_IN = {
 UNKNOWN = (
     "a condition on your own role, which limits what roles you may grant, and to whom",
     "deny assignments, policies and quotas",
+    "with a custom role: Microsoft.Compute/disks/write for the VM's disk, and the reads by which Azure tells how far an "
+    "operation is, such as Microsoft.Compute/locations/operations/read",
 )
 """What cannot be known beforehand."""
 
