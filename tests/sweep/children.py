@@ -169,3 +169,5 @@ class Forker:
                 self.ended[answer["ended"]] = answer["status"]
             else:
                 self._answers.append(answer)
+                # In a long sweep the machine gives the number of an earlier child again.
+                self.ended.pop(answer["pid"], None)
