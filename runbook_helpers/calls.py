@@ -70,12 +70,17 @@ def calls(wake: Callable[[], object], authority: str, *, registry: bool = False)
 
 def whole_answers() -> SansIOHTTPPolicy[Any, Any]:
     """A policy inside the retries: an answer that breaks off is asked for again, like one that does not come."""
+    from azure.core.exceptions import ServiceResponseError
     from azure.core.pipeline.policies import SansIOHTTPPolicy
+    from requests import RequestException
 
     class Whole(SansIOHTTPPolicy[Any, Any]):
         def on_response(self, request: Any, response: Any) -> None:
-            answer = response.http_response
-            answer.read() if hasattr(answer, "read") else answer.body()  # the SDKs' new form, and the older one
+            try:
+                # requests keeps it, so that each generation of the SDKs may still read it as a stream.
+                response.http_response.internal_response.content  # noqa: B018
+            except RequestException as error:
+                raise ServiceResponseError(error, error=error) from error
 
     return Whole()
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.core.rest import HttpRequest
 from azure.mgmt.compute.models import VirtualMachineUpdate
 
 from runbook_helpers import (
@@ -28,7 +31,7 @@ from runbook_helpers.identities import principals_of
 from runbook_helpers.sandbox import faults
 from runbook_helpers.sandbox.faults import Fault
 
-from .conftest import SSH_SOURCE, writes
+from .conftest import SSH_SOURCE, SUBSCRIPTION, writes
 
 SOURCE = "mcr.microsoft.com/azuredocs/aci-helloworld:latest"
 
@@ -106,6 +109,22 @@ def test_a_service_that_is_down_is_named(azure: Azure, folder: Path, name: str) 
     faults.add(folder, Fault(method="GET", path=f"*/registries/{name}", status=503, times=0))
     with pytest.raises(CloudUnavailable, match=rf"GET .*/registries/{name} on management\..*503, request id .*again"):
         show_registry(azure, name)
+
+
+@pytest.mark.parametrize("read", ["read", "stream_download"])
+def test_an_answer_that_breaks_off_is_asked_for_again(azure: Azure, folder: Path, name: str, read: str) -> None:
+    """However the code that an SDK was generated with reads its answers; some of it does so as streams."""
+    create_registry(azure, name)
+    rule = faults.add(folder, Fault(method="GET", path=f"*/registries/{name}", cut=20))
+    path = (
+        f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{name}/providers/Microsoft.ContainerRegistry/registries/{name}"
+    )
+    request = HttpRequest("GET", f"{azure.cloud.resource_manager_url}{path}?api-version=2023-07-01")
+    client = azure.resources._client
+    response: Any = client.send_request(request, stream=True)
+    content = response.read() if read == "read" else b"".join(response.stream_download(client._pipeline))
+    assert json.loads(content)["name"] == name
+    assert [hit["rule"] for hit in faults.hits(folder)].count(rule) == 1
 
 
 def test_a_deletion_whose_answer_is_lost_is_done(azure: Azure, folder: Path, name: str) -> None:
