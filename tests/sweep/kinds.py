@@ -90,7 +90,8 @@ def _request(point: Point) -> Iterable[Cell]:
         yield cell("400 unknown identity", status=400, body=UNKNOWN_IDENTITY)
     if "roleassignments" in point.path.lower() and point.method == "PUT":
         yield cell("hidden", until=True, hide=2.0)
-    if "virtualmachines" in point.path.lower() and point.method == "PATCH":
+    gives = not point.step.title.startswith("remove_identity")  # what is taken away cannot be hidden
+    if "virtualmachines" in point.path.lower() and point.method == "PATCH" and gives:
         yield cell("hidden", until=True, hide=2.0)
     if point.method == "GET" and any(part in point.path for part in BLOBS) and point.status == 200:
         yield cell("flip", flip=5)
