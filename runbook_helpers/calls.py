@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 BUSY = 429  # Azure limits how many requests it takes, and says when there may be more
 BUSY_SECONDS = 300.0  # how long we come back before we give up
+BUSY_PAUSE = 5.0  # before we come back, where it does not say
 NEW_SECONDS = 10.0  # how long an operation that has just begun may be unknown to where it is looked up
 _OPERATION = re.compile("/operation(s|statuses|results)/", re.IGNORECASE)
-AGAIN = "Run this step again: what is there already is kept."
+AGAIN = "Run this step again: what is done already is not done anew."
 
 
 def calls(wake: Callable[[], object], authority: str, *, registry: bool = False) -> HTTPPolicy[Any, Any]:
@@ -49,10 +50,10 @@ def calls(wake: Callable[[], object], authority: str, *, registry: bool = False)
                 try:
                     response = self.next.send(request)
                 except (IncompleteReadError, ServiceRequestError, ServiceResponseError) as error:
-                    raise CloudUnavailable(_sentence(asked, f"no answer came ({error})")) from error
+                    raise CloudUnavailable(f"Azure did not answer {_named(asked)} ({error}). {AGAIN}") from error
                 except ClientAuthenticationError as error:
                     raise _of_sign_in(error, asked, authority) from error
-                pause = _pause(asked, response.http_response, time.monotonic() - began)
+                pause = _pause(asked, response, time.monotonic() - began)
                 if pause is None:
                     break
                 time.sleep(pause)
@@ -62,7 +63,7 @@ def calls(wake: Callable[[], object], authority: str, *, registry: bool = False)
             if status == BUSY or status >= 500:
                 support = response.http_response.headers.get("x-ms-request-id")
                 reason = f"the answer was {status}" + (f", request id {support}" if support else "")
-                raise CloudUnavailable(_sentence(asked, reason))
+                raise CloudUnavailable(f"Azure failed at {_named(asked)}: {reason}. {AGAIN}")
             return response
 
     return Calls()
@@ -85,31 +86,61 @@ def whole_answers() -> SansIOHTTPPolicy[Any, Any]:
     return Whole()
 
 
-def _pause(asked: Any, answer: Any, waited: float) -> float | None:
+def not_much_later(response: Any) -> None:
+    """For an SDK's `raw_response_hook`, which is inside its retries: they would sleep for as long as Azure says, without
+    a word.
+
+    Raises:
+        CloudUnavailable: Azure is to be asked again after more than BUSY_SECONDS only.
+    """
+    if response.http_response.status_code >= 400:
+        wanted = _wanted_pause(response)
+        if wanted > BUSY_SECONDS:
+            message = (
+                f"Azure failed at {_named(response.http_request)}: the answer was {response.http_response.status_code}, and to "
+                f"ask again after {wanted:.0f} s, not before. {AGAIN}"
+            )
+            raise CloudUnavailable(message)
+
+
+def _wanted_pause(response: Any) -> float:
+    """The seconds that an answer says to wait before the same is asked again; 0 where it does not say."""
+    from azure.core.pipeline.policies import RetryPolicy
+
+    try:
+        return max(RetryPolicy().get_retry_after(response) or 0.0, 0.0)
+    except (ValueError, TypeError):  # neither a number nor a date
+        return 0.0
+
+
+def _pause(asked: Any, response: Any, waited: float) -> float | None:
     """Seconds until the same request is sent again; None where the answer is to be taken as it is."""
-    if answer.status_code == BUSY and waited < BUSY_SECONDS:
+    answer = response.http_response
+    if answer.status_code == BUSY:
         # What was refused for its number was not done, so it may be sent again, whatever it is.
-        try:
-            wanted = float(answer.headers.get("Retry-After", ""))
-        except ValueError:
-            wanted = 5.0
-        return min(max(wanted, 0.0), BUSY_SECONDS - waited) + random.uniform(
-            0, 1
-        )  # many runs may be told the same moment: they spread
+        wanted = _wanted_pause(response) or BUSY_PAUSE
+        # Many runs may be told the same moment: they spread.
+        return wanted + random.uniform(0, 1) if waited + wanted <= BUSY_SECONDS else None
     new = asked.method == "GET" and answer.status_code == 404 and waited < NEW_SECONDS
     return 1.0 if new and _OPERATION.search(urlsplit(asked.url).path) else None
 
 
-def _sentence(asked: Any, reason: str) -> str:
+def _named(asked: Any) -> str:
     parts = urlsplit(asked.url)
-    return f"Azure did not do {asked.method} {parts.path} on {parts.hostname}: {reason}. {AGAIN}"
+    return f"{asked.method} {parts.path} on {parts.hostname}"
 
 
 def _of_sign_in(error: Exception, asked: Any, authority: str) -> Exception:
     """What a failed sign-in means: that of azure-identity with Entra, or that of the SDK with a registry."""
+    from azure.core.exceptions import ServiceRequestError, ServiceResponseError
+
     words = str(error).strip().partition("\n")[0].rstrip(".")
+    if isinstance(error.__cause__, CloudUnavailable):  # azure-identity wraps whatever it meets
+        return CloudUnavailable(f"No sign-in at {authority}: {error.__cause__}")
+    if isinstance(error.__cause__, ServiceRequestError | ServiceResponseError):
+        return CloudUnavailable(f"No sign-in at {authority}: no answer came ({error.__cause__}). {AGAIN}")
     if re.search(r"HTTP Error: (429|5\d\d)", words):
-        return CloudUnavailable(f"Azure did not let us sign in at {authority}: {words}. {AGAIN}")
+        return CloudUnavailable(f"No sign-in at {authority}: {words}. {AGAIN}")
     status = getattr(error, "status_code", None)
     if status is None or "AADSTS" in words:  # azure-identity's own words say what to do
         return error

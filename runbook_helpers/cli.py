@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -14,9 +14,6 @@ from .errors import ParameterError, RunbookError
 from .outcomes import Outcome, outcome_of
 from .run_command import run
 from .sandbox_command import sandbox
-
-if TYPE_CHECKING:
-    pass
 
 
 class _Group(click.Group):
@@ -35,7 +32,10 @@ class _Group(click.Group):
             known = azure_errors is not None and isinstance(error, azure_errors.AzureError)
             if not known or context.find_root().params.get("traceback"):
                 raise
-            click.echo(f"Error: {str(error).partition(chr(10))[0] or type(error).__name__}", err=True)
+            words = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+            if type(error).__name__ == "ResourceNotFoundError":
+                words += ". Is the name right, and the resource group? The notebooks make what is missing"
+            click.echo(f"Error: {words}.", err=True)
             context.exit(Outcome.CLOUD_REFUSED.exit_code)
 
 

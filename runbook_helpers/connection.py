@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import platformdirs
 
-from .calls import calls, whole_answers
+from .calls import calls, not_much_later, whole_answers
 from .clouds import CLOUDS, REGISTRY_AUDIENCE, Cloud
 from .errors import OperationFailed, OperationTimeout, ParameterError, SandboxError
 from .journal import Journal
@@ -68,7 +68,7 @@ class Azure:
 
     @property
     def transport(self) -> dict[str, Any]:
-        """Keywords that every SDK client and credential takes: the proxy, and the CA to trust."""
+        """Keywords that every SDK client and credential takes: the proxy, the CA to trust, how long to wait at most."""
         return transport(self.proxy, self.authority_file)
 
     def _client(self, kind: type[_Client], **options: Any) -> Any:
@@ -146,8 +146,8 @@ class Azure:
 
 
 def transport(proxy: str | None, authority_file: Path | None) -> dict[str, Any]:
-    """The proxy and the CA as the Azure SDKs' keywords; what is not given is left to the environment."""
-    options: dict[str, Any] = {}
+    """How requests get there, as the Azure SDKs' keywords; what is not given is left to the environment."""
+    options: dict[str, Any] = {"raw_response_hook": not_much_later}
     if proxy:
         options["proxies"] = {"http": proxy, "https": proxy}
     if authority_file:
@@ -270,10 +270,10 @@ def wait(poller: LROPoller[T], what: str, seconds: float | None = None) -> T:
     try:
         result: T = poller.result(timeout=limit)
     except HttpResponseError as error:
-        if error.status_code != 200:  # we were not told how it ended: 403, for instance
-            message = f"{what}: whether Azure has made it ready is not known: {_told(error)}. Run this step again."
+        if error.status_code in (401, 403, 404):  # we may not look at it
+            message = f"{what}: how it ended in Azure is not known: {_told(error)}. Run this step again."
             raise OperationFailed(message) from error
-        raise OperationFailed(f"{what} was not made ready by Azure: {_told(error)}. {_advice(error)}") from error
+        raise OperationFailed(f"{what} failed in Azure: {_told(error)}. {_advice(error)}") from error
     if not poller.done():
         message = f"{what} was not ready after {limit:.0f} s: look at it in the portal, and run this step again."
         raise OperationTimeout(message)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from .sandbox_options import duration, folder_of, with_folder
+from .sandbox_options import duration, folder_of, plain, with_folder
 
 
 @click.group()
@@ -36,7 +36,12 @@ def fault() -> None:
 @click.option("--delay", default="0", type=duration, help="Answer later; for a command's reset: after so long.")
 @click.option("--cut", type=int, metavar="BYTES", help="Close the connection after so much of the answer's body.")
 @click.option("--flip", type=int, metavar="BYTE", help="Change this byte of the answer's body.")
-@click.option("--operation", default="", metavar="stuck|failed", help="Of the long-running operation that it starts.")
+@click.option(
+    "--operation",
+    default="",
+    metavar="stuck|failed",
+    help="Of the long-running operation that it starts. A new registry starts none: it is there at once.",
+)
 @click.option("--code", default="", help="Of the error of a failed operation.")
 @click.option("--message", default="", help="Of the error of a failed operation.")
 @click.option("--hide", default="0", type=duration, help="The identity or role that it makes is not seen so long.")
@@ -50,6 +55,10 @@ def add_fault(folder: Path | None, **fields: Any) -> None:
     """Add a rule: where (the first five options), when (the next four), and what happens (one of the rest)."""
     from .sandbox import faults
 
+    context = click.get_current_context()
+    for name, value in fields.items():  # an unset variable of a script would mean "any"
+        if value == "" and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name} is empty: leave it out where it may be any.")
     fields["headers"] = dict(fields["headers"])
     try:
         rule = faults.Fault(**fields)
@@ -76,7 +85,10 @@ def clear_faults(folder: Path | None, rule: str | None) -> None:
     """Remove the RULE, or all of them; what they hold goes on."""
     from .sandbox import faults
 
-    click.echo(f"{faults.clear(folder_of(folder), rule)} removed")
+    removed = faults.clear(folder_of(folder), rule)
+    if rule and not removed:
+        raise click.UsageError(f"there is no rule {rule}: `runbook sandbox fault list` shows those that there are.")
+    click.echo(f"{removed} removed")
 
 
 def _options(given: dict[str, Any]) -> list[str]:
@@ -88,5 +100,5 @@ def _options(given: dict[str, Any]) -> list[str]:
         elif value is True:
             words.append(option)
         else:
-            words += [option, f"{value:g}" if isinstance(value, float) else str(value)]
+            words += [option, plain(value) if isinstance(value, float) else str(value)]
     return words

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from .outcomes import Outcome
 from .reports import PARAMETERS, Report, Step
-from .runner import CLEAN_UP
+from .runner import CLEAN_UP, select_notebooks
 
 # What is said before there is a resource group to make anything in.
 _NOT_LET_IN = re.compile(
     r"^(ClientAuthenticationError|CredentialUnavailableError|AuthenticationRequiredError|SandboxError|NotReady|PermissionsMissing):"
+    r"|^CloudUnavailable: (No sign-in at |Azure .* GET \S*/resourcegroups/[^/\s]+ on )"
     r"|\((SubscriptionNotFound|LocationNotAvailableForResourceGroup)\)"
     r"|'Microsoft\.Resources/subscriptions/resourceGroups/(read|write)'",
     re.IGNORECASE,
@@ -43,7 +44,7 @@ def how_to_go_on(report: Report) -> list[str]:
         return [f"Interrupted; {report.output} has what was done. Run it again to go on: `{resume}`"]
     lines = [f"Not finished: mend the cause, then go on with `{resume}`"]
     if report.outcome in (Outcome.CLOUD_REFUSED, Outcome.VM_UNREACHABLE):  # perhaps a parameter is the cause
-        again = _command("-f", str(report.output / PARAMETERS), "-p", "NAME", "VALUE")
+        again = _command("-f", str(report.output / PARAMETERS), "-p", "NAME", "VALUE", *_chosen(report))
         lines.append(f"With another value of a parameter it is a new run: `{again}`")
     return lines
 
@@ -70,6 +71,15 @@ def how_to_delete(report: Report, plain: bool) -> list[str]:
 
 def _command(*arguments: str) -> str:
     return shlex.join([program(), "run", *arguments])
+
+
+def _chosen(report: Report) -> list[str]:
+    """The options for the notebooks of a run; none where they are those of any run."""
+    usual = select_notebooks([], clean_up=report.clean_up)
+    deletes = ["--clean-up"] * report.clean_up
+    if [step.notebook for step in report.steps] == [path.stem for path in usual]:
+        return deletes
+    return ["--only", ",".join(step.notebook[:2] for step in report.steps), *deletes]
 
 
 def _is_not_ours(step: Step) -> bool:

@@ -71,6 +71,11 @@ class Report:
     def pulls(self) -> list[dict[str, str]]:
         return [pull for step in self.steps if step.result for pull in step.result.get("pulls", [])]
 
+    @property
+    def left(self) -> list[str]:
+        """What notebook 06 left alone, a sentence each."""
+        return [sentence for step in self.steps if step.result for sentence in step.result.get("left", [])]
+
     def write(self) -> None:
         """Write result.json, junit.xml and parameters.yaml next to the executed notebooks."""
         _write(self.output / RESULT, json.dumps(self._content(), indent=1, ensure_ascii=False) + "\n")
@@ -95,7 +100,7 @@ class Report:
         width = max(len(step.notebook) for step in self.steps)
         lines = [f"{'notebook':{width}}  result  seconds"]
         lines += [f"{step.notebook:{width}}  {word(step):7} {step.seconds:7.1f}" for step in self.steps]
-        return "\n".join(lines + self.pull_lines())
+        return "\n".join(lines + self.pull_lines() + [f"left: {sentence}" for sentence in self.left])
 
     def pull_lines(self) -> list[str]:
         return [f"pulled with the {p['identity']} identity: {p['image']} {p['digest']}" for p in self.pulls]

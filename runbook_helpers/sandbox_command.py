@@ -12,7 +12,7 @@ import click
 from .errors import ParameterError
 from .fault_command import fault
 from .outcomes import Outcome
-from .sandbox_options import duration, folder_of, with_folder
+from .sandbox_options import duration, folder_of, plain, with_folder
 
 if TYPE_CHECKING:
     from .sandbox.process import Running
@@ -124,7 +124,7 @@ def advance(folder: Path | None, seconds: float) -> None:
     click.echo(f"{values.clock_offset:.0f} s ahead of this machine's clock")
 
 
-@sandbox.command("set")
+@sandbox.command("set", context_settings={"ignore_unknown_options": True})
 @click.argument("name", required=False)
 @click.argument("seconds", type=duration, required=False, metavar="[DURATION]")
 @with_folder
@@ -145,7 +145,7 @@ def set_(folder: Path | None, name: str | None, seconds: float | None) -> None:
             raise click.UsageError(f"write NAME DURATION, with a NAME of {', '.join(settings.NAMES)}")
         values = process.change_setting(folder_of(folder), name, seconds)
     for each in settings.NAMES:
-        click.echo(f"{each} {getattr(values, each):g}s")
+        click.echo(f"{each} {plain(getattr(values, each))}s")
 
 
 def _tell(running: Running) -> None:

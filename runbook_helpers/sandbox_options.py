@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import click
@@ -26,3 +27,8 @@ def duration(text: str) -> float:
         return settings.seconds(text)
     except ValueError as error:
         raise click.BadParameter(f"{error}.") from error  # click says of which
+
+
+def plain(number: float) -> str:
+    """A number as options take it: all its digits, and no exponent."""
+    return f"{Decimal(str(number)).normalize():f}"

@@ -299,10 +299,19 @@ def _connect(azure: Azure, vm: VirtualMachine, address: str, within: float) -> p
                 )
                 raise ConnectionFailed(message) from error
         except (OSError, EOFError, paramiko.SSHException) as error:
+            azure.wake()  # it says so where the sandbox has ended
             if time.monotonic() + 2 > began + within:
-                message = f"No SSH connection to the VM {vm.name} at {address} within {within:.0f} s: {error}"
+                message = f"No SSH connection to the VM {vm.name} at {address} within {within:.0f} s: {_why(error)}"
                 raise ConnectionFailed(f"{message}. {question}") from error
         time.sleep(2)
+
+
+def _why(error: Exception) -> str:
+    """The cause in words: paramiko's own of a server that says nothing, or hangs up, do not tell it."""
+    words = str(error).strip().rstrip(".")
+    if not words:
+        return "the connection was closed before an SSH server spoke"
+    return "no SSH server spoke" if words == "No existing session" else words
 
 
 def _is_new(vm: VirtualMachine) -> bool:
@@ -332,7 +341,7 @@ def host_key_shown(azure: Azure, address: str) -> str:
         finally:
             transport.close()
     except (OSError, EOFError, paramiko.SSHException) as error:
-        raise ConnectionFailed(f"No SSH server shows a host key at {address}: {error}.") from error
+        raise ConnectionFailed(f"No SSH server shows a host key at {address}: {_why(error)}.") from error
     return f"{key.get_name()} {key.get_base64()}"
 
 
@@ -367,5 +376,5 @@ def open_socket(proxy: str | None, host: str, port: int) -> socket.socket:
         connection.close()
         if " 403 " in status:
             raise ConnectionFailed(f"The proxy refuses {host}:{port}: {reason or status}")
-        raise OSError(f"the proxy answered {status}: {reason}")
+        raise OSError(reason or f"the proxy answered {status}")
     return connection

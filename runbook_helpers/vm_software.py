@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from .connection import Azure
-from .errors import AccessDenied, CommandFailed
+from .errors import AccessDenied, CommandFailed, OperationTimeout
 from .identities import identity_of, principals_of
 from .jobs import Completed
 from .progress import step
@@ -28,6 +28,7 @@ METADATA_TOKEN = "http://169.254.169.254/metadata/identity/oauth2/token"
 PROPAGATION = "Azure does not act on the role assignment yet"
 BROKEN_SECONDS = 60.0  # how long another failure than a refusal is taken for a passing one
 ROLE_SECONDS = 600.0  # how long Azure may take until a role assignment has an effect
+LOGIN_SECONDS = 5.0  # between two sign-ins
 APT_SECONDS = 5.0  # between two tries to install
 LOCK_SECONDS = 300.0  # how long another apt may be at work
 _LOCKED = re.compile("could not get lock|unable to lock", re.IGNORECASE)
@@ -101,7 +102,8 @@ def az_login(azure: Azure, vm_name: str, identity_id: str | None = None, *, with
     The documented commands: ``az cloud set -n AzureChinaCloud``, ``az login --identity --username <userID>``, and
     without ``--username`` the same for the system-assigned identity.
 
-    Waits while the identity's first role assignment is not visible yet.
+    Waits while the identity's first role assignment is not visible yet, and while the VM gets another identity's token
+    where none is named: a new system-assigned identity may not be visible there yet.
 
     Args:
         identity_id: resource id of a user-assigned identity; None names none, which is the system-assigned identity
@@ -111,6 +113,7 @@ def az_login(azure: Azure, vm_name: str, identity_id: str | None = None, *, with
     Raises:
         AccessDenied: the VM does not have the identity, or the identity has no role assignment at all.
         CommandFailed: time is up.
+        OperationTimeout: time is up, and the VM still gets the token of another identity.
     """
     meant, principal_id = identity_of(show_vm(azure, vm_name), identity_id)
     if principal_id is None:
@@ -138,7 +141,22 @@ def az_login(azure: Azure, vm_name: str, identity_id: str | None = None, *, with
             version = tuple(int(part) for part in _azure_cli_version(shell).split(".")[:2])
             # --username, as documented, is an error since azure-cli 2.73.
             flags = ["--resource-id" if version >= RESOURCE_ID_SINCE else "--username", identity_id]
-        return shell.retry("az", "login", "--identity", *flags, within=within, hopeless=hopeless)
+        while True:
+            # Asked before the sign-in: what the VM once sees it goes on to see. Azure CLI does not tell whose token it got.
+            seen = None if flags else _claims(shell, azure.cloud.audiences[0]).get("oid")
+            completed = shell.retry("az", "login", "--identity", *flags, within=within, hopeless=hopeless)
+            if flags or seen == principal_id:
+                return completed
+            if time.monotonic() + LOGIN_SECONDS > since + within:
+                got = f"the one with principal id {seen}" if seen else "one that its metadata service does not tell"
+                message = (
+                    f"The VM {vm_name} does not see the identity with principal id {principal_id} after {within:.0f} s: "
+                    f"Azure CLI there signed in with {got}. Run this step again."
+                )
+                raise OperationTimeout(message)
+            progress.waits_for("the VM does not see its identity yet")
+            time.sleep(LOGIN_SECONDS)
+            shell.run("az", "logout", check=False)
 
 
 def _check_passes(completed: Completed, since: float, vm_name: str) -> None:
@@ -266,16 +284,21 @@ def identity_claims(azure: Azure, vm_name: str, audience: str, identity_id: str 
         audience: whom the token is for.
         identity_id: as for `az_login`.
     """
+    with ssh(azure, vm_name) as shell:
+        return _claims(shell, audience, identity_id) or None
+
+
+def _claims(shell: Shell, audience: str, identity_id: str | None = None) -> dict[str, Any]:
+    """As `identity_claims`; empty where there is no token."""
     query = {"api-version": "2018-02-01", "resource": audience}
     if identity_id is not None:
         query["msi_res_id"] = identity_id
     url = shlex.quote(f"{METADATA_TOKEN}?{urlencode(query)}")
-    with ssh(azure, vm_name) as shell:
-        # The token stands first in the answer, so nothing but its claims is between the first dot and the second.
-        command = f"curl -s -H Metadata:true {url} | cut -s -d. -f2"
-        payload = shell.run("bash", "-c", command, check=False).stdout.strip()
+    # The token stands first in the answer, so nothing but its claims is between the first dot and the second.
+    told = shell.run("bash", "-c", f"curl -s -m 30 -H Metadata:true {url} | cut -s -d. -f2", check=False)
+    payload = told.stdout.strip()
     try:
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     except ValueError:  # an error's text
-        return None
-    return claims if isinstance(claims, dict) else None
+        return {}
+    return claims if isinstance(claims, dict) else {}

@@ -140,7 +140,7 @@ def test_failed_notebook_names_the_cause_and_the_rest_is_not_run(fresh: Path, tm
     assert [each["ok"] for each in result["notebooks"]] == [False, False]
     assert "not run" in done.stdout
     assert "What was made" not in done.stdout  # nothing was
-    assert f"`runbook run -f {tmp_path / 'out' / 'parameters.yaml'} -p NAME VALUE`" in done.stderr
+    assert f"`runbook run -f {tmp_path / 'out' / 'parameters.yaml'} -p NAME VALUE --only 01,02`" in done.stderr
 
 
 def test_another_cloud_from_the_command_line(fresh: Path, tmp_path: Path) -> None:

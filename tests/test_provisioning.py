@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,12 +17,15 @@ from azure.mgmt.compute.models import VirtualMachineUpdate
 from runbook_helpers import (
     Azure,
     assign_identity,
+    assign_role,
+    az_login,
     connection,
     create_identity,
     create_registry,
     create_vm,
     delete_resource_group,
     import_image,
+    install_azure_cli,
     remove_identity,
     show_image,
     show_registry,
@@ -30,8 +34,9 @@ from runbook_helpers.errors import CloudUnavailable, OperationFailed, OperationT
 from runbook_helpers.identities import principals_of
 from runbook_helpers.sandbox import faults
 from runbook_helpers.sandbox.faults import Fault
+from runbook_helpers.vm_software import identity_claims
 
-from .conftest import SSH_SOURCE, SUBSCRIPTION, writes
+from .conftest import SSH_SOURCE, SUBSCRIPTION, connect_to, writes
 
 SOURCE = "mcr.microsoft.com/azuredocs/aci-helloworld:latest"
 
@@ -50,7 +55,7 @@ def test_an_operation_that_fails_names_the_resource_and_what_to_do(azure: Azure,
         folder,
         Fault(method="PUT", path=f"*/{name}/*/virtualMachines/vm", operation="failed", code=code, message=message),
     )
-    with pytest.raises(OperationFailed, match=f"The VM vm was not made ready by Azure: {code}: .* another size"):
+    with pytest.raises(OperationFailed, match=f"The VM vm failed in Azure: {code}: .* another size"):
         create_vm(azure, "vm", ssh_source=SSH_SOURCE)
     faults.clear(folder)
     vm = create_vm(azure, "vm", ssh_source=SSH_SOURCE, size="Standard_D4s_v5")
@@ -103,6 +108,35 @@ def test_throttling_is_obeyed(azure: Azure, folder: Path, name: str, method: str
     import_image(azure, name, "app:v1", SOURCE)
     assert time.monotonic() - began > 2
     assert [hit["rule"] for hit in faults.hits(folder)].count(rule) == 2
+
+
+@pytest.mark.parametrize(
+    ("where", "status"), [("login.*", 429), ("management.*", 429), ("management.*", 503), ("*.azurecr.cn", 503)]
+)
+def test_what_is_to_be_asked_again_much_later_is_told_at_once(
+    azure: Azure, folder: Path, name: str, where: str, status: int
+) -> None:
+    """The SDKs' own retries would sleep for as long as the answer says."""
+    create_registry(azure, name)
+    again = connect_to(name)  # not signed in yet
+    faults.add(folder, Fault(host=where, status=status, headers={"Retry-After": "100000"}, times=0))
+    with pytest.raises(CloudUnavailable, match=rf"answer was {status}, and to ask again after 100000 s.*again"):
+        show_image(again, name, "app:v1")
+
+
+def test_a_sign_in_that_nobody_answers_names_the_authority(azure: Azure, folder: Path, name: str) -> None:
+    faults.add(folder, Fault(host="login.*", reset=True, times=0))
+    with pytest.raises(CloudUnavailable, match=r"No sign-in at https://login\.chinacloudapi\.cn: no answer .*again"):
+        show_registry(azure, name)
+
+
+def test_an_import_that_azure_gives_up(azure: Azure, folder: Path, name: str) -> None:
+    create_registry(azure, name)
+    path = f"*/registries/{name}/importImage"
+    faults.add(folder, Fault(method="POST", path=path, operation="failed", code="X", message="No image."))
+    with pytest.raises(OperationFailed, match=r"The import of .* failed in Azure: X: No image\. Run this step again"):
+        import_image(azure, name, "app:v1", SOURCE)
+    assert import_image(azure, name, "app:v1", SOURCE).digest
 
 
 def test_a_service_that_is_down_is_named(azure: Azure, folder: Path, name: str) -> None:
@@ -160,3 +194,27 @@ def test_polling_never_empties_the_bucket_of_a_vm() -> None:
     # Compute takes 45 looks at one VM's operations, and 15 more each minute.
     interval = connection.POLLING_INTERVAL
     assert all(looks <= 45 + looks * interval / 4 for looks in range(10_000))
+
+
+def test_a_bare_sign_in_waits_for_the_identity_that_is_meant(azure: Azure, folder: Path, name: str) -> None:
+    """While a new system-assigned identity is not seen, the VM gets the token of the only other one."""
+    create_registry(azure, name)
+    create_vm(azure, "vm", ssh_source=SSH_SOURCE)
+    install_azure_cli(azure, "vm")
+    other = create_identity(azure, "other")
+    scope = str(show_registry(azure, name).id)
+    assign_role(azure, "AcrPull", assignee=str(other.principal_id), scope=scope)
+    assign_identity(azure, "vm", other.id)
+    az_login(azure, "vm")
+    rule = faults.add(folder, Fault(method="PATCH", path=f"*/{name}/*/virtualMachines/vm", hide=3600.0))
+    own = principals_of(assign_identity(azure, "vm"))[None]
+    assign_role(azure, "AcrPull", assignee=own, scope=scope)
+    with pytest.raises(
+        OperationTimeout, match=f"does not see .* {own} .* signed in with .* {other.principal_id}.*again"
+    ):
+        az_login(azure, "vm", within=0)
+    timer = threading.Timer(2.0, faults.clear, (folder, rule))
+    timer.start()
+    az_login(azure, "vm")
+    timer.join()
+    assert (identity_claims(azure, "vm", azure.cloud.audiences[0]) or {})["oid"] == own

@@ -94,6 +94,7 @@ def test_a_vm_that_is_off_then_going_on_and_taking_up_and_cleaning_up(fresh: Pat
     assert outcomes(out) == {"00": "ok", "01": "ok", "02": "vm_unreachable"}
     assert "What was made stays." in done.stdout.splitlines()[-1]
     assert hint(done.stdout, "--only") == ["run", "--only", "06"]
+    assert "-p NAME VALUE --only 00,01,02`" in done.stderr
 
     machines.begin_start("myResourceGroup", "myDockerVM").result()
     kept = (out / "01_registry.ipynb").stat().st_mtime_ns
@@ -107,7 +108,10 @@ def test_a_vm_that_is_off_then_going_on_and_taking_up_and_cleaning_up(fresh: Pat
     done = runbook("run", "--only", "02", "--clean-up", "--output", tmp_path / "cleaned")
     assert done.returncode == 4 and "the VM is stopped" in done.stdout
     assert outcomes(tmp_path / "cleaned") == {"02": "vm_unreachable", "06": "ok"}
-    assert "What was made" not in done.stdout
+    assert "What was made" not in done.stdout and "left:" not in done.stdout
+    again = runbook("run", "--only", "06", "--output", tmp_path / "nothing")
+    assert "left: There is no resource group myResourceGroup in the subscription" in again.stdout
+    assert "There is no resource group myResourceGroup" in (tmp_path / "nothing" / "report.html").read_text()
     assert not list(azure.resources.resource_groups.list())
 
 
@@ -211,6 +215,10 @@ def test_clean_up_again_when_more_is_made(tmp_path: Path) -> None:
         (Outcome.CLOUD_REFUSED, "HttpResponseError: (AuthorizationFailed) The client 'c' does not have authorization to "
             "perform action 'Microsoft.Resources/subscriptions/resourcegroups/write' over", "", False),
         (Outcome.CLOUD_REFUSED, "HttpResponseError: (SkuNotAvailable) no", "", True),
+        (Outcome.CLOUD_REFUSED, "CloudUnavailable: No sign-in at https://login.a: no answer", "", False),
+        (Outcome.CLOUD_REFUSED, "CloudUnavailable: Azure failed at GET /subscriptions/s/resourcegroups/g on m: ", "", False),
+        (Outcome.CLOUD_REFUSED, "CloudUnavailable: Azure failed at PUT /subscriptions/s/resourcegroups/g on m: ", "", True),
+        (Outcome.CLOUD_REFUSED, "CloudUnavailable: Azure failed at GET /resourcegroups/g/providers/p on m: ", "", True),
         (Outcome.INTERRUPTED, runner.INTERRUPTED, "", True),
     ],
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 from runbook_helpers import Azure, create_vm, ssh
 from runbook_helpers.errors import CommandFailed, ConnectionFailed, ConnectionLost
 from runbook_helpers.keys import login_key, new_host_key, pin_host_key, pinned_host_key
+from runbook_helpers.sandbox import faults
+from runbook_helpers.sandbox.faults import Fault
 
 from .conftest import SSH_SOURCE
 
@@ -77,6 +80,24 @@ def test_stopped_vm(vm: Azure) -> None:
     vm.compute.virtual_machines.begin_start(vm.resource_group, "vm").wait()
     with ssh(vm, "vm") as shell:
         assert shell.run("hostname").stdout == "vm\n"
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause"),
+    [
+        ("reset", "the connection was closed before an SSH server spoke|[Cc]onnection reset"),
+        ("refused", "connection refused"),
+    ],
+)
+def test_a_vm_that_does_not_answer_is_told_with_the_cause(
+    vm: Azure, shared_folder: Path, fault: str, cause: str
+) -> None:
+    rule = faults.add(shared_folder, Fault(ssh=fault, vm="vm", times=0))
+    try:
+        with pytest.raises(ConnectionFailed, match=rf"VM vm at [\d.]+ within 3 s: .*({cause}).*\. Is it running"):
+            ssh(vm, "vm", within=3)
+    finally:
+        faults.clear(shared_folder, rule)
 
 
 def test_lost_connection_is_an_error_and_never_a_result(vm: Azure) -> None:

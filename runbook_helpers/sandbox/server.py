@@ -96,8 +96,8 @@ class Server:
 
     def __init__(self, folder: Path, port: int) -> None:
         self._folder = folder
-        private_folder(folder)
         check_owner(folder)
+        private_folder(folder)
         self._listener = _listener(folder, port)
         address = DoorAddress(self._listener.getsockname()[1], folder / "ca.pem")
         blobs = Blobs(folder / "blobs")

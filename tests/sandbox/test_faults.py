@@ -409,6 +409,10 @@ def test_the_commands(azure: Azure, folder: Path) -> None:
     refused = runbook("add", "--delay", "soon")
     assert refused.exit_code == 2
     assert "'--delay': 'soon' is not a duration" in refused.output
+    refused = runbook("add", "--method", "", "--status", "500")
+    assert refused.exit_code == 2 and "--method is empty" in refused.output
+    refused = runbook("clear", "f99")
+    assert refused.exit_code == 2 and "there is no rule f99" in refused.output
     assert runbook("clear").output == "1 removed\n"
     assert runbook("list").output == ""
 
@@ -421,12 +425,13 @@ def test_a_rule_that_is_listed_can_be_added_again(tmp_path: Path) -> None:
         Fault(path="/a b/*", status=503, body='{"a": "it\'s"}', headers={"Retry-After": "7", "x": "y z"}, after=True),
         Fault(command="sudo *", exit_status=0, stderr="no\nmore"),
         Fault(host="h", cut=0, probability=0.25, seed=7, nth=2),
-        Fault(guest="apt_lock", seconds=1.5),
+        Fault(guest="apt_lock", seconds=1234567.25),
+        Fault(status=500, probability=0.00000125),
     ]
     for rule in rules:
         faults.add(tmp_path, rule)
     listed = re.findall(r"^f\d+ happened 0 times: (.*(?:\n(?!f\d).*)*)$", runbook("list").rstrip(), re.MULTILINE)
-    assert runbook("clear") == "4 removed\n"
+    assert runbook("clear") == "5 removed\n"
     for line in listed:
         runbook("add", *shlex.split(line))
     assert [rule.fault for rule in faults.read(tmp_path)] == rules

@@ -256,6 +256,8 @@ def test_advance_on_the_command_line(player: Player) -> None:
     assert wrong.exit_code == 2 and "not a duration" in wrong.output
     shown = CliRunner().invoke(main, ["sandbox", "set", "role_delay", "5m", "--folder", str(player.folder)])
     assert "role_delay 300s" in shown.output
+    refused = CliRunner().invoke(main, ["sandbox", "set", "role_delay", "-5m", "--folder", str(player.folder)])
+    assert refused.exit_code == 2 and "'-5m' is not a duration" in refused.output
     assert CliRunner().invoke(main, ["sandbox", "set", "nothing", "5m"]).exit_code == 2
     CliRunner().invoke(main, ["sandbox", "set", "role_delay", "0", "--folder", str(player.folder)])
 

@@ -77,8 +77,19 @@ _STATUS_22 = "The requested URL returned error: {}"
 
 @program("curl")
 def _curl(process: Process, arguments: list[str]) -> int:
-    names = ["location", "silent", "show-error", "fail", "output=", "header=", "version", "get", "request="]
-    pairs, operands = process.options(arguments, "sSLfo:H:VGX:", names)
+    names = [
+        "location",
+        "silent",
+        "show-error",
+        "fail",
+        "output=",
+        "header=",
+        "version",
+        "get",
+        "request=",
+        "max-time=",
+    ]
+    pairs, operands = process.options(arguments, "sSLfo:H:VGX:m:", names)
     options = {name: value for name, value in pairs}
     if options.keys() & {"-V", "--version"}:
         process.print("curl 7.81.0 (x86_64-pc-linux-gnu) libcurl/7.81.0 (the sandbox's simulated guest)")
@@ -95,9 +106,10 @@ def _curl(process: Process, arguments: list[str]) -> int:
     url = operands[0] if "://" in operands[0] else f"http://{operands[0]}"
     started = time.monotonic()
     follow = bool(options.keys() & {"-L", "--location"})
+    seconds = options.get("-m", options.get("--max-time", str(TIMEOUT)))
     try:
         with Network(process.disk.machine) as network:
-            answer = network.request("GET", url, headers=headers, allow_redirects=follow)
+            answer = network.request("GET", url, headers=headers, allow_redirects=follow, timeout=float(seconds))
             text = answer.text
     except NetworkError as error:
         status, what = (6, f"Could not resolve host: {error.host} ({error})") if error.unknown_host else (7, str(error))
