@@ -67,6 +67,7 @@ def _request(point: Point) -> Iterable[Cell]:
     yield cell("503", status=503)
     yield cell("503 always", status=503, times=0)
     yield cell("429", status=429, headers={"Retry-After": "1"}, times=2)
+    yield cell("429 in an hour", status=429, headers={"Retry-After": "3600"})
     yield cell("reset", reset=True)
     yield cell("stall", stall=True)
     if point.method != "HEAD" and point.status not in (202, 204):
