@@ -1,10 +1,12 @@
 """What a long step is doing: one line that counts the seconds in JupyterLab, one plain line at its end elsewhere.
 
-In both cases the same text stays in the notebook, so that a kept output can be compared with a new one.
+In both cases the same text stays in the notebook, so that a kept output can be compared with a new one. A headless run
+is told beside the notebook, in a file, and counts the seconds itself.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -12,10 +14,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
+from pathlib import Path
 
 from .errors import AccessDenied
 
 LIVE = "JPY_SESSION_NAME"  # Jupyter's server sets it for the kernels that a person has opened; papermill does not
+FILE = "RUNBOOK_PROGRESS"  # `runbook run` sets it for its kernels: where to tell it what the step does
 TICK = 1.0  # seconds between two updates of the line
 
 
@@ -27,6 +31,7 @@ class Progress:
         self._reason = ""
         self._started = time.monotonic()
         self._width = 0
+        self._tell_run(subject)
         self._ended = threading.Event()
         self._ticker: threading.Thread | None = None
         if os.environ.get(LIVE):
@@ -37,12 +42,21 @@ class Progress:
     def waits_for(self, reason: str) -> None:
         """Say what the step is waiting for, for instance "Azure makes it"."""
         self._reason = reason
+        self._tell_run(f"{self._subject}: {reason}")
 
     def end(self, outcome: str) -> None:
         self._ended.set()
         if self._ticker:
             self._ticker.join()
+        self._tell_run("")
         self._write(f"{self._subject}: {outcome}", end="\n")
+
+    @staticmethod
+    def _tell_run(text: str) -> None:
+        path = os.environ.get(FILE)
+        if path:
+            with contextlib.suppress(OSError):  # the step is what counts
+                Path(path).write_text(text, encoding="utf-8")
 
     def _tick(self) -> None:
         while not self._ended.wait(TICK):

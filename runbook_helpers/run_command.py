@@ -80,6 +80,7 @@ def run(
             folder,
             lines.end,
             begin=lines.begin,
+            meanwhile=lines.meanwhile,
             keep_going=keep_going,
             clean_up=clean_up,
             before=before,
@@ -138,7 +139,7 @@ def _say_how_to_go_on(report: Report, plain: bool) -> None:
 
 
 class _Lines:
-    """A line for each notebook: its beginning is shown while the notebook runs."""
+    """A line for each notebook: its beginning is shown while the notebook runs, and what a long one waits for below it."""
 
     def __init__(self) -> None:
         self._begun = ""
@@ -146,6 +147,10 @@ class _Lines:
     def begin(self, text: str) -> None:
         self._begun = text
         click.echo(text, nl=False)
+
+    def meanwhile(self, text: str) -> None:
+        click.echo(f"{chr(10) if self._begun else ''}  {text}")
+        self._begun = ""
 
     def end(self, text: str) -> None:
         # In a terminal papermill's bar stood in the line.

@@ -6,13 +6,16 @@ import logging
 import os
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from . import progress
 from .errors import ParameterError
 from .outcomes import Outcome, outcome_of
 from .parameters import RULES, problems, read_parameters, secret_problem
@@ -26,6 +29,8 @@ CLEAN_UP = "06"
 # It warns at each start that it listens on loopback, and tells an interrupted cell's end as an error of its own.
 KERNEL_ARGUMENTS = ["--IPKernelApp.log_level=CRITICAL"]
 KERNEL_LOG = "kernel.log"
+MEANWHILE = ".progress"
+MEANWHILE_SECONDS = 60.0
 INTERRUPTED = "interrupted: run it again, what is there already is kept"
 
 
@@ -142,6 +147,7 @@ def run(
     say: Callable[[str], None],
     *,
     begin: Callable[[str], None] = lambda text: None,
+    meanwhile: Callable[[str], None] = lambda text: None,
     keep_going: bool = False,
     clean_up: bool = False,
     before: Report | None = None,
@@ -153,6 +159,7 @@ def run(
     Args:
         say: called with one line for each notebook, when it ends.
         begin: called with the beginning of that line, when the notebook begins.
+        meanwhile: called with what the notebook waits for and how long it runs, each MEANWHILE_SECONDS.
         keep_going: run the rest all the same.
         clean_up: run notebook 06 all the same, so that nothing is left that costs money.
         before: the same run, as far as it came: what was ok in it is not run again.
@@ -168,7 +175,8 @@ def run(
             if step.ok or (failed and not keep_going and not (clean_up and path.name.startswith(CLEAN_UP))):
                 continue
             begin(names[path.stem])
-            _run(path, step, report)
+            with _told_meanwhile(output / MEANWHILE, meanwhile):
+                _run(path, step, report)
             sentence = "ok" if step.ok else f"{word(step)}\n{step.error}"
             say(f"{names[path.stem]} ({step.seconds:.1f} s): {sentence}")
             if step.outcome is Outcome.INTERRUPTED:  # the kernel alone was
@@ -215,7 +223,7 @@ def _execute(
             cwd=NOTEBOOKS,
             start_timeout=120,
             extra_arguments=KERNEL_ARGUMENTS,
-            kernel_manager_class=_kernels_that_log_to(log),
+            kernel_manager_class=_kernels_that_tell(log, target.with_name(MEANWHILE)),
         )
     except papermill.PapermillExecutionError as error:
         return outcome_of(error.ename, error.evalue), f"{error.ename}: {error.evalue}", None
@@ -233,16 +241,42 @@ def _execute(
     return Outcome.OK, None, result
 
 
-def _kernels_that_log_to(path: Path) -> type:
-    """A class of kernels whose own words go to a file: one that is interrupted while it starts tells a traceback."""
+def _kernels_that_tell(log: Path, meanwhile: Path) -> type:
+    """A class of kernels.
+
+    Args:
+        log: for their own words: one that is interrupted while it starts tells a traceback.
+        meanwhile: for what the step that runs waits for.
+    """
     from jupyter_client.manager import AsyncKernelManager
 
     class Kernel(AsyncKernelManager):
         async def _async_launch_kernel(self, kernel_cmd: list[str], **options: Any) -> None:
-            with path.open("ab") as log:
-                await super()._async_launch_kernel(kernel_cmd, stderr=log, **options)
+            options["env"] = {**options.get("env", os.environ), progress.FILE: str(meanwhile)}
+            with log.open("ab") as words:
+                await super()._async_launch_kernel(kernel_cmd, stderr=words, **options)
 
     return Kernel
+
+
+@contextmanager
+def _told_meanwhile(path: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Say what a notebook waits for, from a file that its kernel writes, so that a long wait is not taken for a hang."""
+    ended, began = threading.Event(), time.monotonic()
+
+    def look() -> None:
+        while not ended.wait(MEANWHILE_SECONDS):
+            with suppress(FileNotFoundError):
+                say(f"{time.monotonic() - began:.0f} s: {path.read_text(encoding='utf-8') or 'goes on'}")
+
+    watcher = threading.Thread(target=look, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
+        path.unlink(missing_ok=True)
 
 
 def _is_no_dead_kernel(record: logging.LogRecord) -> bool:

@@ -178,6 +178,24 @@ def test_interrupted(number: int, status: int, moment: str, fresh: Path, tmp_pat
     assert not alive
 
 
+def test_a_long_wait_is_told_while_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "MEANWHILE_SECONDS", 0.2)
+    code = """import time
+from runbook_helpers.progress import step
+with step("VM vm") as progress:
+    progress.waits_for("Azure makes it")
+    time.sleep(1)"""
+    new: Any = nbformat.v4
+    path = tmp_path / "01_long.ipynb"
+    cells = [new.new_code_cell("", metadata={"tags": ["parameters"]}), new.new_code_cell(code)]
+    nbformat.write(new.new_notebook(cells=cells, metadata=load("01_registry.ipynb")["metadata"]), path)  # type: ignore[no-untyped-call]
+    told: list[str] = []
+    runner.run([path], {}, tmp_path / "o", lambda line: None, meanwhile=told.append)
+    seconds = [int(match[1]) for line in told if (match := re.fullmatch(r"(\d+) s: VM vm: Azure makes it", line))]
+    assert len(seconds) > 1 and seconds == sorted(seconds)
+    assert not (tmp_path / "o" / runner.MEANWHILE).exists()
+
+
 def kernels(pid: int) -> list[psutil.Process]:
     """The kernels that a process has started."""
     return [each for each in psutil.Process(pid).children() if "ipykernel_launcher" in each.cmdline()]
