@@ -19,6 +19,11 @@ BUSY_SECONDS = 300.0  # how long we come back before we give up
 BUSY_PAUSE = 5.0  # before we come back, where it does not say
 NEW_SECONDS = 10.0  # how long an operation that has just begun may be unknown to where it is looked up
 _OPERATION = re.compile("/operation(s|statuses|results)/", re.IGNORECASE)
+_NO_ANSWER = re.compile(  # a metadata service that is not there (IMDS) is none that fails
+    r"^(?!.*\bIMDS\b).*(HTTP Error: (429|5\d\d)|to ask again after|unable to connect|failed to establish|failed to resolve"
+    r"|connection (aborted|reset|broken)|remote end closed|timed out|max retries)",
+    re.IGNORECASE,
+)
 AGAIN = "Run this step again: what is done already is not done anew."
 
 
@@ -61,9 +66,7 @@ def calls(wake: Callable[[], object], authority: str, *, registry: bool = False)
             if status == 401 and registry:  # also after it has given us a token
                 raise _not_let_in(asked, "401")
             if status == BUSY or status >= 500:
-                support = response.http_response.headers.get("x-ms-request-id")
-                reason = f"the answer was {status}" + (f", request id {support}" if support else "")
-                raise CloudUnavailable(f"Azure failed at {_named(asked)}: {reason}. {AGAIN}")
+                raise _failed(asked, response.http_response)
             return response
 
     return Calls()
@@ -91,16 +94,14 @@ def not_much_later(response: Any) -> None:
     a word.
 
     Raises:
-        CloudUnavailable: Azure is to be asked again after more than BUSY_SECONDS only.
+        CloudUnavailable: with this one they would have slept for more than BUSY_SECONDS.
     """
     if response.http_response.status_code >= 400:
         wanted = _wanted_pause(response)
-        if wanted > BUSY_SECONDS:
-            message = (
-                f"Azure failed at {_named(response.http_request)}: the answer was {response.http_response.status_code}, and to "
-                f"ask again after {wanted:.0f} s, not before. {AGAIN}"
+        if wanted * (response.context.get("retry_count", 0) + 1) > BUSY_SECONDS:
+            raise _failed(
+                response.http_request, response.http_response, f", and to ask again after {wanted:.0f} s, not before"
             )
-            raise CloudUnavailable(message)
 
 
 def _wanted_pause(response: Any) -> float:
@@ -130,17 +131,20 @@ def _named(asked: Any) -> str:
     return f"{asked.method} {parts.path} on {parts.hostname}"
 
 
+def _failed(asked: Any, answer: Any, more: str = "") -> CloudUnavailable:
+    support = answer.headers.get("x-ms-request-id")
+    reason = f"the answer was {answer.status_code}" + (f", request id {support}" if support else "") + more
+    return CloudUnavailable(f"Azure failed at {_named(asked)}: {reason}. {AGAIN}")
+
+
 def _of_sign_in(error: Exception, asked: Any, authority: str) -> Exception:
     """What a failed sign-in means: that of azure-identity with Entra, or that of the SDK with a registry."""
-    from azure.core.exceptions import ServiceRequestError, ServiceResponseError
-
-    words = str(error).strip().partition("\n")[0].rstrip(".")
-    if isinstance(error.__cause__, CloudUnavailable):  # azure-identity wraps whatever it meets
-        return CloudUnavailable(f"No sign-in at {authority}: {error.__cause__}")
-    if isinstance(error.__cause__, ServiceRequestError | ServiceResponseError):
-        return CloudUnavailable(f"No sign-in at {authority}: no answer came ({error.__cause__}). {AGAIN}")
-    if re.search(r"HTTP Error: (429|5\d\d)", words):
-        return CloudUnavailable(f"No sign-in at {authority}: {words}. {AGAIN}")
+    told = [line.strip() for line in str(error).splitlines()] or [""]
+    # azure-identity tells all that goes wrong as this class; DefaultAzureCredential in a line for each way to sign in.
+    passing = next((line for line in told if _NO_ANSWER.search(line)), None)
+    if passing:
+        return CloudUnavailable(f"No sign-in at {authority}: {passing.removesuffix(AGAIN).strip(' .')}. {AGAIN}")
+    words = told[0].rstrip(".")
     status = getattr(error, "status_code", None)
     if status is None or "AADSTS" in words:  # azure-identity's own words say what to do
         return error

@@ -24,7 +24,7 @@ _TAG = " ".join(f"{key}={value}" for key, value in TAG.items())
 
 def delete_resource_group(azure: Azure) -> list[str]:
     """Delete what the runbook's identities were granted, then the resource group and all that is in it; done where there
-    is none. Returns what stays or was not there, a sentence each.
+    is none. Returns what stays, or that there is no such group, a sentence each.
 
     The documented command: ``az group delete --name myResourceGroup``
 
@@ -93,10 +93,12 @@ def _take_grants_away(azure: Azure, group_id: str) -> list[str]:
                 azure.authorization.role_assignments.delete_by_id(str(each.id))
             elif not f"{each.scope}/".lower().startswith(f"{group_id}/".lower()):  # those inside go with the group
                 left.append(
-                    f"The role assignment {each.id} of {name}, which this runbook did not make: it is nobody's now."
+                    f"The role assignment {each.id} of {name} stays, which this runbook did not make: it is nobody's now."
                 )
         if not everywhere:
-            left.append(f"Role assignments of {name} outside of the resource group, if any: you may not look at them.")
+            left.append(
+                f"Role assignments of {name} outside of the resource group stay, if any: you may not look at them."
+            )
     return left
 
 
@@ -127,7 +129,9 @@ def _groups_that_stay(azure: Azure) -> list[str]:
     left = []
     for group in azure.resources.resource_groups.list():
         if group.name == _OF_AZURE:
-            left.append(f"The resource group {group.name}, which Azure made with the first network; it costs nothing.")
+            left.append(
+                f"The resource group {group.name} stays, which Azure made with the first network; it costs nothing."
+            )
         elif is_ours(group) and str(group.name).lower() != azure.resource_group.lower():
-            left.append(f"The resource group {group.name}, which this runbook made too.")
+            left.append(f"The resource group {group.name} stays, which this runbook made too.")
     return left

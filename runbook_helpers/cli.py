@@ -56,7 +56,7 @@ main.add_command(sandbox)
 def ssh(file: Path | None, overrides: tuple[tuple[str, str], ...], command: tuple[str, ...]) -> None:
     """Open a terminal on the VM, in the sandbox too; or run COMMAND there.
 
-    Exit status: that of ssh, which is that of the command, or 255.
+    Exit status: that of ssh, which is that of the command, or 255; before ssh begins, as for run.
     """
     from . import runner
     from .connection import connect_with
@@ -74,7 +74,8 @@ def ssh(file: Path | None, overrides: tuple[tuple[str, str], ...], command: tupl
 def check(file: Path | None, overrides: tuple[tuple[str, str], ...]) -> None:
     """Say which permissions are missing for a run, before anything is made; nothing is changed.
 
-    Exit status: 0 nothing is missing, 2 bad parameters, 3 something is.
+    Exit status: 0 nothing is missing, 1 another failure, 2 bad parameters, 3 something is missing, or Azure refused or did
+    not answer in time.
     """
     from . import runner
     from .connection import connect_with

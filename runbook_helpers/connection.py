@@ -146,7 +146,8 @@ class Azure:
 
 
 def transport(proxy: str | None, authority_file: Path | None) -> dict[str, Any]:
-    """How requests get there, as the Azure SDKs' keywords; what is not given is left to the environment."""
+    """How requests get there and how long they wait, as the Azure SDKs' keywords; what is not given is left to the
+    environment."""
     options: dict[str, Any] = {"raw_response_hook": not_much_later}
     if proxy:
         options["proxies"] = {"http": proxy, "https": proxy}
@@ -198,10 +199,10 @@ def connect(
         )
     from azure.identity import DefaultAzureCredential
 
-    options = transport(proxy, Path(authority_file) if authority_file else None)
+    trusted = Path(authority_file) if authority_file else None
+    options = transport(proxy, trusted)
     credential = DefaultAzureCredential(authority=found.authority, **options)
     folder = platformdirs.user_state_path("azure-acr-runbook") / "ssh"
-    trusted = Path(authority_file) if authority_file else None
     journal = Journal(shown=True)
     journal.tell_on_error()
     return Azure(found, credential, folder=folder, proxy=proxy, authority_file=trusted, journal=journal, **common)
@@ -270,7 +271,7 @@ def wait(poller: LROPoller[T], what: str, seconds: float | None = None) -> T:
     try:
         result: T = poller.result(timeout=limit)
     except HttpResponseError as error:
-        if error.status_code in (401, 403, 404):  # we may not look at it
+        if error.status_code in (401, 403, 404):  # we may not look at it, or Azure does not know it
             message = f"{what}: how it ended in Azure is not known: {_told(error)}. Run this step again."
             raise OperationFailed(message) from error
         raise OperationFailed(f"{what} failed in Azure: {_told(error)}. {_advice(error)}") from error
@@ -282,7 +283,7 @@ def wait(poller: LROPoller[T], what: str, seconds: float | None = None) -> T:
 
 def _told(error: HttpResponseError) -> str:
     """The code and the words of an error."""
-    if error.error is None:
+    if error.error is None or not error.error.code:
         return (error.message or "it gave no reason").strip().splitlines()[0].rstrip(".")
     return f"{error.error.code}: {error.error.message}".rstrip(".")
 

@@ -32,7 +32,7 @@ class SandboxError(RunbookError):
 
 
 class OperationTimeout(RunbookError):
-    """A long-running operation of Azure did not end in time."""
+    """A long-running operation of Azure, or a command on a VM, did not end in time; or a change did not take effect."""
 
 
 class OperationFailed(RunbookError):
@@ -111,8 +111,8 @@ _ADVICE = {
     "ended.",
     "cannot connect to the docker daemon": "Docker does not run on the VM {vm}: `sudo systemctl status docker` there says "
     "why; then run this step again.",
-    r"\b429 |too ?many ?requests|\b50[0234] [a-z]|service ?unavailable|did not issue a challenge": "A service that the VM {vm} "
-    "asked does not answer as it should: run this step again, later if it stays.",
+    "too ?many ?requests|internal server error|bad gateway|service ?unavailable|gateway time-?out|did not issue a challenge": "A "
+    "service that the VM {vm} asked does not answer as it should: run this step again, later if it stays.",
     "failed to fetch|hash sum mismatch|could not resolve": "The VM {vm} did not get what it asked the network for: run this "
     "step again; if it stays, look at the VM's network and its sources.",
 }

@@ -53,8 +53,9 @@ def fault() -> None:
 @with_folder
 def add_fault(folder: Path | None, **fields: Any) -> None:
     """Add a rule: where (the first five options), when (the next four), and what happens (one of the rest)."""
-    from .sandbox import faults
+    from .sandbox import faults, process
 
+    process.make_folder(folder_of(folder))
     context = click.get_current_context()
     for name, value in fields.items():  # an unset variable of a script would mean "any"
         if value == "" and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
@@ -86,7 +87,7 @@ def clear_faults(folder: Path | None, rule: str | None) -> None:
     from .sandbox import faults
 
     removed = faults.clear(folder_of(folder), rule)
-    if rule and not removed:
+    if rule is not None and not removed:
         raise click.UsageError(f"there is no rule {rule}: `runbook sandbox fault list` shows those that there are.")
     click.echo(f"{removed} removed")
 

@@ -22,9 +22,9 @@ def check_owner(folder: Path) -> None:
     """Refuse a folder of somebody else, who could put other files in the place of ours.
 
     Raises:
-        PermissionError: it is neither ours nor root's.
+        PermissionError: it is not ours.
     """
-    if os.name != "nt" and folder.stat().st_uid not in (0, os.geteuid()):
+    if os.name != "nt" and folder.stat().st_uid != os.geteuid():
         raise PermissionError(f"{folder} belongs to another user")
 
 

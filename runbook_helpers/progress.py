@@ -56,7 +56,9 @@ class Progress:
         path = os.environ.get(FILE)
         if path:
             with contextlib.suppress(OSError):  # the step is what counts
-                Path(path).write_text(text, encoding="utf-8")
+                beside = Path(f"{path}.new")
+                beside.write_text(text, encoding="utf-8")
+                beside.replace(path)
 
     def _tick(self) -> None:
         while not self._ended.wait(TICK):

@@ -45,7 +45,7 @@ img, svg { max-width: 100%; height: auto; }
 def write(report: Report) -> Path:
     """Write report.html next to the executed notebooks: the table, the pulls, and each notebook with its outputs."""
     parts = [_head(report), _table(report), _list("Images that were pulled", report.pull_lines())]
-    parts += [_list("What was left", report.left)]
+    parts += [_list("Clean-up", report.left)]
     parts += [_notebook(report, step) for step in report.steps if step.outcome is not Outcome.NOT_RUN]
     parts += [_list("Parameters", [f"{name}: {value}" for name, value in report.parameters.items()])]
     path = report.output / PAGE

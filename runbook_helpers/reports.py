@@ -73,7 +73,7 @@ class Report:
 
     @property
     def left(self) -> list[str]:
-        """What notebook 06 left alone, a sentence each."""
+        """What notebook 06 says of what stays, a sentence each."""
         return [sentence for step in self.steps if step.result for sentence in step.result.get("left", [])]
 
     def write(self) -> None:
@@ -100,7 +100,7 @@ class Report:
         width = max(len(step.notebook) for step in self.steps)
         lines = [f"{'notebook':{width}}  result  seconds"]
         lines += [f"{step.notebook:{width}}  {word(step):7} {step.seconds:7.1f}" for step in self.steps]
-        return "\n".join(lines + self.pull_lines() + [f"left: {sentence}" for sentence in self.left])
+        return "\n".join(lines + self.pull_lines() + [f"clean-up: {sentence}" for sentence in self.left])
 
     def pull_lines(self) -> list[str]:
         return [f"pulled with the {p['identity']} identity: {p['image']} {p['digest']}" for p in self.pulls]

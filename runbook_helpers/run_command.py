@@ -53,7 +53,7 @@ def run(
     """Run the notebooks headlessly and report.
 
     The folder gets the executed notebooks, report.html, result.json, junit.xml and parameters.yaml. Exit status: 0 all
-    went well, 1 a notebook failed, 2 bad parameters, 3 Azure refused, 4 the VM cannot be reached, 5 a pull was denied,
+    went well, 1 a notebook failed, 2 bad parameters, 3 Azure refused or did not answer in time, 4 the VM cannot be reached, 5 a pull was denied,
     130 or 143 interrupted.
     """
     from . import runner
@@ -149,7 +149,8 @@ class _Lines:
         click.echo(text, nl=False)
 
     def meanwhile(self, text: str) -> None:
-        click.echo(f"{chr(10) if self._begun else ''}  {text}")
+        start = "\n" if self._begun else ""
+        click.echo(f"{start}  {text}")
         self._begun = ""
 
     def end(self, text: str) -> None:

@@ -266,8 +266,9 @@ def _told_meanwhile(path: Path, say: Callable[[str], None]) -> Iterator[None]:
 
     def look() -> None:
         while not ended.wait(MEANWHILE_SECONDS):
-            with suppress(FileNotFoundError):
-                say(f"{time.monotonic() - began:.0f} s: {path.read_text(encoding='utf-8') or 'goes on'}")
+            with suppress(OSError, ValueError):  # whatever it is, the run goes on
+                told = path.read_text(encoding="utf-8") if path.exists() else ""
+                say(f"{time.monotonic() - began:.0f} s: {told or 'goes on'}")
 
     watcher = threading.Thread(target=look, daemon=True)
     watcher.start()
@@ -275,7 +276,7 @@ def _told_meanwhile(path: Path, say: Callable[[str], None]) -> Iterator[None]:
         yield
     finally:
         ended.set()
-        watcher.join()
+        watcher.join(timeout=1)
         path.unlink(missing_ok=True)
 
 

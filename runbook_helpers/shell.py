@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import logging
+import re
 import shlex
 import socket
 import threading
@@ -14,7 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import paramiko
 from paramiko.ssh_exception import IncompatiblePeer
@@ -33,16 +34,18 @@ if TYPE_CHECKING:
 # What goes wrong is raised; without a handler Python would print paramiko's tracebacks beside it.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 CONNECT_SECONDS = 300.0  # how long a new VM may take until its SSH server answers
+HANDSHAKE_SECONDS = 30.0  # how long each part of a connection may take
 COMMAND_SECONDS = 1800.0
 ANSWER_SECONDS = 60.0  # how long the VM may take to begin a command, or to tell its end
 FIRST_BOOT_SECONDS = 60.0  # how long a new VM may refuse our key, since it has not got it yet
 NEW_VM_SECONDS = 600.0
 BROKEN_IN_A_ROW = 4  # connections lost, or jobs gone, after which a command is given up
+_BROKE_OFF = re.compile("transport shut down|timeout", re.IGNORECASE)  # what is no answer to our key
 WEAK = {
     "ciphers": ["aes128-cbc", "aes192-cbc", "aes256-cbc", "3des-cbc"],
     "macs": ["hmac-md5", "hmac-md5-96", "hmac-sha1", "hmac-sha1-96"],
     "kex": ["diffie-hellman-group1-sha1", "diffie-hellman-group14-sha1", "diffie-hellman-group-exchange-sha1"],
-    # SHA-1 and DSA: paramiko has dropped them in its versions 4 and 5, and older ones are allowed too.
+    # SHA-1 and DSA: paramiko 5 has dropped them; named so that they stay out.
     "keys": ["ssh-rsa", "ssh-dss", "ssh-rsa-cert-v01@openssh.com", "ssh-dss-cert-v01@openssh.com"],
     "pubkeys": ["ssh-rsa", "ssh-dss", "ssh-rsa-cert-v01@openssh.com", "ssh-dss-cert-v01@openssh.com"],
 }
@@ -255,63 +258,71 @@ def _connect(azure: Azure, vm: VirtualMachine, address: str, within: float) -> p
     private_key = paramiko.RSAKey.from_private_key_file(str(login_key(azure.folder)[0]))
     question = "Is it running, and does ssh_source admit this machine?"
     began = time.monotonic()
-    while True:
-        try:
-            client.connect(
-                address,
-                username=vm.os_profile.admin_username,
-                pkey=private_key,
-                sock=open_socket(azure.proxy, address, 22),
-                look_for_keys=False,
-                allow_agent=False,
-                disabled_algorithms=WEAK,
-                timeout=30,
-                banner_timeout=30,
-                auth_timeout=30,
-            )
-            if vm.vm_id:
-                note_vm_id(azure.folder, vm.id, vm.vm_id)
-            transport = client.get_transport()
-            assert transport is not None
-            transport.set_keepalive(30)  # a connection that a router has forgotten is noticed
-            return client
-        except ConnectionFailed as error:
-            raise ConnectionFailed(f"No SSH connection to the VM {vm.name}: {error}. {question}") from error
-        except paramiko.BadHostKeyException as error:
-            message = (
-                f"The VM {vm.name} at {address} proved itself with another host key than the one that is known: "
-                "somebody may be in between; nothing was sent. If its keys were changed on purpose, read them anew with "
-                f"`runbook trust-vm {vm.name}`."
-            )
-            raise ConnectionFailed(message) from error
-        except IncompatiblePeer as error:
-            message = (
-                f"The SSH server of the VM {vm.name} at {address} has only weak algorithms, or others than we have ({error}): "
-                "nothing was sent. Bring its OpenSSH up to date."
-            )
-            raise ConnectionFailed(message) from error
-        except paramiko.AuthenticationException as error:
-            # A VM that still boots for the first time may not have our key yet.
-            if not _is_new(vm) or time.monotonic() - began > FIRST_BOOT_SECONDS:
+    with contextlib.ExitStack() as stack:
+        stack.callback(client.close)  # also on the way out: paramiko's thread and socket would stay
+        while True:
+            try:
+                client.connect(
+                    address,
+                    username=vm.os_profile.admin_username,
+                    pkey=private_key,
+                    sock=open_socket(azure.proxy, address, 22),
+                    look_for_keys=False,
+                    allow_agent=False,
+                    disabled_algorithms=WEAK,
+                    timeout=HANDSHAKE_SECONDS,
+                    banner_timeout=HANDSHAKE_SECONDS,
+                    auth_timeout=HANDSHAKE_SECONDS,
+                )
+                if vm.vm_id:
+                    note_vm_id(azure.folder, vm.id, vm.vm_id)
+                transport = client.get_transport()
+                assert transport is not None
+                transport.set_keepalive(30)  # a connection that a router has forgotten is noticed
+                stack.pop_all()
+                return client
+            except ConnectionFailed as error:
+                raise ConnectionFailed(f"No SSH connection to the VM {vm.name}: {error}. {question}") from error
+            except paramiko.BadHostKeyException as error:
                 message = (
-                    f"The VM {vm.name} at {address} does not accept our key for {vm.os_profile.admin_username}: it was "
-                    f"made with another key than the one in {azure.folder}."
+                    f"The VM {vm.name} at {address} proved itself with another host key than the one that is known: "
+                    "somebody may be in between; nothing was sent. If its keys were changed on purpose, read them anew with "
+                    f"`runbook trust-vm {vm.name}`."
                 )
                 raise ConnectionFailed(message) from error
-        except (OSError, EOFError, paramiko.SSHException) as error:
-            azure.wake()  # it says so where the sandbox has ended
-            if time.monotonic() + 2 > began + within:
-                message = f"No SSH connection to the VM {vm.name} at {address} within {within:.0f} s: {_why(error)}"
-                raise ConnectionFailed(f"{message}. {question}") from error
-        time.sleep(2)
+            except IncompatiblePeer as error:
+                message = (
+                    f"The SSH server of the VM {vm.name} at {address} has only weak algorithms, or others than we have ({error}): "
+                    "nothing was sent. Bring its OpenSSH up to date."
+                )
+                raise ConnectionFailed(message) from error
+            except (OSError, EOFError, paramiko.SSHException) as error:
+                client.close()
+                refused = isinstance(error, paramiko.AuthenticationException) and not _BROKE_OFF.search(str(error))
+                # A VM that still boots for the first time may not have our key yet.
+                if refused and (not _is_new(vm) or time.monotonic() - began > FIRST_BOOT_SECONDS):
+                    message = (
+                        f"The VM {vm.name} at {address} does not accept our key for {vm.os_profile.admin_username}: it was "
+                        f"made with another key than the one in {azure.folder}."
+                    )
+                    raise ConnectionFailed(message) from error
+                azure.wake()  # it says so where the sandbox has ended
+                if not refused and time.monotonic() + 2 > began + within:
+                    message = f"No SSH connection to the VM {vm.name} at {address} within {within:.0f} s: {_why(error)}"
+                    raise ConnectionFailed(f"{message}. {question}") from error
+            time.sleep(2)
 
 
 def _why(error: Exception) -> str:
-    """The cause in words: paramiko's own of a server that says nothing, or hangs up, do not tell it."""
+    """The cause in words; some of paramiko's own do not tell it."""
     words = str(error).strip().rstrip(".")
     if not words:
-        return "the connection was closed before an SSH server spoke"
-    return "no SSH server spoke" if words == "No existing session" else words
+        return "the connection was closed before the SSH handshake was done"
+    if words == "No existing session":
+        return f"the SSH handshake was not done in {HANDSHAKE_SECONDS:.0f} s"
+    if words.startswith("Error reading SSH protocol banner"):
+        return "what answers there does not greet as an SSH server"
+    return words
 
 
 def _is_new(vm: VirtualMachine) -> bool:
@@ -350,16 +361,29 @@ def open_socket(proxy: str | None, host: str, port: int) -> socket.socket:
 
     paramiko would leave Nagle's algorithm on, which costs 40 ms an exchange, so the socket is made here.
     """
-    if not proxy:
-        connection = socket.create_connection((host, port), timeout=30)
+    parts = urlsplit(proxy or "")
+    where = (parts.hostname or "", parts.port or 80) if proxy else (host, port)
+    connection = socket.create_connection(where, timeout=30)
+    try:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return connection
-    parts = urlsplit(proxy)
-    connection = socket.create_connection((parts.hostname or "", parts.port or 80), timeout=30)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    head = f"CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n"
-    if parts.username:
-        credentials = base64.b64encode(f"{parts.username}:{parts.password or ''}".encode()).decode()
+        if proxy:
+            _ask_proxy(connection, parts, f"{host}:{port}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _ask_proxy(connection: socket.socket, proxy: SplitResult, target: str) -> None:
+    """Have a proxy go on to a target.
+
+    Raises:
+        ConnectionFailed: it refuses to.
+        OSError: it cannot.
+    """
+    head = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"
+    if proxy.username:
+        credentials = base64.b64encode(f"{proxy.username}:{proxy.password or ''}".encode()).decode()
         head += f"Proxy-Authorization: Basic {credentials}\r\n"
     connection.sendall(f"{head}\r\n".encode())
     answer = b""
@@ -370,11 +394,12 @@ def open_socket(proxy: str | None, host: str, port: int) -> socket.socket:
             break
         answer += byte
     status = answer.split(b"\r\n", 1)[0].decode("latin-1")
-    if " 200 " not in f"{status} ":
-        length = next((line for line in answer.lower().split(b"\r\n") if line.startswith(b"content-length:")), b":0")
-        reason = connection.recv(min(int(length.partition(b":")[2]), 2000)).decode("utf-8", "replace").strip()
-        connection.close()
-        if " 403 " in status:
-            raise ConnectionFailed(f"The proxy refuses {host}:{port}: {reason or status}")
-        raise OSError(reason or f"the proxy answered {status}")
-    return connection
+    if " 200 " in f"{status} ":
+        return
+    length = re.search(rb"\r\ncontent-length: *(\d{1,4})\r\n", answer, re.IGNORECASE)
+    body = connection.recv(int(length[1])) if length else b""
+    # An ordinary proxy answers with a page; the sandbox with a sentence.
+    reason = "" if body.lstrip().startswith(b"<") else body.decode("utf-8", "replace").strip()
+    if " 403 " in status:
+        raise ConnectionFailed(f"The proxy refuses {target}: {reason or status}")
+    raise OSError(f"the proxy answered {status or 'nothing'}" + (f": {reason}" if reason else ""))

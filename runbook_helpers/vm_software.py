@@ -67,8 +67,8 @@ def _apt_install(shell: Shell, package: str) -> None:
             # One job: a run that is killed between the two has done neither, and they are done once.
             shell.run_job("sh", "-c", f"{apt} update && {apt} install {package} -y", once=True)
         except CommandFailed as error:
-            tries += 1
             locked = _LOCKED.search(error.completed.stderr) and time.monotonic() - began < LOCK_SECONDS
+            tries += not locked
             if not locked and (tries == 3 or not _PASSES.search(error.completed.stderr)):
                 raise
             time.sleep(APT_SECONDS)
@@ -122,8 +122,9 @@ def az_login(azure: Azure, vm_name: str, identity_id: str | None = None, *, with
 
     def hopeless(completed: Completed) -> str | None:
         if not is_refusal(completed.stderr):
-            _check_passes(completed, since, vm_name)
+            passing.check(completed)
             return None
+        passing.ends()
         progress.waits_for(PROPAGATION)
         if _has_any_role(azure, principal_id):
             return None
@@ -132,8 +133,9 @@ def az_login(azure: Azure, vm_name: str, identity_id: str | None = None, *, with
             f"in the subscription {azure.subscription_id}: grant it AcrPull on the registry with assign_role."
         )
 
-    since = time.monotonic()
+    passing = _Passing(vm_name)
     with step(f"Azure CLI on {vm_name}", "signed in") as progress, ssh(azure, vm_name) as shell:
+        since = time.monotonic()
         shell.run("az", "logout", check=False)
         shell.run("az", "cloud", "set", "-n", azure.cloud.name)
         flags: list[str] = []
@@ -144,30 +146,43 @@ def az_login(azure: Azure, vm_name: str, identity_id: str | None = None, *, with
         while True:
             # Asked before the sign-in: what the VM once sees it goes on to see. Azure CLI does not tell whose token it got.
             seen = None if flags else _claims(shell, azure.cloud.audiences[0]).get("oid")
-            completed = shell.retry("az", "login", "--identity", *flags, within=within, hopeless=hopeless)
+            left = since + within - time.monotonic()
+            completed = shell.retry("az", "login", "--identity", *flags, within=left, hopeless=hopeless)
             if flags or seen == principal_id:
                 return completed
+            shell.run("az", "logout", check=False)
             if time.monotonic() + LOGIN_SECONDS > since + within:
-                got = f"the one with principal id {seen}" if seen else "one that its metadata service does not tell"
+                got = f"a token of the one with principal id {seen}" if seen else "none that can be read"
                 message = (
-                    f"The VM {vm_name} does not see the identity with principal id {principal_id} after {within:.0f} s: "
-                    f"Azure CLI there signed in with {got}. Run this step again."
+                    f"The VM {vm_name} does not see the identity with principal id {principal_id} after {within:.0f} s: its "
+                    f"metadata service gave {got}, so Azure CLI is not signed in. Run this step again."
                 )
                 raise OperationTimeout(message)
             progress.waits_for("the VM does not see its identity yet")
             time.sleep(LOGIN_SECONDS)
-            shell.run("az", "logout", check=False)
 
 
-def _check_passes(completed: Completed, since: float, vm_name: str) -> None:
-    """What is no refusal (a new identity that the metadata service does not know yet, Docker that is just starting)
-    passes soon, or it does not pass.
+class _Passing:
+    """What is no refusal (a new identity that the metadata service does not know yet, Docker that is just starting): it
+    passes soon, or it does not pass."""
 
-    Raises:
-        CommandFailed: it is there for BROKEN_SECONDS.
-    """
-    if time.monotonic() - since > BROKEN_SECONDS:
-        raise CommandFailed(completed, vm_name)
+    def __init__(self, vm_name: str) -> None:
+        self._vm_name = vm_name
+        self._since: float | None = None
+
+    def check(self, completed: Completed) -> None:
+        """Told each such failure.
+
+        Raises:
+            CommandFailed: it is there for BROKEN_SECONDS.
+        """
+        now = time.monotonic()
+        self._since = now if self._since is None else self._since
+        if now - self._since >= BROKEN_SECONDS:
+            raise CommandFailed(completed, self._vm_name)
+
+    def ends(self) -> None:
+        self._since = None
 
 
 def _has_any_role(azure: Azure, principal_id: str) -> bool:
@@ -194,8 +209,9 @@ def acr_login(azure: Azure, vm_name: str, registry_name: str, *, within: float =
 
     def hopeless(completed: Completed) -> str | None:
         if not is_refusal(completed.stderr):
-            _check_passes(completed, since, vm_name)
+            passing.check(completed)
             return None
+        passing.ends()
         progress.waits_for(PROPAGATION)
         if any(role_assignments(azure, assignee=principal, scope=str(registry.id)) for principal in principals):
             return None
@@ -204,7 +220,7 @@ def acr_login(azure: Azure, vm_name: str, registry_name: str, *, within: float =
             f"{registry_name}: grant it AcrPull there with assign_role."
         )
 
-    since = time.monotonic()
+    passing = _Passing(vm_name)
     with step(f"Docker on {vm_name}", "signed in") as progress, ssh(azure, vm_name) as shell:
         shell.run("docker", "logout", str(registry.login_server))
         return shell.retry("az", "acr", "login", "--name", registry_name, within=within, hopeless=hopeless)
@@ -252,6 +268,7 @@ def try_pull(azure: Azure, vm_name: str, registry_name: str, image: str, identit
 
     Raises:
         CommandFailed: what is no refusal: docker does not run, there is no such tag, the disk is full.
+        OperationTimeout: as for `az_login`.
     """
     reference = f"{show_registry(azure, registry_name).login_server}/{image}"
     try:

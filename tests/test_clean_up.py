@@ -83,10 +83,10 @@ def test_role_assignments_go_first_wherever_they_are(
     assert not [each for each in done if foreign_inside.lower() in each or foreign_outside.lower() in each]
     assert granted(other, principals[0]) == set() and granted(other, principals[1]) == {foreign_outside}
     assert mine(left, foreign_outside, foreign_inside, nobodys) == [
-        f"The role assignment {foreign_outside} of the identity id1, which this runbook did not make: it is nobody's now."
+        f"The role assignment {foreign_outside} of the identity id1 stays, which this runbook did not make: it is nobody's now."
     ]
-    assert mine(left, name) != [] and mine(left, f"group {name}-other,") == [
-        f"The resource group {name}-other, which this runbook made too."
+    assert mine(left, name) != [] and mine(left, f"group {name}-other ") == [
+        f"The resource group {name}-other stays, which this runbook made too."
     ]
     assert not mine(delete_resource_group(azure), "role assignment")
 

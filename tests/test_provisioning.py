@@ -19,6 +19,7 @@ from runbook_helpers import (
     assign_identity,
     assign_role,
     az_login,
+    connect,
     connection,
     create_identity,
     create_registry,
@@ -26,11 +27,13 @@ from runbook_helpers import (
     delete_resource_group,
     import_image,
     install_azure_cli,
+    install_docker,
     remove_identity,
     show_image,
     show_registry,
+    vm_software,
 )
-from runbook_helpers.errors import CloudUnavailable, OperationFailed, OperationTimeout, SignInRefused
+from runbook_helpers.errors import CloudUnavailable, CommandFailed, OperationFailed, OperationTimeout, SignInRefused
 from runbook_helpers.identities import principals_of
 from runbook_helpers.sandbox import faults
 from runbook_helpers.sandbox.faults import Fault
@@ -120,14 +123,40 @@ def test_what_is_to_be_asked_again_much_later_is_told_at_once(
     create_registry(azure, name)
     again = connect_to(name)  # not signed in yet
     faults.add(folder, Fault(host=where, status=status, headers={"Retry-After": "100000"}, times=0))
-    with pytest.raises(CloudUnavailable, match=rf"answer was {status}, and to ask again after 100000 s.*again"):
+    with pytest.raises(
+        CloudUnavailable, match=rf"answer was {status}, request id .*, and to ask again after 100000 s.*again"
+    ):
         show_image(again, name, "app:v1")
 
 
 def test_a_sign_in_that_nobody_answers_names_the_authority(azure: Azure, folder: Path, name: str) -> None:
     faults.add(folder, Fault(host="login.*", reset=True, times=0))
-    with pytest.raises(CloudUnavailable, match=r"No sign-in at https://login\.chinacloudapi\.cn: no answer .*again"):
+    with pytest.raises(CloudUnavailable, match=r"No sign-in at https://login\.chinacloudapi\.cn: .*closed connection.*again"):
         show_registry(azure, name)
+
+
+def test_so_does_a_way_to_sign_in_of_the_default_credential(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET"):
+        monkeypatch.setenv(name, SUBSCRIPTION)
+    azure = connect(
+        "AzureChinaCloud", subscription_id=SUBSCRIPTION, resource_group="g", location="chinanorth3",
+        proxy="http://127.0.0.1:9",
+    )  # fmt: skip
+    with pytest.raises(
+        CloudUnavailable, match=r"No sign-in at https://login\.chinacloudapi\.cn: Environment.*refused.*again"
+    ):
+        show_registry(azure, "registry")
+
+
+def test_a_mirror_that_stays_broken_after_a_lock_is_no_wait_without_end(
+    azure: Azure, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vm_software, "APT_SECONDS", 0.0)
+    create_vm(azure, "vm", ssh_source=SSH_SOURCE)
+    for times, words in ((3, "E: Could not get lock /var/lib/dpkg/lock"), (0, "E: Failed to fetch http://mirror")):
+        faults.add(folder, Fault(command="*apt-get*", vm="vm", exit_status=100, stderr=words, times=times))
+    with pytest.raises(CommandFailed, match="Failed to fetch"):
+        install_docker(azure, "vm")
 
 
 def test_an_import_that_azure_gives_up(azure: Azure, folder: Path, name: str) -> None:
@@ -210,11 +239,12 @@ def test_a_bare_sign_in_waits_for_the_identity_that_is_meant(azure: Azure, folde
     own = principals_of(assign_identity(azure, "vm"))[None]
     assign_role(azure, "AcrPull", assignee=own, scope=scope)
     with pytest.raises(
-        OperationTimeout, match=f"does not see .* {own} .* signed in with .* {other.principal_id}.*again"
+        OperationTimeout, match=f"does not see .* {own} .* id {other.principal_id}, so .* not signed in. .*again"
     ):
         az_login(azure, "vm", within=0)
     timer = threading.Timer(2.0, faults.clear, (folder, rule))
     timer.start()
     az_login(azure, "vm")
+    assert not timer.is_alive()
     timer.join()
     assert (identity_claims(azure, "vm", azure.cloud.audiences[0]) or {})["oid"] == own

@@ -24,6 +24,7 @@ from azure import identity
 from azure.core import exceptions
 
 from runbook_helpers import create_vm, errors, hints, report_page, runner
+from runbook_helpers.jobs import Completed
 from runbook_helpers.outcomes import Outcome, outcome_of
 from runbook_helpers.reports import Report, Step
 from runbook_helpers.results import read_result
@@ -108,9 +109,9 @@ def test_a_vm_that_is_off_then_going_on_and_taking_up_and_cleaning_up(fresh: Pat
     done = runbook("run", "--only", "02", "--clean-up", "--output", tmp_path / "cleaned")
     assert done.returncode == 4 and "the VM is stopped" in done.stdout
     assert outcomes(tmp_path / "cleaned") == {"02": "vm_unreachable", "06": "ok"}
-    assert "What was made" not in done.stdout and "left:" not in done.stdout
+    assert "What was made" not in done.stdout and "clean-up:" not in done.stdout
     again = runbook("run", "--only", "06", "--output", tmp_path / "nothing")
-    assert "left: There is no resource group myResourceGroup in the subscription" in again.stdout
+    assert "clean-up: There is no resource group myResourceGroup in the subscription" in again.stdout
     assert "There is no resource group myResourceGroup" in (tmp_path / "nothing" / "report.html").read_text()
     assert not list(azure.resources.resource_groups.list())
 
@@ -235,6 +236,7 @@ def test_clean_up_again_when_more_is_made(tmp_path: Path) -> None:
         (Outcome.CLOUD_REFUSED, "HttpResponseError: (SkuNotAvailable) no", "", True),
         (Outcome.CLOUD_REFUSED, "CloudUnavailable: No sign-in at https://login.a: no answer", "", False),
         (Outcome.CLOUD_REFUSED, "CloudUnavailable: Azure failed at GET /subscriptions/s/resourcegroups/g on m: ", "", False),
+        (Outcome.CLOUD_REFUSED, "CloudUnavailable: Azure did not answer GET /s/s/resourcegroups/g on m (reset)", "", False),
         (Outcome.CLOUD_REFUSED, "CloudUnavailable: Azure failed at PUT /subscriptions/s/resourcegroups/g on m: ", "", True),
         (Outcome.CLOUD_REFUSED, "CloudUnavailable: Azure failed at GET /resourcegroups/g/providers/p on m: ", "", True),
         (Outcome.INTERRUPTED, runner.INTERRUPTED, "", True),
@@ -309,6 +311,15 @@ def test_every_error_has_a_family() -> None:
 )
 def test_a_denied_pull_is_told_from_another_command(command: str, said: str, outcome: int) -> None:
     assert outcome_of("CommandFailed", f"`{command}` ended with exit status 1:\n{said}").exit_code == outcome
+
+
+def test_what_to_do_is_told_by_what_was_said() -> None:
+    failed = Completed(
+        "sudo apt-get install docker.io", 100, "Need to get 502 kB of archives.", "E: Failed to fetch it"
+    )
+    assert "did not get what it asked the network for" in str(errors.CommandFailed(failed, "vm"))
+    failed = Completed("az login --identity", 1, "", '{"error": {"code": "TooManyRequests"}}')
+    assert "A service that the VM vm asked does not answer as it should" in str(errors.CommandFailed(failed, "vm"))
 
 
 def test_the_page_needs_nothing_else(tmp_path: Path) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import shlex
+import socketserver
 import subprocess
-from pathlib import Path
+import threading
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbook_helpers import Azure, create_vm, ssh
+from runbook_helpers import Azure, create_vm, show_vm, ssh
+from runbook_helpers import shell as shell_module
 from runbook_helpers.errors import CommandFailed, ConnectionFailed, ConnectionLost
 from runbook_helpers.keys import login_key, new_host_key, pin_host_key, pinned_host_key
-from runbook_helpers.sandbox import faults
-from runbook_helpers.sandbox.faults import Fault
+from runbook_helpers.virtual_machines import public_address_of
 
 from .conftest import SSH_SOURCE
 
@@ -82,27 +86,48 @@ def test_stopped_vm(vm: Azure) -> None:
         assert shell.run("hostname").stdout == "vm\n"
 
 
+GREETING = b"SSH-2.0-test\r\n"
+OPEN = b"HTTP/1.1 200 OK\r\n\r\n"
+
+
 @pytest.mark.parametrize(
-    ("fault", "cause"),
+    ("said", "stays", "cause"),
     [
-        ("reset", "the connection was closed before an SSH server spoke|[Cc]onnection reset"),
-        ("refused", "connection refused"),
+        (OPEN, False, "what answers there does not greet as an SSH server"),
+        (OPEN + b"HTTP/1.1 400 Bad Request\r\n\r\n", False, "what answers there does not greet as an SSH server"),
+        (OPEN + GREETING, False, "the connection was closed before the SSH handshake was done"),
+        (OPEN + GREETING, True, "the SSH handshake was not done in 1 s"),
+        (b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 6\r\n\r\n<html>", False,
+         "the proxy answered HTTP/1.1 407 Proxy Authentication Required"),
+        (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: -5\r\n\r\n", False, "the proxy answered HTTP/1.1 502 Bad Gateway"),
+        (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 4\r\n\r\nbusy", False,
+         "the proxy answered HTTP/1.1 502 Bad Gateway: busy"),
+        (b"", False, "the proxy answered nothing"),
     ],
-)
-def test_a_vm_that_does_not_answer_is_told_with_the_cause(
-    vm: Azure, shared_folder: Path, fault: str, cause: str
-) -> None:
-    rule = faults.add(shared_folder, Fault(ssh=fault, vm="vm", times=0))
-    try:
-        with pytest.raises(ConnectionFailed, match=rf"VM vm at [\d.]+ within 3 s: .*({cause}).*\. Is it running"):
-            ssh(vm, "vm", within=3)
-    finally:
-        faults.clear(shared_folder, rule)
+)  # fmt: skip
+def test_the_cause_is_told(vm: Azure, said: bytes, stays: bool, cause: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever answers in the place of the VM, or of the proxy before it."""
+    monkeypatch.setattr(shell_module, "HANDSHAKE_SECONDS", 1.0)
+
+    class Answer(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(1000)
+            self.request.sendall(said)
+            if stays:
+                time.sleep(2)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        proxied = dataclasses.replace(vm, proxy=f"http://127.0.0.1:{server.server_address[1]}")
+        # The SDKs go on as before.
+        monkeypatch.setattr(shell_module, "show_vm", lambda azure, name: show_vm(vm, name))
+        monkeypatch.setattr(shell_module, "public_address_of", lambda azure, found: public_address_of(vm, found))
+        with pytest.raises(ConnectionFailed, match=rf"VM vm at [\d.]+ within 1 s: {re.escape(cause)}\. Is it running"):
+            ssh(proxied, "vm", within=1)
+        server.shutdown()
 
 
 def test_lost_connection_is_an_error_and_never_a_result(vm: Azure) -> None:
-    import threading
-
     with ssh(vm, "vm") as shell:
         off = threading.Timer(0.5, lambda: vm.compute.virtual_machines.begin_power_off(vm.resource_group, "vm").wait())
         off.start()

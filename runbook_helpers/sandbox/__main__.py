@@ -29,6 +29,8 @@ def main() -> None:
             idle = float(os.environ.get("RUNBOOK_SANDBOX_IDLE", IDLE_SECONDS))
             try:
                 server = Server(folder, port)
+            except PermissionError as error:
+                sys.exit(str(error))
             except OSError as error:
                 sys.exit(f"port {port} of 127.0.0.1 cannot be used: {error.strerror}; choose another, or none")
             except (sqlite3.DatabaseError, ValueError) as error:

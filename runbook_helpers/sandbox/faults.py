@@ -195,7 +195,7 @@ def hits(folder: Path) -> list[dict[str, Any]]:
     """What the rules did, in order: the rule's id, the time, and the request or command that it happened to."""
     try:
         lines = (folder / "faults.log").read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     return [json.loads(line) for line in lines]
 
@@ -204,7 +204,7 @@ def _load(folder: Path) -> dict[str, Any]:
     try:
         kept: dict[str, Any] = json.loads((folder / "faults.json").read_text(encoding="utf-8"))
         return kept
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {"last": 0, "rules": []}
 
 

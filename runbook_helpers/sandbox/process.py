@@ -99,10 +99,9 @@ def start(
     Raises:
         SandboxError: it cannot be started.
     """
-    _check_folder(folder)
+    make_folder(folder)
     _check_guest(folder, guest)
     choice.make_ready(folder, guest, say)  # takes long, so before the lock
-    private_folder(folder)
     with FileLock(folder / "start.lock", timeout=2 * START_SECONDS, mode=0o600):
         running = find(folder)
         if running:
@@ -135,6 +134,22 @@ def _check_guest(folder: Path, guest: str | None) -> None:
     present = choice.read(folder).guest
     if guest not in (None, present) and find(folder):
         raise SandboxError(f"The sandbox in {folder} runs with --guest {present}: stop it first.")
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of a sandbox where it is missing, for its user alone.
+
+    Raises:
+        SandboxError: it cannot be made, has other files (which a reset would delete), or is another user's.
+    """
+    _check_folder(folder)
+    try:
+        private_folder(folder)
+    except OSError as error:
+        message = (
+            f"{folder} cannot be made: {error.strerror}: set RUNBOOK_SANDBOX to a new or empty folder of your own."
+        )
+        raise SandboxError(message) from error
 
 
 def _check_folder(folder: Path) -> None:
@@ -230,8 +245,7 @@ def vm_proxy(running: Running, cloud_name: str, vm_name: str) -> str:
 
 def change_setting(folder: Path, name: str, value: float) -> settings.Values:
     """Set one of `settings.NAMES` of a sandbox, which takes effect at once. Returns them all."""
-    _check_folder(folder)
-    private_folder(folder)
+    make_folder(folder)
     with FileLock(folder / "start.lock", timeout=2 * START_SECONDS, mode=0o600):
         values = dataclasses.replace(settings.read(folder), **{name: value})
         settings.write(folder, values)

@@ -48,7 +48,7 @@ def read(folder: Path) -> Values:
     """The settings of a sandbox's folder."""
     try:
         return Values(**json.loads((folder / "settings.json").read_text(encoding="utf-8")))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return Values()
 
 

@@ -43,8 +43,9 @@ def main() -> None:
         return
     from . import test_fuzz_parsers
 
-    failed = []
-    for name in _targets(test_fuzz_parsers):
+    failed, names = [], list(_targets(test_fuzz_parsers))
+    assert names
+    for name in names:
         done = subprocess.run([sys.executable, "-m", __spec__.name, str(seconds), name], capture_output=True, text=True)
         tried = re.search(r"number_of_executed_units: (\d+)", done.stderr)
         print(f"{name}: {tried[1] if tried else 0} inputs", flush=True)

@@ -435,3 +435,11 @@ def test_a_rule_that_is_listed_can_be_added_again(tmp_path: Path) -> None:
     for line in listed:
         runbook("add", *shlex.split(line))
     assert [rule.fault for rule in faults.read(tmp_path)] == rules
+
+
+def test_a_folder_with_other_files_gets_no_rules(tmp_path: Path) -> None:
+    """A reset would take it for a sandbox's, and delete it."""
+    (tmp_path / "thesis.txt").write_text("mine")
+    refused = CliRunner().invoke(main, ["sandbox", "fault", "add", "--status", "500", "--folder", str(tmp_path)])
+    assert refused.exit_code == 1 and "holds files that are not a sandbox's" in refused.output
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]

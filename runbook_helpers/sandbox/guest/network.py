@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from typing import TYPE_CHECKING, Any
@@ -17,11 +18,11 @@ TIMEOUT = 30.0  # seconds
 
 
 class NetworkError(Exception):
-    """No answer. `unknown_host` where the sandbox does not play the host."""
+    """No answer. `unknown_host` where the sandbox does not play the host, `late` where it took too long."""
 
-    def __init__(self, host: str, reason: str, *, unknown_host: bool = False) -> None:
+    def __init__(self, host: str, reason: str, *, unknown_host: bool = False, late: bool = False) -> None:
         super().__init__(reason)
-        self.host, self.unknown_host = host, unknown_host
+        self.host, self.unknown_host, self.late = host, unknown_host, late
 
 
 class Network:
@@ -45,6 +46,8 @@ class Network:
             return self._session.request(method, url, **{"timeout": TIMEOUT, "allow_redirects": False, **options})
         except requests.exceptions.SSLError as error:
             raise NetworkError(host, f"tls: failed to verify certificate: {error}") from error
+        except requests.exceptions.Timeout as error:
+            raise NetworkError(host, str(error), late=True) from error
         except requests.exceptions.ConnectionError as error:
             if " 502 " in str(error):
                 raise NetworkError(host, f"the sandbox does not play {host}", unknown_host=True) from error
@@ -106,13 +109,19 @@ def _curl(process: Process, arguments: list[str]) -> int:
     url = operands[0] if "://" in operands[0] else f"http://{operands[0]}"
     started = time.monotonic()
     follow = bool(options.keys() & {"-L", "--location"})
-    seconds = options.get("-m", options.get("--max-time", str(TIMEOUT)))
+    seconds = options.get("-m", options.get("--max-time", "0"))
+    if not re.fullmatch(r"\d+(\.\d+)?", seconds):
+        raise Failure(f"curl: option -m: expected a proper numerical parameter: {seconds}", 2)
     try:
         with Network(process.disk.machine) as network:
-            answer = network.request("GET", url, headers=headers, allow_redirects=follow, timeout=float(seconds))
+            answer = network.request(
+                "GET", url, headers=headers, allow_redirects=follow, timeout=float(seconds) or TIMEOUT
+            )
             text = answer.text
     except NetworkError as error:
-        status, what = (6, f"Could not resolve host: {error.host} ({error})") if error.unknown_host else (7, str(error))
+        status, what = (28, "Operation timed out") if error.late else (7, str(error))
+        if error.unknown_host:
+            status, what = 6, f"Could not resolve host: {error.host} ({error})"
         raise Failure("" if quiet else f"curl: ({status}) {what}", status) from error
     # A plain-http host that is not played is refused by the door itself, not by a tunnel.
     if url.startswith("http://") and answer.status_code == 502:
