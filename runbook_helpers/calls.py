@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import time
@@ -21,7 +22,7 @@ NEW_SECONDS = 10.0  # how long an operation that has just begun may be unknown t
 _OPERATION = re.compile("/operation(s|statuses|results)/", re.IGNORECASE)
 _NO_ANSWER = re.compile(  # a metadata service that is not there (IMDS) is none that fails
     r"^(?!.*\bIMDS\b).*(HTTP Error: (429|5\d\d)|to ask again after|unable to connect|failed to establish|failed to resolve"
-    r"|connection (aborted|reset|broken)|remote end closed|timed out|max retries)",
+    r"|connection (aborted|reset|broken)|remote end closed|timed out|max retries|Authentication failed: (?!.*AADSTS))",
     re.IGNORECASE,
 )
 AGAIN = "Run this step again: what is done already is not done anew."
@@ -73,7 +74,8 @@ def calls(wake: Callable[[], object], authority: str, *, registry: bool = False)
 
 
 def whole_answers() -> SansIOHTTPPolicy[Any, Any]:
-    """A policy inside the retries: an answer that breaks off is asked for again, like one that does not come."""
+    """A policy inside the retries: an answer that breaks off, or is not the JSON that it should be, is asked for again, like
+    one that does not come."""
     from azure.core.exceptions import ServiceResponseError
     from azure.core.pipeline.policies import SansIOHTTPPolicy
     from requests import RequestException
@@ -82,9 +84,11 @@ def whole_answers() -> SansIOHTTPPolicy[Any, Any]:
         def on_response(self, request: Any, response: Any) -> None:
             try:
                 # requests keeps it, so that each generation of the SDKs may still read it as a stream.
-                response.http_response.internal_response.content  # noqa: B018
-            except RequestException as error:
-                raise ServiceResponseError(error, error=error) from error
+                content = response.http_response.internal_response.content
+                if content and response.http_response.status_code < 400 and not isinstance(json.loads(content), dict):
+                    raise ValueError("it is no JSON object")
+            except (RequestException, ValueError) as error:
+                raise ServiceResponseError(f"its answer cannot be read: {error}", error=error) from error
 
     return Whole()
 
@@ -143,7 +147,7 @@ def _of_sign_in(error: Exception, asked: Any, authority: str) -> Exception:
     # azure-identity tells all that goes wrong as this class; DefaultAzureCredential in a line for each way to sign in.
     passing = next((line for line in told if _NO_ANSWER.search(line)), None)
     if passing:
-        return CloudUnavailable(f"No sign-in at {authority}: {passing.removesuffix(AGAIN).strip(' .')}. {AGAIN}")
+        return CloudUnavailable(f"No sign-in at {authority}: {passing.removesuffix(AGAIN).strip(' .')[:300]}. {AGAIN}")
     words = told[0].rstrip(".")
     status = getattr(error, "status_code", None)
     if status is None or "AADSTS" in words:  # azure-identity's own words say what to do

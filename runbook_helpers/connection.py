@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -31,6 +32,9 @@ if TYPE_CHECKING:  # the SDKs cost 0.1 to 1 s each to import: a notebook pays fo
     from azure.mgmt.resource.resources import ResourceManagementClient
 
 T = TypeVar("T")
+# It warns of each sign-in that fails; what fails is raised, and told once.
+logging.getLogger("azure.identity").addHandler(logging.NullHandler())
+ANSWER_SECONDS = 120.0  # how long an answer may take
 POLLING_INTERVAL = 5  # seconds between two looks at an operation, where Azure does not say
 PLAYED_TERMINAL = "RUNBOOK_PLAYED_TERMINAL"  # set by `runbook sandbox env`
 OPERATION_SECONDS = 1800.0  # after which an operation is given up
@@ -140,6 +144,7 @@ class Azure:
             self.credential,
             audience=REGISTRY_AUDIENCE,
             permit_redirects=False,
+            per_retry_policies=[whole_answers()],
             per_call_policies=[calls(self.wake, self.cloud.authority, registry=True)],
             **self.transport,
         )
@@ -148,7 +153,7 @@ class Azure:
 def transport(proxy: str | None, authority_file: Path | None) -> dict[str, Any]:
     """How requests get there and how long they wait, as the Azure SDKs' keywords; what is not given is left to the
     environment."""
-    options: dict[str, Any] = {"raw_response_hook": not_much_later}
+    options: dict[str, Any] = {"raw_response_hook": not_much_later, "read_timeout": ANSWER_SECONDS}
     if proxy:
         options["proxies"] = {"http": proxy, "https": proxy}
     if authority_file:

@@ -72,7 +72,10 @@ def open_terminal(azure: Azure, vm_name: str, command: Sequence[str] = ()) -> in
 
 def _connect(host: str, port: int) -> None:
     """OpenSSH's ProxyCommand: pass standard input and output on through the proxy."""
-    connection = open_socket(os.environ.get(PROXY_VARIABLE), host, port)
+    try:
+        connection = open_socket(os.environ.get(PROXY_VARIABLE), host, port)
+    except (OSError, ConnectionFailed) as error:
+        sys.exit(f"No SSH connection: {error}. Is the VM running, and does ssh_source admit this machine?")
     connection.settimeout(None)
 
     def receive() -> None:

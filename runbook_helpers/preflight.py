@@ -215,11 +215,24 @@ def _name_taken(azure: Azure, registry_name: str, there: dict[str, Any]) -> list
         return []
     request = {"name": registry_name, "type": _REGISTRY}
     status = _or_none(lambda: azure.registries.registries.check_name_availability(request))
-    if status is None or status.name_available:
+    if status is None or status.name_available or _may_be_ours(azure, registry_name):
         return []
     return [
         f"The registry's name {registry_name} cannot be had ({status.message or status.reason}): choose another registry_name."
     ]
+
+
+def _may_be_ours(azure: Azure, registry_name: str) -> bool:
+    """Whether the registry is there by now, made by another run, or we may not see whether it is."""
+    from azure.core.exceptions import HttpResponseError
+
+    try:
+        azure.registries.registries.get(azure.resource_group, registry_name)
+    except HttpResponseError as error:
+        if error.status_code not in (403, 404):
+            raise
+        return error.status_code == 403
+    return True
 
 
 def _told(azure: Azure, scope: str, missing: Sequence[Need], group_is_there: bool) -> list[str]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     help="Parameter file.  [default: parameters/sandbox.yaml]",
 )
 @click.option("-p", "overrides", type=(str, str), multiple=True, metavar="NAME VALUE", help="Set one parameter.")
-@click.option("--only", default="", metavar="NUMBERS", help="Run these notebooks only, for instance 01,04.")
+@click.option("--only", default=None, metavar="NUMBERS", help="Run these notebooks only, for instance 01,04.")
 @click.option("--keep-going", is_flag=True, help="After a notebook that failed, run the others all the same.")
 @click.option(
     "--clean-up",
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 def run(
     file: Path | None,
     overrides: tuple[tuple[str, str], ...],
-    only: str,
+    only: str | None,
     keep_going: bool,
     clean_up: bool,
     output: Path | None,
@@ -70,7 +70,10 @@ def run(
         notebooks = [runner.NOTEBOOKS / f"{step.notebook}.ipynb" for step in before.steps]
     else:
         parameters = runner.collect_parameters(file or runner.PROJECT / "parameters" / "sandbox.yaml", overrides)
-        notebooks = runner.select_notebooks([number.strip() for number in only.split(",") if number.strip()], clean_up)
+        chosen = [number.strip() for number in only.split(",") if number.strip()] if only is not None else []
+        if only is not None and not chosen:  # an unset variable of a pipeline
+            raise ParameterError(["--only names no notebook: leave it out to run them all."])
+        notebooks = runner.select_notebooks(chosen, clean_up)
         folder = runner.new_output_folder(output).absolute()
     lines = _Lines()
     with _stops() as signals:

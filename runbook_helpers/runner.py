@@ -67,7 +67,7 @@ def select_notebooks(only: Sequence[str], clean_up: bool) -> list[Path]:
         ParameterError: a number that no notebook has.
     """
     every = {path.name[:2]: path for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))}
-    only = [number.zfill(2) for number in only]
+    only = [number.zfill(2) if number.isdecimal() else number for number in only]
     unknown = [number for number in only if number not in every]
     if unknown:
         raise ParameterError([f"There is no notebook {', '.join(unknown)}: --only takes {', '.join(every)}."])

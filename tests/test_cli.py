@@ -69,6 +69,9 @@ def test_bad_parameters_are_all_told_and_nothing_is_started(fresh: Path, tmp_pat
 
 def test_unknown_notebook_and_missing_file() -> None:
     assert "There is no notebook 09" in runbook("run", "--only", "09").stderr
+    assert "There is no notebook x:" in runbook("run", "--only", "01,x").stderr
+    done = runbook("run", "--only", "")
+    assert done.returncode == 2 and "--only names no notebook" in done.stderr
     done = runbook("run", "-f", "nowhere.yaml")
     assert done.returncode == 2 and "There is no parameter file nowhere.yaml" in done.stderr
     assert f"are in {NOTEBOOKS.parent / 'parameters'}." in done.stderr

@@ -11,6 +11,8 @@ import pytest
 
 from runbook_helpers import create_vm
 from runbook_helpers.keys import known_host_file, new_host_key, pin_host_key, pinned_host_key
+from runbook_helpers.sandbox import faults
+from runbook_helpers.sandbox.faults import Fault
 
 from .conftest import SSH_SOURCE, clean_environment, connect_to
 
@@ -33,6 +35,10 @@ def test_a_terminal_a_command_and_an_impostor(fresh: Path) -> None:
     assert runbook_ssh("--", "false").returncode == 1
     assert runbook_ssh("echo", "-p", "a").stdout == "-p a\n"
     assert "No such option" in runbook_ssh("--vm", "other").stderr
+    rule = faults.add(fresh, Fault(ssh="refused"))
+    done = runbook_ssh("--", "hostname")
+    faults.clear(fresh, rule)
+    assert done.returncode == 255 and done.stderr.startswith("No SSH connection: ") and "Traceback" not in done.stderr
     pin_host_key(azure.folder, str(vm.id), new_host_key()[1])
     done = runbook_ssh("--", "hostname")
     assert done.returncode == 255 and "Host key verification failed" in done.stderr

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.core.pipeline.policies import RetryPolicy
 from azure.core.rest import HttpRequest
 from azure.mgmt.compute.models import VirtualMachineUpdate
 
@@ -33,8 +34,16 @@ from runbook_helpers import (
     show_registry,
     vm_software,
 )
-from runbook_helpers.errors import CloudUnavailable, CommandFailed, OperationFailed, OperationTimeout, SignInRefused
+from runbook_helpers.errors import (
+    CloudUnavailable,
+    CommandFailed,
+    NotReady,
+    OperationFailed,
+    OperationTimeout,
+    SignInRefused,
+)
 from runbook_helpers.identities import principals_of
+from runbook_helpers.preflight import check_permissions
 from runbook_helpers.sandbox import faults
 from runbook_helpers.sandbox.faults import Fault
 from runbook_helpers.vm_software import identity_claims
@@ -50,6 +59,12 @@ def folder(shared_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     monkeypatch.setattr(connection, "POLLING_INTERVAL", 0.1)
     yield shared_folder
     faults.clear(shared_folder)
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDKs try as often as ever, but sleep less between two tries."""
+    monkeypatch.setattr(RetryPolicy, "BACKOFF_MAX", 0.01)
 
 
 def test_an_operation_that_fails_names_the_resource_and_what_to_do(azure: Azure, folder: Path, name: str) -> None:
@@ -135,6 +150,50 @@ def test_a_sign_in_that_nobody_answers_names_the_authority(azure: Azure, folder:
         CloudUnavailable, match=r"No sign-in at https://login\.chinacloudapi\.cn: .*closed connection.*again"
     ):
         show_registry(azure, name)
+
+
+@pytest.mark.parametrize("what", [{"status": 401}, {"flip": 20}, {"status": 200, "body": "<html>"}])
+def test_a_sign_in_that_comes_back_odd_names_it_too(
+    azure: Azure, folder: Path, name: str, what: dict[str, Any]
+) -> None:
+    faults.add(folder, Fault(host="login.*", times=0, **what))
+    with pytest.raises(
+        CloudUnavailable, match=r"^No sign-in at https://login\.chinacloudapi\.cn: .*Run this step again"
+    ):
+        show_registry(azure, name)
+
+
+@pytest.mark.parametrize(
+    ("host", "what"),
+    [
+        ("management.*", {"flip": 20}),
+        ("management.*", {"status": 200, "body": "<html>"}),
+        ("management.*", {"status": 200, "body": "[]"}),
+        ("*.azurecr.cn", {"status": 200, "body": "<html>"}),
+    ],
+)
+def test_an_answer_that_cannot_be_read_is_asked_for_again_and_told(
+    azure: Azure, folder: Path, name: str, host: str, what: dict[str, Any]
+) -> None:
+    create_registry(azure, name)
+    import_image(azure, name, "app:v1", SOURCE)
+    rule = faults.add(folder, Fault(host=host, method="GET", path=f"*{name if host[0] == 'm' else 'app'}*", **what))
+    assert show_image(azure, name, "app:v1").digest
+    assert [hit["rule"] for hit in faults.hits(folder)].count(rule) == 1
+    faults.add(folder, Fault(host=host, method="GET", times=0, **what))
+    with pytest.raises(CloudUnavailable, match=r"did not answer GET .* \(its answer cannot be read: .*again"):
+        show_image(azure, name, "app:v1")
+
+
+def test_a_registry_that_we_may_not_see_is_not_called_anothers(azure: Azure, folder: Path, name: str) -> None:
+    create_registry(azure, name)
+    names = {"registry_name": name, "vm_name": "vm", "identity_name": "id1"}
+    for path in (f"*/resourcegroups/{name}", f"*/registries/{name}"):
+        faults.add(folder, Fault(method="GET", path=path, status=403))
+        check_permissions(azure, **names)
+    other = connect_to(f"{name}-other")
+    with pytest.raises(NotReady, match=f"{name} cannot be had"):
+        check_permissions(other, **names)
 
 
 def test_so_does_a_way_to_sign_in_of_the_default_credential(monkeypatch: pytest.MonkeyPatch) -> None:

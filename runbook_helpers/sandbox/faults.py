@@ -7,6 +7,7 @@ Each time a rule did something, a line goes to ``faults.log``.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -119,6 +120,7 @@ def _with(fault: Fault, names: str, wanted: str) -> bool:
     return any(getattr(fault, name) for name in names.split()) and not about
 
 
+_HEADER_NAME, _HEADER_VALUE = re.compile(r"[A-Za-z0-9-]+"), re.compile(r"[ -~]*")
 _HTTP_ONLY = {"status", "cut", "flip", "operation", "hide"}
 
 # What a rule must not be, each with the sentence that refuses it.
@@ -139,6 +141,10 @@ _RULES: list[tuple[Callable[[Fault], bool], str]] = [
     (lambda f: _with(f, "headers body", "status"), "headers and body go with status."),
     (lambda f: _with(f, "code message", "operation") or (f.operation == "stuck" and bool(f.code or f.message)),
      "code and message go with the operation failed."),
+    (lambda f: not all(_HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(value) for name, value in f.headers.items()),
+     "headers are of HTTP: a name of letters, digits and hyphens, a value in printable ASCII."),
+    (lambda f: any(name.lower() in ("content-length", "transfer-encoding") for name in f.headers), "headers cannot say how "
+     "long the answer is: cut it instead."),
     (lambda f: bool(f.stderr) and f.exit_status is None, "stderr goes with exit_status."),
     (lambda f: _with(f, "seconds", "guest"), "seconds goes with guest."),
     (lambda f: _with(f, "after", "status reset stall delay"), "after goes with status, reset, stall or delay."),

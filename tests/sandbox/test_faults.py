@@ -211,6 +211,17 @@ def test_a_command_is_held(azure: Azure, folder: Path) -> None:
         ({"cut": 1, "after": True}, "after"),
         ({"ssh": "gone"}, "ssh"),
         ({"reset": True, "seconds": 1}, "seconds"),
+        *(
+            ({"status": 429, "headers": headers}, "headers")
+            for headers in (
+                {"Bad Name": "x"},
+                {"": "x"},
+                {"Café": "x"},
+                {"X": "a\nb"},
+                {"X": "标识"},
+                {"Content-Length": "5"},
+            )
+        ),
     ],
 )
 def test_fields_that_make_no_sense_together_are_refused(fields: dict[str, object], named: str) -> None:

@@ -121,6 +121,8 @@ class Az:
             text = body.get("error_description") or answer.text.strip()
             hint = "Run the command below to authenticate interactively; additional arguments may be added as needed:"
             raise AzError(f"{text}\n{hint}\naz logout\naz login")
+        if "access_token" not in body:
+            raise AzError("The managed identity endpoint gave no token.")
         return body
 
     def account_token(self, resource: str) -> str:
