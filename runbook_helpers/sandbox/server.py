@@ -96,7 +96,8 @@ class Server:
 
     def __init__(self, folder: Path, port: int) -> None:
         self._folder = folder
-        check_owner(folder)
+        if folder.exists():
+            check_owner(folder)
         private_folder(folder)
         self._listener = _listener(folder, port)
         address = DoorAddress(self._listener.getsockname()[1], folder / "ca.pem")

@@ -31,13 +31,11 @@ def _faster() -> None:
 
 def run_fast() -> None:
     """For this process, which is a child that runs steps and ends."""
-    from azure.core.configuration import ConnectionConfiguration
-
     from runbook_helpers import connection, shell
     from runbook_helpers.sandbox import process
 
     _faster()
-    cast(Any, ConnectionConfiguration.__init__).__kwdefaults__["read_timeout"] = READ_SECONDS
+    cast(Any, connection).ANSWER_SECONDS = READ_SECONDS
     cast(Any, connection).OPERATION_SECONDS = OPERATION_SECONDS
     cast(Any, shell).COMMAND_SECONDS = COMMAND_SECONDS
     for command in (shell.Shell.run, shell.Shell.run_job):
