@@ -85,7 +85,8 @@ def whole_answers() -> SansIOHTTPPolicy[Any, Any]:
             try:
                 # requests keeps it, so that each generation of the SDKs may still read it as a stream.
                 content = response.http_response.internal_response.content
-                if content and response.http_response.status_code < 400 and not isinstance(json.loads(content), dict):
+                done = response.http_response.status_code in (200, 201)
+                if done and content and not isinstance(json.loads(content), dict):
                     raise ValueError("it is no JSON object")
             except (RequestException, ValueError) as error:
                 raise ServiceResponseError(f"its answer cannot be read: {error}", error=error) from error
