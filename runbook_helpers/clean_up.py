@@ -24,7 +24,7 @@ _TAG = " ".join(f"{key}={value}" for key, value in TAG.items())
 
 def delete_resource_group(azure: Azure) -> list[str]:
     """Delete what the runbook's identities were granted, then the resource group and all that is in it; done where there
-    is none. Returns what stays, or that there is no such group, a sentence each.
+    is none. Returns what stays, a sentence each.
 
     The documented command: ``az group delete --name myResourceGroup``
 
@@ -39,12 +39,7 @@ def delete_resource_group(azure: Azure) -> list[str]:
     left: list[str] = []
     with step(f"Resource group {azure.resource_group}", "gone") as progress:
         group = find_resource_group(azure)
-        if group is None:
-            left.append(
-                f"There is no resource group {azure.resource_group} in the subscription {azure.subscription_id}: nothing was "
-                "deleted."
-            )
-        else:
+        if group is not None:
             _refuse_what_is_not_ours(azure, group)
             progress.waits_for("Azure takes the roles of its identities away")
             left += _take_grants_away(azure, str(group.id))

@@ -23,7 +23,7 @@ import pytest
 from azure import identity
 from azure.core import exceptions
 
-from runbook_helpers import create_vm, errors, hints, report_page, runner
+from runbook_helpers import create_resource_group, create_vm, errors, hints, report_page, runner
 from runbook_helpers.jobs import Completed
 from runbook_helpers.outcomes import Outcome, outcome_of
 from runbook_helpers.reports import Report, Step
@@ -110,10 +110,12 @@ def test_a_vm_that_is_off_then_going_on_and_taking_up_and_cleaning_up(fresh: Pat
     assert done.returncode == 4 and "the VM is stopped" in done.stdout
     assert outcomes(tmp_path / "cleaned") == {"02": "vm_unreachable", "06": "ok"}
     assert "What was made" not in done.stdout and "clean-up:" not in done.stdout
-    again = runbook("run", "--only", "06", "--output", tmp_path / "nothing")
-    assert "clean-up: There is no resource group myResourceGroup in the subscription" in again.stdout
-    assert "There is no resource group myResourceGroup" in (tmp_path / "nothing" / "report.html").read_text()
     assert not list(azure.resources.resource_groups.list())
+    create_resource_group(connect_to("another"))
+    again = runbook("run", "--only", "06", "--output", tmp_path / "mistyped", "-p", "resource_group", "an0ther")
+    assert "clean-up: The resource group another stays, which this runbook made too." in again.stdout
+    assert "The resource group another stays" in (tmp_path / "mistyped" / "report.html").read_text()
+    assert ()
 
 
 def test_the_cloud_refuses_and_the_run_goes_on(fresh: Path, tmp_path: Path) -> None:
