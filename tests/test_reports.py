@@ -115,7 +115,6 @@ def test_a_vm_that_is_off_then_going_on_and_taking_up_and_cleaning_up(fresh: Pat
     again = runbook("run", "--only", "06", "--output", tmp_path / "mistyped", "-p", "resource_group", "an0ther")
     assert "clean-up: The resource group another stays, which this runbook made too." in again.stdout
     assert "The resource group another stays" in (tmp_path / "mistyped" / "report.html").read_text()
-    assert ()
 
 
 def test_the_cloud_refuses_and_the_run_goes_on(fresh: Path, tmp_path: Path) -> None:
