@@ -286,8 +286,11 @@ def test_polling_never_empties_the_bucket_of_a_vm() -> None:
     assert all(looks <= 45 + looks * interval / 4 for looks in range(10_000))
 
 
-def test_a_bare_sign_in_waits_for_the_identity_that_is_meant(azure: Azure, folder: Path, name: str) -> None:
+def test_a_bare_sign_in_waits_for_the_identity_that_is_meant(
+    azure: Azure, folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """While a new system-assigned identity is not seen, the VM gets the token of the only other one."""
+    monkeypatch.setattr(vm_software, "LOGIN_SECONDS", 0.5)
     create_registry(azure, name)
     create_vm(azure, "vm", ssh_source=SSH_SOURCE)
     install_azure_cli(azure, "vm")

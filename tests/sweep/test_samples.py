@@ -19,7 +19,7 @@ from .sweeping import spread
 from .walkthrough import steps
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="children are forked and killed")
-CELLS = 12
+CELLS = 8
 CRASHES = 3
 SEED = 20261125
 LAST = 12  # steps: to the end of notebook 03
