@@ -20,7 +20,7 @@ BUSY_SECONDS = 300.0  # how long we come back before we give up
 BUSY_PAUSE = 5.0  # before we come back, where it does not say
 NEW_SECONDS = 10.0  # how long an operation that has just begun may be unknown to where it is looked up
 _OPERATION = re.compile("/operation(s|statuses|results)/", re.IGNORECASE)
-_NO_ANSWER = re.compile(  # a metadata service that is not there (IMDS) is none that fails
+_NO_SIGN_IN = re.compile(  # a metadata service that is not there (IMDS) is none that fails
     r"^(?!.*\bIMDS\b).*(HTTP Error: (429|5\d\d)|to ask again after|unable to connect|failed to establish|failed to resolve"
     r"|connection (aborted|reset|broken)|remote end closed|timed out|max retries|Authentication failed: (?!.*AADSTS))",
     re.IGNORECASE,
@@ -146,7 +146,7 @@ def _of_sign_in(error: Exception, asked: Any, authority: str) -> Exception:
     """What a failed sign-in means: that of azure-identity with Entra, or that of the SDK with a registry."""
     told = [line.strip() for line in str(error).splitlines()] or [""]
     # azure-identity tells all that goes wrong as this class; DefaultAzureCredential in a line for each way to sign in.
-    passing = next((line for line in told if _NO_ANSWER.search(line)), None)
+    passing = next((line for line in told if _NO_SIGN_IN.search(line)), None)
     if passing:
         return CloudUnavailable(f"No sign-in at {authority}: {passing.removesuffix(AGAIN).strip(' .')[:300]}. {AGAIN}")
     words = told[0].rstrip(".")

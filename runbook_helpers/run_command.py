@@ -53,8 +53,8 @@ def run(
     """Run the notebooks headlessly and report.
 
     The folder gets the executed notebooks, report.html, result.json, junit.xml and parameters.yaml. Exit status: 0 all
-    went well, 1 a notebook failed, 2 bad parameters, 3 Azure refused or did not answer in time, 4 the VM cannot be reached, 5 a pull was denied,
-    130 or 143 interrupted.
+    went well, 1 a notebook failed, 2 bad parameters, 3 Azure refused or did not answer in time, 4 the VM cannot be
+    reached, 5 a pull was denied, 130 or 143 interrupted.
     """
     from . import runner
     from .reports import RESULT
@@ -70,7 +70,7 @@ def run(
         notebooks = [runner.NOTEBOOKS / f"{step.notebook}.ipynb" for step in before.steps]
     else:
         parameters = runner.collect_parameters(file or runner.PROJECT / "parameters" / "sandbox.yaml", overrides)
-        chosen = [number.strip() for number in only.split(",") if number.strip()] if only is not None else []
+        chosen = [number.strip() for number in (only or "").split(",") if number.strip()]
         if only is not None and not chosen:  # an unset variable of a pipeline
             raise ParameterError(["--only names no notebook: leave it out to run them all."])
         notebooks = runner.select_notebooks(chosen, clean_up)

@@ -253,64 +253,70 @@ def ssh(azure: Azure, vm_name: str, *, within: float = CONNECT_SECONDS) -> Shell
 
 
 def _connect(azure: Azure, vm: VirtualMachine, address: str, within: float) -> paramiko.SSHClient:
-    assert vm.os_profile and vm.os_profile.admin_username and vm.id and vm.name
     client = _client_that_knows(known_host_key(azure, vm), address)
+    try:
+        _sign_in(client, azure, vm, address, within)
+    except BaseException:
+        client.close()  # paramiko's thread and its socket would stay
+        raise
+    return client
+
+
+def _sign_in(client: paramiko.SSHClient, azure: Azure, vm: VirtualMachine, address: str, within: float) -> None:
+    assert vm.os_profile and vm.os_profile.admin_username and vm.id and vm.name
     private_key = paramiko.RSAKey.from_private_key_file(str(login_key(azure.folder)[0]))
     question = "Is it running, and does ssh_source admit this machine?"
     began = time.monotonic()
-    with contextlib.ExitStack() as stack:
-        stack.callback(client.close)  # also on the way out: paramiko's thread and socket would stay
-        while True:
-            try:
-                client.connect(
-                    address,
-                    username=vm.os_profile.admin_username,
-                    pkey=private_key,
-                    sock=open_socket(azure.proxy, address, 22),
-                    look_for_keys=False,
-                    allow_agent=False,
-                    disabled_algorithms=WEAK,
-                    timeout=HANDSHAKE_SECONDS,
-                    banner_timeout=HANDSHAKE_SECONDS,
-                    auth_timeout=HANDSHAKE_SECONDS,
-                )
-                if vm.vm_id:
-                    note_vm_id(azure.folder, vm.id, vm.vm_id)
-                transport = client.get_transport()
-                assert transport is not None
-                transport.set_keepalive(30)  # a connection that a router has forgotten is noticed
-                stack.pop_all()
-                return client
-            except ConnectionFailed as error:
-                raise ConnectionFailed(f"No SSH connection to the VM {vm.name}: {error}. {question}") from error
-            except paramiko.BadHostKeyException as error:
+    while True:
+        try:
+            client.connect(
+                address,
+                username=vm.os_profile.admin_username,
+                pkey=private_key,
+                sock=open_socket(azure.proxy, address, 22),
+                look_for_keys=False,
+                allow_agent=False,
+                disabled_algorithms=WEAK,
+                timeout=HANDSHAKE_SECONDS,
+                banner_timeout=HANDSHAKE_SECONDS,
+                auth_timeout=HANDSHAKE_SECONDS,
+            )
+            if vm.vm_id:
+                note_vm_id(azure.folder, vm.id, vm.vm_id)
+            transport = client.get_transport()
+            assert transport is not None
+            transport.set_keepalive(30)  # a connection that a router has forgotten is noticed
+            return
+        except ConnectionFailed as error:
+            raise ConnectionFailed(f"No SSH connection to the VM {vm.name}: {error}. {question}") from error
+        except paramiko.BadHostKeyException as error:
+            message = (
+                f"The VM {vm.name} at {address} proved itself with another host key than the one that is known: "
+                "somebody may be in between; nothing was sent. If its keys were changed on purpose, read them anew with "
+                f"`runbook trust-vm {vm.name}`."
+            )
+            raise ConnectionFailed(message) from error
+        except IncompatiblePeer as error:
+            message = (
+                f"The SSH server of the VM {vm.name} at {address} has only weak algorithms, or others than we have ({error}): "
+                "nothing was sent. Bring its OpenSSH up to date."
+            )
+            raise ConnectionFailed(message) from error
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            client.close()
+            refused = isinstance(error, paramiko.AuthenticationException) and not _BROKE_OFF.search(str(error))
+            # A VM that still boots for the first time may not have our key yet.
+            if refused and (not _is_new(vm) or time.monotonic() - began > FIRST_BOOT_SECONDS):
                 message = (
-                    f"The VM {vm.name} at {address} proved itself with another host key than the one that is known: "
-                    "somebody may be in between; nothing was sent. If its keys were changed on purpose, read them anew with "
-                    f"`runbook trust-vm {vm.name}`."
+                    f"The VM {vm.name} at {address} does not accept our key for {vm.os_profile.admin_username}: it was "
+                    f"made with another key than the one in {azure.folder}."
                 )
                 raise ConnectionFailed(message) from error
-            except IncompatiblePeer as error:
-                message = (
-                    f"The SSH server of the VM {vm.name} at {address} has only weak algorithms, or others than we have ({error}): "
-                    "nothing was sent. Bring its OpenSSH up to date."
-                )
-                raise ConnectionFailed(message) from error
-            except (OSError, EOFError, paramiko.SSHException) as error:
-                client.close()
-                refused = isinstance(error, paramiko.AuthenticationException) and not _BROKE_OFF.search(str(error))
-                # A VM that still boots for the first time may not have our key yet.
-                if refused and (not _is_new(vm) or time.monotonic() - began > FIRST_BOOT_SECONDS):
-                    message = (
-                        f"The VM {vm.name} at {address} does not accept our key for {vm.os_profile.admin_username}: it was "
-                        f"made with another key than the one in {azure.folder}."
-                    )
-                    raise ConnectionFailed(message) from error
-                azure.wake()  # it says so where the sandbox has ended
-                if not refused and time.monotonic() + 2 > began + within:
-                    message = f"No SSH connection to the VM {vm.name} at {address} within {within:.0f} s: {_why(error)}"
-                    raise ConnectionFailed(f"{message}. {question}") from error
-            time.sleep(2)
+            azure.wake()  # it says so where the sandbox has ended
+            if not refused and time.monotonic() + 2 > began + within:
+                message = f"No SSH connection to the VM {vm.name} at {address} within {within:.0f} s: {_why(error)}"
+                raise ConnectionFailed(f"{message}. {question}") from error
+        time.sleep(2)
 
 
 def _why(error: Exception) -> str:
