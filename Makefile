@@ -36,13 +36,13 @@ test: $(VENV)/dev.stamp check
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 5
 
 conformance: $(VENV)/dev.stamp
-	RUNBOOK_CONFORMANCE=1 $(BIN)/python -m pytest tests/conformance tests/sandbox/test_recordings.py tests/sandbox/test_distribution.py -rs --durations 10
+	RUNBOOK_CONFORMANCE=1 $(BIN)/python -m pytest tests/conformance tests/azure_sandbox/test_recordings.py tests/azure_sandbox/test_distribution.py -rs --durations 10
 
 browser: $(VENV)/dev.stamp
 	RUNBOOK_BROWSER=1 $(BIN)/python -m pytest tests/browser -rs --durations 10
 
 regression: $(VENV)/dev.stamp
-	RUNBOOK_REGRESSION=1 $(BIN)/python -m pytest -n 2 tests/test_regression.py tests/test_example_pipelines.py tests/test_notebooks.py tests/test_reports.py tests/test_preflight.py tests/test_leaks.py --durations 0 --durations-min 1
+	RUNBOOK_REGRESSION=1 $(BIN)/python -m pytest -n 2 tests/test_regression.py tests/test_example_pipelines.py tests/test_notebooks.py tests/runbook_helpers/test_reports.py tests/runbook_helpers/test_preflight.py tests/runbook_helpers/test_leaks.py --durations 0 --durations-min 1
 
 sweep: $(VENV)/dev.stamp
 	RUNBOOK_SWEEP=1 RUNBOOK_SWEEP_TABLE=build/sweep $(BIN)/python -m pytest tests/sweep --durations 5
@@ -54,11 +54,11 @@ soak: $(VENV)/dev.stamp
 	RUNBOOK_SOAK=200 $(BIN)/python -m pytest tests/soak -rs
 
 fuzz: $(VENV)/dev.stamp
-	RUNBOOK_FUZZ=$${RUNBOOK_FUZZ:-20} $(BIN)/python -m pytest -n 2 --dist load tests/sandbox/test_fuzz_parsers.py tests/sandbox/test_fuzz_requests.py --durations 5
+	RUNBOOK_FUZZ=$${RUNBOOK_FUZZ:-20} $(BIN)/python -m pytest -n 2 --dist load tests/azure_sandbox/test_fuzz_parsers.py tests/azure_sandbox/test_fuzz_requests.py --durations 5
 	$(BIN)/python -m venv build/fuzz
 	if build/fuzz/bin/python -m pip --disable-pip-version-check --quiet install atheris; then \
 		PYTHONPATH="$$($(BIN)/python -c 'import site; print(site.getsitepackages()[0])')" \
-			build/fuzz/bin/python -m tests.sandbox.coverage_fuzz $${RUNBOOK_FUZZ_SECONDS:-20}; \
+			build/fuzz/bin/python -m tests.azure_sandbox.coverage_fuzz $${RUNBOOK_FUZZ_SECONDS:-20}; \
 	else echo "atheris cannot be had here: only hypothesis has tried"; fi
 
 # pip-audit stands in an environment of its own: it is no part of what it looks at.

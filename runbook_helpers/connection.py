@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import platformdirs
 
-from .calls import calls, not_much_later, whole_answers
 from .clouds import CLOUDS, REGISTRY_AUDIENCE, Cloud
 from .errors import OperationFailed, OperationTimeout, ParameterError, SandboxError
 from .journal import Journal
+from .policies import calls, not_much_later, whole_answers
 
 if TYPE_CHECKING:  # the SDKs cost 0.1 to 1 s each to import: a notebook pays for those it uses
     from azure.containerregistry import ContainerRegistryClient
@@ -31,12 +31,14 @@ if TYPE_CHECKING:  # the SDKs cost 0.1 to 1 s each to import: a notebook pays fo
     from azure.mgmt.network import NetworkManagementClient
     from azure.mgmt.resource.resources import ResourceManagementClient
 
+    from azure_sandbox.process import Running
+
 T = TypeVar("T")
 # It warns of each sign-in that fails; what fails is raised, and told once.
 logging.getLogger("azure.identity").addHandler(logging.NullHandler())
 ANSWER_SECONDS = 120.0  # how long an answer may take
 POLLING_INTERVAL = 5  # seconds between two looks at an operation, where Azure does not say
-PLAYED_TERMINAL = "RUNBOOK_PLAYED_TERMINAL"  # set by `runbook sandbox env`
+SANDBOX_TERMINAL = "RUNBOOK_PLAYED_TERMINAL"  # set by `runbook sandbox env`
 OPERATION_SECONDS = 1800.0  # after which an operation is given up
 
 
@@ -198,7 +200,7 @@ def connect(
     }
     if sandbox:
         return _connect_sandbox(found, common)
-    if os.environ.get(PLAYED_TERMINAL):
+    if os.environ.get(SANDBOX_TERMINAL):
         sys.stderr.write(
             "This terminal is in the sandbox: its cloud is played on this machine, also for sandbox false.\n"
         )
@@ -229,9 +231,9 @@ def connect_with(parameters: Mapping[str, Any]) -> Azure:
 def _connect_sandbox(cloud: Cloud, common: dict[str, Any]) -> Azure:
     from azure.identity import ClientSecretCredential
 
-    from .sandbox import process
+    from azure_sandbox import process
 
-    running = process.start(process.default_folder())
+    running = _start_sandbox(process.default_folder())
     operator = running.operator(cloud.name)
     credential = ClientSecretCredential(
         operator["tenant_id"],
@@ -243,7 +245,7 @@ def _connect_sandbox(cloud: Cloud, common: dict[str, Any]) -> Azure:
     )
 
     def wake() -> None:
-        again = process.find(running.folder) or process.start(running.folder)
+        again = process.find(running.folder) or _start_sandbox(running.folder)
         if again.port != running.port:
             message = "The sandbox had ended and is now at another address: run the cell with `connect` again."
             raise SandboxError(message)
@@ -258,6 +260,16 @@ def _connect_sandbox(cloud: Cloud, common: dict[str, Any]) -> Azure:
         wake=wake,
         **common,
     )
+
+
+def _start_sandbox(folder: Path) -> Running:
+    """The sandbox, started where it does not run; its own error becomes ours, which a notebook shows as a sentence."""
+    from azure_sandbox import errors, process
+
+    try:
+        return process.start(folder)
+    except errors.SandboxError as error:
+        raise SandboxError(str(error)) from error
 
 
 def wait(poller: LROPoller[T], what: str, seconds: float | None = None) -> T:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .refusals import is_refusal
 
 if TYPE_CHECKING:
-    from .jobs import Completed
+    from .ssh.jobs import Completed
 
 
 class RunbookError(Exception):

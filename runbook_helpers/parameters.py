@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import strict_yaml
+from . import parameter_file
 from .clouds import CLOUDS
 from .errors import ParameterError
-from .secrecy import is_secret_name, secret_in, shown, shown_name
+from .secrets import is_secret_name, secret_in, shown, shown_name
 
 PARAMETER_FILES = Path(__file__).parents[1] / "parameters"
 SANDBOX_SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
@@ -181,12 +181,12 @@ def read_parameters(path: Path) -> dict[str, Any]:
     """
     try:
         with path.open("rb") as file:
-            content = strict_yaml.load(file.read(strict_yaml.MOST_BYTES + 1))
+            content = parameter_file.load(file.read(parameter_file.MOST_BYTES + 1))
     except FileNotFoundError as error:
         raise ParameterError(
             [f"There is no parameter file {path}: those of this project are in {PARAMETER_FILES}."]
         ) from error
-    except (OSError, strict_yaml.StrictError) as error:
+    except (OSError, parameter_file.StrictError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ParameterError([f"The parameter file {path} cannot be read: {reason}."]) from error
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from azure_sandbox import process
+from azure_sandbox.store import Blobs, Store
 from runbook_helpers import Azure, connect
 from runbook_helpers.clouds import CLOUDS
-from runbook_helpers.sandbox import process
-from runbook_helpers.sandbox.state import Blobs, State
 
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 SSH_SOURCE = "192.0.2.200"
@@ -77,22 +77,22 @@ def connect_to(resource_group: str, cloud: str = "AzureChinaCloud") -> Azure:
     )
 
 
-def state_of(folder: Path, cloud: str = "AzureChinaCloud") -> State:
+def store_of(folder: Path, cloud: str = "AzureChinaCloud") -> Store:
     """What a sandbox knows, read beside it."""
-    return State(folder / f"{cloud}.sqlite", Blobs(folder / "blobs"))
+    return Store(folder / f"{cloud}.sqlite", Blobs(folder / "blobs"))
 
 
 def writes(folder: Path) -> list[str]:
     """The requests to Resource Manager of a sandbox that were not just reads."""
-    state = state_of(folder)
+    store = store_of(folder)
     try:
         return [
             f"{entry['method']} {entry['path']}"
-            for entry in state.traffic()
+            for entry in store.traffic()
             if entry["host"].startswith("management.") and entry["method"] not in ("GET", "HEAD")
         ]
     finally:
-        state.close()
+        store.close()
 
 
 def clean_environment() -> dict[str, str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runbook_helpers.sandbox import process
+from azure_sandbox import process
 
 from .conftest import clean_environment
 

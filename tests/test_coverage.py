@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from runbook_helpers.coverage import COMMANDS, cover, folded
-from runbook_helpers.runner import NOTEBOOKS, PROJECT
+from runbook_helpers.document import COMMANDS, cover, folded
+from runbook_helpers.run.runner import NOTEBOOKS, PROJECT
 
-from .test_cli import runbook
+from .runbook_helpers.test_cli import runbook
 
 PROGRAMS = "az|ssh|sudo|docker|echo|apt|curl"
 

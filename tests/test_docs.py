@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from azure_sandbox import process
 from runbook_helpers.parameters import RULES
-from runbook_helpers.sandbox import process
 
 from .conftest import clean_environment
 
@@ -28,7 +28,7 @@ ELSEWHERE = {
     r"pip install .*": "the lines of Windows; make does the same",
     r"pre-commit install": "changes the hooks of the checkout",
     r".*parameters/Azure\w+\.yaml.*": "needs a subscription",
-    r"runbook (lab|refresh)\b.*": "tests/test_lab.py; the notebooks' own test",
+    r"runbook (lab|refresh)\b.*": "tests/runbook_helpers/test_lab.py; the notebooks' own test",
     r"az .*": "tests/conformance",
     r"runbook sandbox start --guest machine": "tests/conformance/test_machine.py",
 }

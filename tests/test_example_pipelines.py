@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from runbook_helpers.clouds import CLOUDS
-from runbook_helpers.runner import NOTEBOOKS, PROJECT
+from runbook_helpers.run.runner import NOTEBOOKS, PROJECT
 
 from .conftest import SSH_SOURCE, SUBSCRIPTION, clean_environment, regression
 
@@ -111,10 +111,10 @@ def test_clouds_are_those_of_the_parameter_files() -> None:
     for name, each in clouds.items():
         assert (PROJECT / "parameters" / f"{name}.yaml").exists()
         assert each["environment"] == name.lower() and each["audience"] == AUDIENCES[name]
-    played = {each["cloud"]: each["location"] for each in jobs["sandbox"]["strategy"]["matrix"]["include"]}
-    assert played == {name: cloud.default_location for name, cloud in CLOUDS.items()}
+    tenant = {each["cloud"]: each["location"] for each in jobs["sandbox"]["strategy"]["matrix"]["include"]}
+    assert tenant == {name: cloud.default_location for name, cloud in CLOUDS.items()}
     also = {each["CLOUD"]: each["LOCATION"] for each in azure_jobs()[0]["strategy"]["matrix"].values()}
-    assert also == played
+    assert also == tenant
 
 
 def workspace(folder: Path) -> Path:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from runbook_helpers.parameters import RULES
-from runbook_helpers.results import MIME_TYPE
+from runbook_helpers.run.result import MIME_TYPE
 
 from .conftest import clean_environment, regression
 

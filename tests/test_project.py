@@ -12,58 +12,80 @@ from pathlib import Path
 import yaml
 
 PROJECT = Path(__file__).parents[1]
-PACKAGE = PROJECT / "runbook_helpers"
+PACKAGES = ("runbook_helpers", "azure_sandbox")
+MODULES = {
+    ".".join(path.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__init__"): path
+    for package in PACKAGES
+    for path in (PROJECT / package).rglob("*.py")
+}
+"""Both packages' modules, by their dotted names."""
 
 
-def imports(path: Path) -> set[str]:
-    """The modules that a file imports, the package's own written from runbook_helpers on."""
-    found = set()
-    base = [PROJECT.name, *path.relative_to(PROJECT).parts][1:-1]
+def imports(module: str) -> set[str]:
+    """The modules that a module imports, written whole."""
+    path, found = MODULES[module], set()
+    package = module.split(".") if path.stem == "__init__" else module.split(".")[:-1]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            prefix = base[: len(base) - node.level + 1] if node.level else []
-            module = ".".join([*prefix, *([node.module] if node.module else [])])
-            found |= {module} | {f"{module}.{alias.name}" for alias in node.names}
+            prefix = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*prefix, *([node.module] if node.module else [])])
+            whole = {f"{base}.{alias.name}" for alias in node.names}
+            found |= {name for name in whole if name in MODULES} or {base}
+            found |= {base} if any(name not in MODULES for name in whole) else set()
     return found
 
 
-def users_of(module: str) -> set[str]:
-    """The files of the package that import a module."""
+def users_of(module: str, package: str) -> set[str]:
+    """The modules of a package that import a module, or something in it."""
     return {
-        str(path.relative_to(PACKAGE))
-        for path in PACKAGE.rglob("*.py")
-        if any(name == module or name.startswith(module + ".") for name in imports(path))
+        user.removeprefix(f"{package}.")
+        for user in MODULES
+        if user.startswith(package) and any(f"{name}.".startswith(f"{module}.") for name in imports(user))
     }
 
 
-def test_only_the_shell_knows_paramiko() -> None:
-    assert users_of("paramiko") == {"shell.py"}
+def test_only_the_ssh_room_knows_paramiko() -> None:
+    assert users_of("paramiko", "runbook_helpers") == {"ssh.client", "ssh.transport"}
 
 
 def test_only_connection_and_the_commands_know_the_sandbox() -> None:
-    outside = {path for path in users_of("runbook_helpers.sandbox") if not path.startswith("sandbox/")}
-    assert outside == {"connection.py", "fault_command.py", "runner.py", "sandbox_command.py", "sandbox_options.py"}
+    known = users_of("azure_sandbox", "runbook_helpers")
+    assert {name for name in known if not name.startswith("commands.")} == {"connection", "run.runner"}
 
 
-def test_the_sandbox_knows_neither_verbs_nor_azure() -> None:
-    allowed = {"runbook_helpers.clouds", "runbook_helpers.errors", "runbook_helpers.private_files"}
-    for path in (PACKAGE / "sandbox").rglob("*.py"):
-        for name in imports(path):
-            assert not name.startswith(("azure", "paramiko", "msal")), (path, name)
-            inside = name.startswith("runbook_helpers.sandbox")
-            if name.startswith("runbook_helpers.") and not inside:
-                assert ".".join(name.split(".")[:2]) in allowed, (path, name)
+def test_the_sandbox_knows_neither_the_runbook_nor_the_sdks() -> None:
+    for module in MODULES:
+        if module.startswith("azure_sandbox"):
+            strange = [name for name in imports(module) if re.match(r"(azure\.|paramiko|msal|runbook_helpers)", name)]
+            assert strange == [], module
 
 
-def test_clouds_is_a_leaf() -> None:
-    assert not any(name.startswith("runbook_helpers") for name in imports(PACKAGE / "clouds.py"))
+def test_the_sandbox_runs_where_there_is_no_runbook() -> None:
+    code = (
+        "import sys; sys.modules['runbook_helpers'] = None; import azure_sandbox, azure_sandbox.server; "
+        "print([m for m in ('paramiko', 'azure.core') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    arrows = {module: {name for name in imports(module) if name in MODULES} - {module} for module in MODULES}
+    while leaves := {module for module, onto in arrows.items() if not onto}:
+        arrows = {module: onto - leaves for module, onto in arrows.items() if module not in leaves}
+    assert arrows == {}
+
+
+def test_every_room_says_what_it_is_for() -> None:
+    for module, path in MODULES.items():
+        assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), module
 
 
 def test_nobody_asks_whether_it_is_in_the_sandbox() -> None:
-    for path in PACKAGE.glob("*.py"):
-        if path.name not in ("connection.py", "parameters.py"):
+    for module, path in MODULES.items():
+        if module.startswith("runbook_helpers") and not module.endswith((".connection", ".parameters")):
             assert not re.search(r"\bif (not )?(azure\.)?sandbox\b", path.read_text(encoding="utf-8")), path
 
 
@@ -105,17 +127,8 @@ def test_locks_have_hashes_all_packages_and_no_address() -> None:
     assert pins[0] and pins[0] <= pins[1]
 
 
-def test_every_public_name_is_found_where_the_package_says() -> None:
+def test_every_public_name_is_in_alphabetical_order_and_there() -> None:
     import runbook_helpers
 
-    assert sorted(runbook_helpers._MODULES) == sorted(runbook_helpers.__all__)
-    for name in runbook_helpers.__all__:
-        assert getattr(runbook_helpers, name).__module__ == f"runbook_helpers.{runbook_helpers._MODULES[name]}"
-
-
-def test_the_sandboxs_process_imports_neither_paramiko_nor_azure() -> None:
-    code = (
-        "import sys, runbook_helpers.sandbox.server; print([m for m in ('paramiko', 'azure.core') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+    assert sorted(runbook_helpers.__all__) == runbook_helpers.__all__
+    assert all(hasattr(runbook_helpers, name) for name in runbook_helpers.__all__)

@@ -18,7 +18,7 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.util import run_sync
 
-from runbook_helpers.runner import KERNEL_ARGUMENTS, NOTEBOOKS, PROJECT
+from runbook_helpers.run.runner import KERNEL_ARGUMENTS, NOTEBOOKS, PROJECT
 
 from .conftest import regression
 from .test_nbval import nbval

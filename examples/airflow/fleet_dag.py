@@ -18,8 +18,8 @@ from airflow.sdk import Param, dag, task
 
 from runbook_helpers import assign_role, create_identity, show_registry
 from runbook_helpers.fleet import Fleet, read_fleet
-from runbook_helpers.matrix_picture import as_svg
-from runbook_helpers.pull_matrix import pull_matrix, try_pulls
+from runbook_helpers.fleet.pull_matrix import pull_matrix, try_pulls
+from runbook_helpers.fleet.svg import as_svg
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 NOTEBOOKS = PROJECT / "notebooks"

@@ -23,7 +23,7 @@ import click
 import platformdirs
 from filelock import FileLock
 
-from runbook_helpers.sandbox import process
+from azure_sandbox import process
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parents[1]

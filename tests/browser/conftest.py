@@ -18,9 +18,10 @@ import nbformat
 import pytest
 from nbformat import v4
 
-from runbook_helpers.runner import PROJECT
-from tests.conformance.conftest import cache, system_program
-from tests.lab_server import Lab, lab_server
+from runbook_helpers.run.runner import PROJECT
+
+from ..conformance.conftest import cache, system_program
+from ..lab_server import Lab, lab_server
 
 HERE = Path(__file__).parent
 PACKAGES = ["playwright-core@1.65.1", "axe-core@4.14.1"]
@@ -35,7 +36,7 @@ BROKEN_TEXTS = [
 SLOW = "broken/slow.ipynb"
 SLOW_STEP = """\
 import time
-from runbook_helpers.progress import step
+from runbook_helpers.run.progress import step
 
 with step("VM myDockerVM") as progress:
     progress.waits_for("Azure makes it")

@@ -18,9 +18,10 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from runbook_helpers.sandbox import process
-from tests.conformance import proved
-from tests.conftest import clean_environment
+from azure_sandbox import process
+
+from ..conftest import clean_environment
+from . import proved
 
 PROJECT = Path(__file__).parents[2]
 HERE = Path(__file__).parent

@@ -1,7 +1,7 @@
-"""A network namespace in which the played clouds have their real names and ports: no proxy is set in it.
+"""A network namespace in which the emulated cloud have their real names and ports: no proxy is set in it.
 
 Each name has an address on the namespace's loopback, in its own /etc/hosts; the metadata service has its real one. A
-thread listens there for each and passes the connection on to the sandbox's door, with the VM's credentials.
+thread listens there for each and passes the connection on to the sandbox's proxy, with the VM's credentials.
 """
 
 from __future__ import annotations

@@ -6,9 +6,10 @@ import json
 import re
 from pathlib import Path
 
+from azure_sandbox.arm import OPERATIONS
 from runbook_helpers.clouds import CLOUDS
-from runbook_helpers.sandbox.management import OPERATIONS
-from tests.conftest import state_of
+
+from ..conftest import store_of
 
 FILE = Path(__file__).with_name("proved.json")
 
@@ -61,15 +62,15 @@ def remember(folder: Path, by_requests: str | None = None) -> None:
     """Add what the clients asked a sandbox, and got; `by_requests` is who calls itself python-requests there."""
     known = read()
     for cloud in CLOUDS:
-        state = state_of(folder, cloud)
+        store = store_of(folder, cloud)
         try:
-            for entry in state.traffic():
+            for entry in store.traffic():
                 name = client(entry.get("agent", ""), by_requests)
                 found = operation(entry["method"], entry["host"], entry["path"])
                 if name and found and 200 <= entry["status"] < 400:
                     known.setdefault(found, set()).add(name)
         finally:
-            state.close()
+            store.close()
     text = json.dumps({key: sorted(known[key]) for key in sorted(known)}, indent=1)
     FILE.write_text(text + "\n", encoding="utf-8")
 

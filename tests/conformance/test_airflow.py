@@ -15,7 +15,8 @@ import yaml
 
 from runbook_helpers import assign_role, create_identity, create_registry
 from runbook_helpers.fleet import read_fleet
-from tests.conftest import clean_environment
+
+from ..conftest import clean_environment
 
 PROJECT = Path(__file__).parents[2]
 

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from azure_sandbox import process, settings
 from runbook_helpers.clouds import CLOUDS
-from runbook_helpers.sandbox import process, settings
-from tests.conformance import namespaces, proved
-from tests.conformance.conftest import PROJECT, RUNBOOK, Terminal, python_environment, sandbox_variables, system_program
-from tests.conftest import clean_environment, state_of
+
+from ..conftest import clean_environment, store_of
+from . import namespaces, proved
+from .conftest import PROJECT, RUNBOOK, Terminal, python_environment, sandbox_variables, system_program
 
 CHINA = CLOUDS["AzureChinaCloud"]
 GROUP = "myResourceGroup"
@@ -299,11 +300,11 @@ def test_time_passes(document: Document) -> None:
 
 def normalised(folder: Path) -> dict[str, Any]:
     """What stands in Resource Manager in the end, without ids, times and the names that DIFFERENT explains."""
-    state = state_of(folder)
+    store = store_of(folder)
     try:
-        resources = state.resources()
+        resources = store.resources()
     finally:
-        state.close()
+        store.close()
     of_kind: dict[str, list[dict[str, Any]]] = {}
     for resource in resources:
         of_kind.setdefault(resource["type"].rpartition("/")[2], []).append(resource)

@@ -13,16 +13,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from runbook_helpers import (
-    assign_identity,
-    assign_role,
-    create_registry,
-    create_vm,
-    import_image,
-    show_image,
-)
-from tests.conformance.conftest import Terminal, system_program
-from tests.conftest import SSH_SOURCE, connect_to
+from runbook_helpers import assign_identity, assign_role, create_registry, create_vm, import_image, show_image
+
+from ..conftest import SSH_SOURCE, connect_to
+from .conftest import Terminal, system_program
 
 USER = "00000000-0000-0000-0000-000000000000"
 SERVER = "conformance1.azurecr.cn"

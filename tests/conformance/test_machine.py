@@ -20,6 +20,10 @@ import pytest
 from azure.core.exceptions import HttpResponseError
 from azure.mgmt.compute.models import RunCommandInput
 
+from azure_sandbox import process
+from azure_sandbox.guests import Machine, choice
+from azure_sandbox.guests.machine import cgroups, disk_image, host, state_folder
+from azure_sandbox.guests.machine.guest import MachineGuests
 from runbook_helpers import (
     Azure,
     acr_login,
@@ -35,23 +39,17 @@ from runbook_helpers import (
     ssh,
 )
 from runbook_helpers.errors import CommandFailed, ConnectionFailed, ConnectionLost
-from runbook_helpers.sandbox import process
-from runbook_helpers.sandbox.guest import (
-    Machine,
-    choice,
-    machine_folder,
-    machine_groups,
-    machine_host,
-    machine_image,
+from runbook_helpers.verbs.virtual_machines import (  # for custom data, which create_vm does not take
+    _create_interface,
+    _vm,
 )
-from runbook_helpers.sandbox.guest.machine import MachineGuests
-from runbook_helpers.virtual_machines import _create_interface, _vm  # for custom data, which create_vm does not take
-from runbook_helpers.vm_software import HELLO_IMAGE, identity_claims
-from tests.conformance import proved
-from tests.conformance.conftest import RUNBOOK
-from tests.conftest import SSH_SOURCE, clean_environment, connect_to, state_of
+from runbook_helpers.verbs.vm_software import HELLO_IMAGE, identity_claims
 
-pytestmark = pytest.mark.skipif(bool(machine_host.refusal()), reason=machine_host.refusal() or "no reason")
+from ..conftest import SSH_SOURCE, clean_environment, connect_to, store_of
+from . import proved
+from .conftest import RUNBOOK
+
+pytestmark = pytest.mark.skipif(bool(host.refusal()), reason=host.refusal() or "no reason")
 GROUP, VM, OTHER, REGISTRY, IMAGE = (
     "myResourceGroup",
     "myDockerVM",
@@ -66,7 +64,7 @@ Left = dict[str, set[str]]
 def left(folder: Path) -> Left:
     """What machines could leave behind on this host."""
     found: Left = {"mounts": set(), "namespaces": set(), "processes": set(), "groups": set(), "loops": set()}
-    prefix = machine_folder.group_name(folder, "")
+    prefix = state_folder.group_name(folder, "")
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
@@ -143,7 +141,7 @@ def root(azure: Azure, vm_name: str, script: str) -> str:
 
 
 def memory_used(azure: Azure, folder: Path, vm_name: str) -> int:
-    return machine_groups.memory_used(machine_folder.group_name(folder, str(show_vm(azure, vm_name).vm_id)))
+    return cgroups.memory_used(state_folder.group_name(folder, str(show_vm(azure, vm_name).vm_id)))
 
 
 def shell(azure: Azure, vm_name: str, command: str) -> str:
@@ -160,7 +158,7 @@ def test_a_boot_that_fails_leaves_no_groups(tmp_path: Path) -> None:
 
 def test_a_build_ends_with_the_process_that_asked_for_it(tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from runbook_helpers.sandbox.guest.machine_image import _run\n"
+        "import sys; from pathlib import Path; from azure_sandbox.guests.machine.disk_image import _run\n"
         "_run(['sh', '-c', 'echo began; sleep 600', sys.argv[1]], Path(sys.argv[1], 'log'), {})"
     )
     before = left(tmp_path)
@@ -183,7 +181,7 @@ def test_the_notebooks_from_nothing(
     assert digests == {show_image(azure, REGISTRY, IMAGE).digest}
     assert "Hello from Docker!" in next((tmp_path / "run").rglob("03_*.ipynb")).read_text(encoding="utf-8")
     image = Path(choice.read(folder).image)
-    figures, memory = machine_image.figures(image), memory_used(azure, folder, VM)
+    figures, memory = disk_image.figures(image), memory_used(azure, folder, VM)
     record_property(
         "figures",
         f"image: {figures['seconds']:.0f} s, {figures['bytes'] / 1e6:.0f} MB; machine with Docker and azure-cli: "
@@ -192,11 +190,11 @@ def test_the_notebooks_from_nothing(
 
 
 def test_what_asked_was_the_real_clients(azure: Azure, folder: Path) -> None:
-    state = state_of(folder)
+    store = store_of(folder)
     try:
-        asked = [entry for entry in state.traffic() if entry["vm"] == show_vm(azure, VM).vm_id]
+        asked = [entry for entry in store.traffic() if entry["vm"] == show_vm(azure, VM).vm_id]
     finally:
-        state.close()
+        store.close()
     agents = {(entry["host"].partition(".")[2], entry["agent"].partition("/")[0]) for entry in asked}
     assert ("azurecr.cn", "docker") in agents  # dockerd pulls
     assert any("AZURECLI" in entry["agent"] for entry in asked)
@@ -265,7 +263,7 @@ def test_the_host_is_out_of_reach(azure: Azure, other: str) -> None:
 def test_limits(azure: Azure, other: str, folder: Path) -> None:
     size = int(shell(azure, other, "df --output=size -B1 / | tail -1"))
     assert 28 << 30 < size <= 30 << 30
-    groups = machine_groups.paths(machine_folder.group_name(folder, str(show_vm(azure, other).vm_id)))
+    groups = cgroups.paths(state_folder.group_name(folder, str(show_vm(azure, other).vm_id)))
     files = [group / name for group in groups for name in ("memory.limit_in_bytes", "memory.max")]
     limits = [file.read_text().strip() for file in files if file.exists()]
     assert limits == [str(8 << 30)]

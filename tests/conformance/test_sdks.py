@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.conftest import PROJECT, Terminal, python_environment
-from tests.conftest import SSH_SOURCE, SUBSCRIPTION
+from ..conftest import SSH_SOURCE, SUBSCRIPTION
+from .conftest import PROJECT, Terminal, python_environment
 
 CONNECT = f"""
 from runbook_helpers import *

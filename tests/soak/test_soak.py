@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from azure_sandbox import process
 from runbook_helpers import (
     acr_login,
     assign_identity,
@@ -32,7 +33,6 @@ from runbook_helpers import (
     install_docker,
     show_vm,
 )
-from runbook_helpers.sandbox import process
 
 from ..conftest import SSH_SOURCE, connect_to
 

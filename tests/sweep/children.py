@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from runbook_helpers.sandbox import process
+from azure_sandbox import process
 
 from ..conftest import clean_environment
 from .walkthrough import Known, Names

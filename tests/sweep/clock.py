@@ -31,14 +31,15 @@ def _faster() -> None:
 
 def run_fast() -> None:
     """For this process, which is a child that runs steps and ends."""
-    from runbook_helpers import connection, shell
-    from runbook_helpers.sandbox import process
+    from azure_sandbox import process
+    from runbook_helpers import connection
+    from runbook_helpers.ssh import client
 
     _faster()
     cast(Any, connection).ANSWER_SECONDS = READ_SECONDS
     cast(Any, connection).OPERATION_SECONDS = OPERATION_SECONDS
-    cast(Any, shell).COMMAND_SECONDS = COMMAND_SECONDS
-    for command in (shell.Shell.run, shell.Shell.run_job):
+    cast(Any, client).COMMAND_SECONDS = COMMAND_SECONDS
+    for command in (client.Shell.run, client.Shell.run_job):
         cast(Any, command).__kwdefaults__["timeout"] = COMMAND_SECONDS * (
             FACTOR if command.__name__ == "run_job" else 1
         )

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runbook_helpers.sandbox import faults, process
-from runbook_helpers.sandbox.faults import Fault
+from azure_sandbox import process
+from azure_sandbox.faults import rules
+from azure_sandbox.faults.rules import Fault
 
 from . import stage
 from .children import Child, Ending, Forker, Order
@@ -102,16 +103,16 @@ def try_crash(crash: Crash, recorded: Sequence[Recorded], forker: Forker, sandbo
     first, last = notebook[0], len(recorded) if crash.to_the_end else notebook[-1] + 1
     began = time.monotonic()
     stage.put_back(recorded[number].before, sandbox, forker)
-    rule = faults.add(sandbox, crash.fault)
+    rule = rules.add(sandbox, crash.fault)
     order = Order(number, last, recorded[number].known, False, False)
     child = forker.run(sandbox, order, RERUN_SECONDS)
     reached = _reached(child, sandbox, rule)
     if crash.victim == "run":
         ending = child.kill()
-        faults.clear(sandbox)
+        rules.clear(sandbox)
     else:
         stage.end(sandbox)
-        faults.clear(sandbox)
+        rules.clear(sandbox)
         ending = child.wait()
 
     def outcome(what: str, details: str = "", repeated: tuple[str, ...] = ()) -> CrashOutcome:
@@ -139,7 +140,7 @@ def try_crash(crash: Crash, recorded: Sequence[Recorded], forker: Forker, sandbo
 def _reached(child: Child, sandbox: Path, rule: str) -> bool:
     deadline = time.monotonic() + REACH_SECONDS
     while time.monotonic() < deadline:
-        if any(hit["rule"] == rule for hit in faults.hits(sandbox)):
+        if any(hit["rule"] == rule for hit in rules.hits(sandbox)):
             time.sleep(0.1)  # with `after`: until the work is done
             return True
         if child.ended:

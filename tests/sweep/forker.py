@@ -27,8 +27,8 @@ import azure.mgmt.network
 import azure.mgmt.resource.resources  # noqa: F401
 from azure.core.exceptions import AzureError
 
+from azure_sandbox import server  # noqa: F401
 from runbook_helpers import RunbookError
-from runbook_helpers.sandbox import server  # noqa: F401
 
 from . import clock
 from .walkthrough import Known, Names, steps
@@ -94,7 +94,7 @@ def _begin_log(order: dict[str, Any]) -> None:
 
 def _sandbox(order: dict[str, Any]) -> None:
     sys.argv = ["sandbox", order["sandbox"]]
-    runpy.run_module("runbook_helpers.sandbox", run_name="__main__")
+    runpy.run_module("azure_sandbox", run_name="__main__")
 
 
 def _run(order: dict[str, Any]) -> None:

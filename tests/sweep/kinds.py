@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from runbook_helpers.sandbox.faults import Fault
+from azure_sandbox.faults.rules import Fault
 
 from .points import METADATA, Point
 

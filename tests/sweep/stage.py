@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from runbook_helpers.sandbox import process, settings
+from azure_sandbox import process, settings
 
-from ..conftest import state_of
+from ..conftest import store_of
 from .children import Forker
 from .walkthrough import CLOUD
 
@@ -70,7 +70,7 @@ def _link(source: Path, target: Path) -> None:
 def state(folder: Path) -> dict[str, Any]:
     """Resource Manager's resources, the registries' contents, and what is installed on the VMs; ids and times that
     differ from run to run are numbered in the order in which they come."""
-    known = state_of(folder, CLOUD)
+    known = store_of(folder, CLOUD)
     try:
         resources = known.resources()
         names = [str(each["properties"]["loginServer"]) for each in resources if "loginServer" in each["properties"]]

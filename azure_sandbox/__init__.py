@@ -1,0 +1,1 @@
+"""An embedded Azure: the services that the walkthrough needs, on this machine, offline, for the real clients."""

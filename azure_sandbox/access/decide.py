@@ -1,0 +1,162 @@
+"""May this principal do this on this scope, now? Everything in the sandbox that says yes or no asks here.
+
+An action is allowed when a role assignment of the principal, at the scope or above it, names a role whose actions
+match it and whose notActions do not, and its condition holds, if it has one. An assignment counts only after the
+sandbox's role_delay, and a removed one goes on counting as long. A registry's own permissions follow from the same assignments; which actions
+count depends on its roleAssignmentMode (see `repository_actions`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .. import clock
+from . import conditions
+from .roles import ASSIGNMENT, REGISTRY, REPOSITORIES, role_definition
+
+if TYPE_CHECKING:
+    from ..tenant import Tenant
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether an action is allowed, and why."""
+
+    allowed: bool
+    reason: str
+    assignment_id: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.allowed
+
+
+def _matches(patterns: list[str], action: str) -> bool:
+    return any(
+        pattern == "*" or conditions.like(action.lower(), pattern.lower().replace("?", r"\?")) for pattern in patterns
+    )
+
+
+def covers(scope: str, resource_id: str) -> bool:
+    """Whether a scope is the resource itself or above it (subscription, resource group, resource, root)."""
+    scope, resource_id = scope.lower().rstrip("/"), resource_id.lower().rstrip("/")
+    return resource_id == scope or resource_id.startswith(scope + "/")
+
+
+def assignments(tenant: Tenant, principal_id: str) -> list[dict[str, Any]]:
+    """The role assignments of a principal, at any scope, that are in effect now."""
+    delay, now = tenant.clock.settings.role_delay, tenant.clock.now()
+    found = tenant.store.resources(type=ASSIGNMENT)
+    if delay:
+        found += [
+            removed["assignment"]
+            for removed in tenant.store.documents(_REMOVED)
+            if clock.parse(removed["removedOn"]) + delay > now
+        ]
+    return [
+        assignment
+        for assignment in found
+        if assignment["properties"]["principalId"].lower() == principal_id.lower()
+        and (not delay or clock.parse(assignment["properties"]["createdOn"]) + delay <= now)
+        and not tenant.pending.is_hidden(assignment["id"])
+    ]
+
+
+_REMOVED = "removed-assignment"
+
+
+def remove_assignment(tenant: Tenant, assignment: dict[str, Any]) -> None:
+    """Delete a role assignment; it still counts for the sandbox's role_delay."""
+    with tenant.store.transaction():
+        tenant.store.delete(assignment["id"])
+        if tenant.clock.settings.role_delay:
+            document = {"removedOn": tenant.clock.timestamp(), "assignment": assignment}
+            tenant.store.write(_REMOVED, assignment["id"], document)
+
+
+def decide(
+    tenant: Tenant,
+    principal_id: str,
+    action: str,
+    scope: str,
+    *,
+    data_action: bool = False,
+    attributes: dict[str, str] | None = None,
+    whatever_condition: bool = False,
+) -> Decision:
+    """May the principal do the action on the scope?
+
+    `attributes` are what a condition may ask for, by lower-case name: the repository's, for a data action. With
+    `whatever_condition` it is enough that there are attributes for which the answer could be yes.
+    """
+    kind = "dataActions" if data_action else "actions"
+    held = [a for a in assignments(tenant, principal_id) if covers(a["properties"]["scope"], scope)]
+    for assignment in held:
+        role_id = assignment["properties"]["roleDefinitionId"].rpartition("/")[2]
+        definition = role_definition(tenant.store, role_id, tenant.subscription_id)
+        condition = assignment["properties"].get("condition")
+        if condition and not whatever_condition and not conditions.parse(condition)(action, attributes or {}):
+            continue
+        for permission in definition["properties"]["permissions"] if definition else []:
+            denied = permission["notDataActions" if data_action else "notActions"]
+            if _matches(permission[kind], action) and not _matches(denied, action):
+                name = definition["properties"]["roleName"] if definition else role_id
+                return Decision(True, f"{name} at {assignment['properties']['scope']}", assignment["id"])
+    if held:
+        return Decision(False, f"none of the {len(held)} role assignments at or above {scope} has {action}")
+    return Decision(False, f"no role assignment of {principal_id} at or above {scope}")
+
+
+_LEGACY_ACTIONS = {
+    "pull": f"{REGISTRY}/pull/read",
+    "push": f"{REGISTRY}/push/write",
+    "delete": f"{REGISTRY}/artifacts/delete",
+    "metadata_read": f"{REGISTRY}/pull/read",
+    "metadata_write": f"{REGISTRY}/push/write",
+}
+_ABAC_ACTIONS = {
+    "pull": f"{REPOSITORIES}/content/read",
+    "push": f"{REPOSITORIES}/content/write",
+    "delete": f"{REPOSITORIES}/content/delete",
+    "metadata_read": f"{REPOSITORIES}/metadata/read",
+    "metadata_write": f"{REPOSITORIES}/metadata/write",
+}
+
+
+def _is_abac(registry: dict[str, Any]) -> bool:
+    return bool(registry["properties"].get("roleAssignmentMode") == "AbacRepositoryPermissions")
+
+
+def repository_actions(tenant: Tenant, principal_id: str, registry: dict[str, Any], repository: str) -> set[str]:
+    """What a principal may do with a repository: pull, push, delete, metadata_read, metadata_write.
+
+    With LegacyRegistryPermissions the registry's actions count (AcrPull and the like, Reader, Contributor, Owner);
+    with AbacRepositoryPermissions only the repositories' data actions do, and a condition may name repositories.
+    """
+    abac = _is_abac(registry)
+    table = _ABAC_ACTIONS if abac else _LEGACY_ACTIONS
+    attributes = {conditions.REPOSITORY_NAME.lower(): repository}
+    return {
+        name
+        for name, action in table.items()
+        if decide(tenant, principal_id, action, registry["id"], data_action=abac, attributes=attributes)
+    }
+
+
+def may_list_catalog(tenant: Tenant, principal_id: str, registry: dict[str, Any]) -> bool:
+    """Whether a principal may list a registry's repositories."""
+    if _is_abac(registry):
+        return bool(decide(tenant, principal_id, f"{REGISTRY}/catalog/read", registry["id"], data_action=True))
+    return bool(decide(tenant, principal_id, _LEGACY_ACTIONS["pull"], registry["id"]))
+
+
+def may_sign_in(tenant: Tenant, principal_id: str, registry: dict[str, Any]) -> bool:
+    """Whether a registry exchanges the principal's token at all: any role that has to do with it is enough."""
+    if not _is_abac(registry):
+        return bool(repository_actions(tenant, principal_id, registry, ""))
+    # The exchange does not know which repository will be asked for, so no condition counts yet.
+    data_actions = (*_ABAC_ACTIONS.values(), f"{REGISTRY}/catalog/read")
+    return bool(decide(tenant, principal_id, f"{REGISTRY}/read", registry["id"])) or any(
+        decide(tenant, principal_id, action, registry["id"], data_action=True, whatever_condition=True)
+        for action in data_actions
+    )

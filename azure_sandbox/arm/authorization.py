@@ -1,0 +1,328 @@
+"""Microsoft.Authorization: role definitions and role assignments, at any scope."""
+
+from __future__ import annotations
+
+import re
+
+from starlette.responses import JSONResponse, Response
+
+from ..access import conditions
+from ..access.decide import assignments, covers, remove_assignment
+from ..access.roles import ASSIGNMENT, BUILT_IN_ROLES, DEFINITION, definition_id, role_definition
+from .call import ArmError, Call, Json, Operation, group_id, not_found
+
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+def _scope(call: Call) -> str:
+    """The scope in front of /providers/Microsoft.Authorization; in the case it was first stored in."""
+    path = call.request.url.path
+    scope = path[: path.lower().rindex("/providers/microsoft.authorization/")]
+    stored = call.tenant.store.get(scope)
+    return stored["id"] if stored else scope
+
+
+def _exists(call: Call, scope: str) -> None:
+    """404 where the scope of a new assignment is a group or a resource that is not there."""
+    match = re.match(r"/subscriptions/[^/]+/resourcegroups/([^/]+)", scope, re.IGNORECASE)
+    if match and call.tenant.store.get(group_id(call.tenant, match[1])) is None:
+        message = f"Resource group '{match[1]}' could not be found."
+        raise ArmError(404, "ResourceGroupNotFound", message, gateway=True)
+    inside = re.fullmatch(r"/providers/[^/]+/[^/]+/[^/]+", scope[match.end() :]) if match else None
+    if inside and call.tenant.store.get(scope) is None:
+        raise not_found(scope)
+
+
+async def list_definitions(call: Call) -> Response:
+    """Built-in and custom roles; filters: roleName eq '<name>', type eq '<type>', atScopeAndBelow()."""
+    wanted = call.request.query_params.get("$filter", "")
+    criteria = {key.lower(): value.lower() for key, value in re.findall(r"(roleName|type) eq '([^']*)'", wanted, re.I)}
+    rest = re.sub(r"(roleName|type) eq '[^']*'|atScopeAndBelow\(\)|\band\b|\s", "", wanted, flags=re.IGNORECASE)
+    if rest:
+        message = f"The sandbox does not emulate the filter {wanted!r}: only roleName, type and atScopeAndBelow()."
+        raise ArmError(501, "NotImplementedInSandbox", message)
+    store, subscription, scope = call.tenant.store, call.tenant.subscription_id, _scope(call)
+    found = [role_definition(store, role_id, subscription) for role_id in BUILT_IN_ROLES]
+    value = [
+        definition
+        for definition in [*found, *store.resources(type=DEFINITION)]
+        if definition
+        and criteria.get("rolename", definition["properties"]["roleName"].lower())
+        == definition["properties"]["roleName"].lower()
+        and _assignable(definition, scope)
+        and criteria.get("type", definition["properties"]["type"].lower()) == definition["properties"]["type"].lower()
+    ]
+    return JSONResponse({"value": value})
+
+
+def _assignable(definition: Json, scope: str) -> bool:
+    """Whether a role may be assigned at a scope: it, or one above it, is among the role's assignable scopes."""
+    return any(covers(each, scope) for each in definition["properties"]["assignableScopes"])
+
+
+def _no_definition(role_id: str) -> ArmError:
+    message = f"The specified role definition with ID '{role_id}' does not exist."
+    return ArmError(404, "RoleDefinitionDoesNotExist", message)
+
+
+async def get_definition(call: Call) -> Response:
+    role_id = call.parameters["name"]
+    definition = role_definition(call.tenant.store, role_id, call.tenant.subscription_id)
+    if definition is None:
+        raise _no_definition(role_id)
+    return JSONResponse(definition)
+
+
+async def put_definition(call: Call) -> Response:
+    """Make or change a custom role."""
+    given, role_id, tenant = call.body.get("properties") or {}, call.parameters["name"], call.tenant
+    if not _GUID.fullmatch(role_id):
+        raise ArmError(400, "InvalidRoleDefinitionId", f"The role definition ID '{role_id}' is not a GUID.")
+    if role_id.lower() in BUILT_IN_ROLES:
+        message = f"The role definition '{role_id}' is built in and cannot be changed."
+        raise ArmError(400, "RoleDefinitionUpdateNotPermitted", message)
+    name, permissions = str(given.get("roleName") or ""), given.get("permissions")
+    if not name or not isinstance(permissions, list) or not given.get("assignableScopes"):
+        message = "A role definition needs properties.roleName, properties.permissions and properties.assignableScopes."
+        raise ArmError(400, "InvalidRoleDefinition", message)
+    names = {role.name.lower(): role.id for role in BUILT_IN_ROLES.values()}
+    names |= {d["properties"]["roleName"].lower(): d["name"] for d in tenant.store.resources(type=DEFINITION)}
+    if names.get(name.lower(), role_id).lower() != role_id.lower():
+        message = f"A custom role with the same name already exists in this directory. Use a different name: '{name}'."
+        raise ArmError(409, "RoleDefinitionWithSameNameExists", message)
+    existing = tenant.store.get(definition_id(tenant.subscription_id, role_id))
+    now, keys = tenant.clock.timestamp(), ("actions", "notActions", "dataActions", "notDataActions")
+    definition: Json = {
+        "properties": {
+            "roleName": name,
+            "type": "CustomRole",
+            "description": given.get("description"),
+            "assignableScopes": given["assignableScopes"],
+            "permissions": [{key: list(each.get(key) or []) for key in keys} for each in permissions],
+            "createdOn": existing["properties"]["createdOn"] if existing else now,
+            "updatedOn": now,
+            "createdBy": existing["properties"]["createdBy"] if existing else call.claims["oid"],
+            "updatedBy": call.claims["oid"],
+        },
+        "id": definition_id(tenant.subscription_id, role_id),
+        "type": DEFINITION,
+        "name": role_id,
+    }
+    tenant.store.put(definition)
+    return JSONResponse(_without_creator(definition), status_code=201)
+
+
+async def delete_definition(call: Call) -> Response:
+    tenant, role_id = call.tenant, call.parameters["name"]
+    definition = tenant.store.get(definition_id(tenant.subscription_id, role_id))
+    if definition is None:
+        return Response(status_code=204)
+    if any(
+        a["properties"]["roleDefinitionId"].lower().endswith(role_id.lower())
+        for a in tenant.store.resources(type=ASSIGNMENT)
+    ):
+        message = f"There are existing role assignments referencing role '{role_id}'. Delete them first."
+        raise ArmError(400, "RoleDefinitionHasAssignments", message)
+    tenant.store.delete(definition["id"])
+    return JSONResponse(definition)
+
+
+async def put_assignment(call: Call) -> Response:
+    given = call.body.get("properties") or {}
+    name, scope = call.parameters["name"], _scope(call)
+    _exists(call, scope)
+    principal_id = _checked_principal_id(given)
+    role_id = str(given.get("roleDefinitionId", "")).rpartition("/")[2]
+    definition = role_definition(call.tenant.store, role_id, call.tenant.subscription_id)
+    if definition is None or not _assignable(definition, scope):
+        raise _no_definition(role_id)
+    if not _GUID.fullmatch(name):
+        message = f"The role assignment ID '{name}' is not valid. The role assignment ID must be a GUID."
+        raise ArmError(400, "InvalidRoleAssignmentId", message)
+    condition = _checked_condition(given)
+    principal_type = _principal_type(call, principal_id, given.get("principalType"))
+    existing = _conflict(call, name, scope, principal_id, role_id)
+    now = call.tenant.clock.timestamp()
+    assignment: Json = {
+        "properties": {
+            "roleDefinitionId": f"/subscriptions/{call.tenant.subscription_id}/providers/{DEFINITION}/{role_id}",
+            "principalId": principal_id,
+            "principalType": principal_type,
+            "scope": scope,
+            "condition": condition,
+            "conditionVersion": "2.0" if condition else None,
+            "createdOn": existing["properties"]["createdOn"] if existing else now,
+            "updatedOn": now,
+            "createdBy": existing["properties"]["createdBy"] if existing else call.claims["oid"],
+            "updatedBy": call.claims["oid"],
+            "delegatedManagedIdentityResourceId": None,
+            "description": given.get("description"),
+        },
+        "id": f"{scope}/providers/{ASSIGNMENT}/{name}",
+        "type": ASSIGNMENT,
+        "name": name,
+    }
+    call.tenant.store.put(assignment)
+    if rule := call.fault("hide"):
+        call.tenant.pending.hide(rule, assignment["id"])
+    return JSONResponse(_without_creator(assignment), status_code=201)
+
+
+def _without_creator(resource: Json) -> Json:
+    """The answer to a PUT does not name the creator yet; a later GET does."""
+    return {**resource, "properties": {**resource["properties"], "createdBy": None}}
+
+
+def _checked_condition(given: Json) -> str | None:
+    condition = given.get("condition")
+    if not condition:
+        return None
+    if given.get("conditionVersion", "2.0") != "2.0":
+        message = "The role assignment has a condition: its conditionVersion must be 2.0."
+        raise ArmError(400, "InvalidConditionVersion", message)
+    try:
+        conditions.parse(condition)
+    except conditions.ConditionError as error:
+        message = f"The condition of the role assignment is invalid: {error}."
+        raise ArmError(400, "InvalidCondition", message) from error
+    return str(condition)
+
+
+def _checked_principal_id(given: Json) -> str:
+    principal_id = str(given.get("principalId", ""))
+    if not _GUID.fullmatch(principal_id):
+        message = f"The Principal ID '{principal_id}' is not valid. Principal ID must be a GUID."
+        raise ArmError(400, "InvalidPrincipalId", message)
+    return principal_id.lower()
+
+
+_PRINCIPAL_TYPES = {each.lower(): each for each in ("User", "Group", "ServicePrincipal", "ForeignGroup", "Device")}
+
+
+def _principal_type(call: Call, principal_id: str, said: str | None) -> str:
+    """The type of the principal; the directory is asked only where the caller does not say it."""
+    given = _PRINCIPAL_TYPES.get((said or "").lower())
+    if said and given is None:
+        message = f"The principal type '{said}' is invalid: use {', '.join(_PRINCIPAL_TYPES.values())}."
+        raise ArmError(400, "InvalidPrincipalType", message)
+    known = call.tenant.in_directory(call.tenant.principal(principal_id))
+    if known is not None and given not in (None, "ServicePrincipal"):
+        message = (
+            f"The PrincipalId '{principal_id.replace('-', '')}' has type 'ServicePrincipal', which is different from "
+            f"specified PrincipalType '{given}'."
+        )
+        raise ArmError(400, "UnmatchedPrincipalType", message)
+    if known is None and not given:
+        message = (
+            f"Principal {principal_id.replace('-', '')} does not exist in the directory {call.tenant.tenant_id}. "
+            "Check that you have the correct principal ID. If you are creating this principal and then immediately "
+            "assigning a role, this error might be related to a replication delay. In this case, set the role "
+            "assignment principalType property to a value, such as ServicePrincipal, User, or Group.  See "
+            "https://aka.ms/docs-principaltype"
+        )
+        raise ArmError(400, "PrincipalNotFound", message)
+    return given or "ServicePrincipal"
+
+
+def _conflict(call: Call, name: str, scope: str, principal_id: str, role_id: str) -> Json | None:
+    """The assignment this PUT repeats, if any; 409 or 400 where it contradicts one."""
+    triple = (scope.lower(), principal_id, role_id.lower())
+    for assignment in call.tenant.store.resources(type=ASSIGNMENT):
+        properties = assignment["properties"]
+        other = (
+            properties["scope"].lower(),
+            properties["principalId"],
+            properties["roleDefinitionId"].rpartition("/")[2].lower(),
+        )
+        same_name = assignment["name"].lower() == name.lower()  # names are unique over all scopes
+        if same_name and other == triple:
+            return assignment
+        if same_name:
+            message = "Tenant ID, application ID, principal ID, and scope are not allowed to be updated."
+            raise ArmError(400, "RoleAssignmentUpdateNotPermitted", message)
+        if other == triple:
+            message = (
+                "The role assignment already exists. The ID of the existing role assignment is "
+                f"{assignment['name'].replace('-', '')}."
+            )
+            raise ArmError(409, "RoleAssignmentExists", message)
+    return None
+
+
+async def get_assignment(call: Call) -> Response:
+    assignment = call.tenant.store.get(call.request.url.path)
+    if assignment is None:
+        message = f"The role assignment '{call.parameters['name']}' is not found."
+        raise ArmError(404, "RoleAssignmentNotFound", message)
+    return JSONResponse(assignment)
+
+
+async def delete_assignment(call: Call) -> Response:
+    assignment = call.tenant.store.get(call.request.url.path)
+    if assignment is None:
+        return Response(status_code=204)
+    remove_assignment(call.tenant, assignment)
+    return JSONResponse(assignment)
+
+
+async def list_assignments(call: Call) -> Response:
+    """At the scope and, unless $filter says atScope(), below it; filters: atScope(), principalId eq, assignedTo()."""
+    scope = _scope(call)
+    wanted = call.request.query_params.get("$filter", "")
+    principal = re.search(r"(?:principalId eq|assignedTo\()\s*'([^']+)'", wanted, re.IGNORECASE)
+    rest = re.sub(r"atScope\(\)|(principalId eq\s*|assignedTo\()'[^']+'\)?|\band\b|\s", "", wanted, flags=re.IGNORECASE)
+    if rest:
+        message = f"The sandbox does not emulate the filter {wanted!r}: only atScope(), principalId and assignedTo()."
+        raise ArmError(501, "NotImplementedInSandbox", message)
+    at_scope = "atscope()" in wanted.lower()
+    value = [
+        assignment
+        for assignment in call.tenant.store.resources(type=ASSIGNMENT)
+        if (
+            covers(assignment["properties"]["scope"], scope)
+            or (not at_scope and covers(scope, assignment["properties"]["scope"]))
+        )
+        and (principal is None or assignment["properties"]["principalId"] == principal[1].lower())
+    ]
+    return JSONResponse({"value": value})
+
+
+async def list_permissions(call: Call) -> Response:
+    """What the caller may do at the scope: a permission for each of its roles there; anybody may ask for their own.
+
+    As in Azure, conditions are not in the answer.
+    """
+    scope = _scope(call)
+    _exists(call, scope)
+    held = [
+        role_definition(call.tenant.store, role_id, call.tenant.subscription_id)
+        for assignment in assignments(call.tenant, call.claims["oid"])
+        if covers(assignment["properties"]["scope"], scope)
+        and (role_id := assignment["properties"]["roleDefinitionId"].rpartition("/")[2])
+    ]
+    value = [permission for definition in held if definition for permission in definition["properties"]["permissions"]]
+    return JSONResponse({"value": value})
+
+
+def _operations() -> list[Operation]:
+    operations = []
+    # A scope is a subscription, a group in it, or a resource; the path in front may be any of these.
+    for scope in ("", "/subscriptions/{subscription}", "/subscriptions/{subscription}/{scope:path}"):
+        base = f"{scope}/providers/Microsoft.Authorization"
+        read = f"{DEFINITION}/read" if scope else None  # what roles there are, everybody may know
+        if scope:
+            operations.append(Operation("GET", f"{base}/permissions", None, list_permissions, False))
+        operations += [
+            Operation("GET", f"{base}/roleDefinitions", read, list_definitions, False),
+            Operation("GET", f"{base}/roleDefinitions/{{name}}", read, get_definition, False),
+            Operation("PUT", f"{base}/roleDefinitions/{{name}}", f"{DEFINITION}/write", put_definition, False),
+            Operation("DELETE", f"{base}/roleDefinitions/{{name}}", f"{DEFINITION}/delete", delete_definition, False),
+            Operation("GET", f"{base}/roleAssignments", f"{ASSIGNMENT}/read", list_assignments, False),
+            Operation("PUT", f"{base}/roleAssignments/{{name}}", f"{ASSIGNMENT}/write", put_assignment, False),
+            Operation("GET", f"{base}/roleAssignments/{{name}}", f"{ASSIGNMENT}/read", get_assignment, False),
+            Operation("DELETE", f"{base}/roleAssignments/{{name}}", f"{ASSIGNMENT}/delete", delete_assignment, False),
+        ]
+    return operations
+
+
+OPERATIONS = _operations()

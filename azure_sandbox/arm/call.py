@@ -1,0 +1,406 @@
+"""What all resource providers share: one request's context, the error envelope, and long-running operations."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import compile_path
+
+from ..access.decide import decide
+from ..faults.rules import Rule
+from ..requests import bearer_token, note, parse_json
+from ..tenant import Tenant
+from ..tokens import TokenError
+
+Json = dict[str, Any]
+GROUP = "Microsoft.Resources/resourceGroups"
+
+
+_ALLOCATION = (
+    "AllocationFailed",
+    "Allocation failed. We do not have sufficient capacity for the requested VM size in this region. Read more about "
+    "improving likelihood of allocation success at http://aka.ms/allocation-guidance",
+)
+_INTERNAL = ("InternalServerError", "An error occurred.")
+
+
+class ArmError(Exception):
+    """An error answer of Resource Manager or of a provider."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        target: str | None = None,
+        details: list[Json] | None = None,
+        members: Json | None = None,
+        headers: dict[str, str] | None = None,
+        gateway: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code, self.target, self.details = status, code, target, details
+        self.members = members or {}
+        # Resource Manager's own errors carry this header, those of the providers behind it do not.
+        self.headers = {**(headers or {}), **({"x-ms-failure-cause": "gateway"} if gateway else {})}
+
+    def response(self) -> JSONResponse:
+        error: Json = {"code": self.code, "message": str(self)}
+        if self.target:
+            error["target"] = self.target
+        if self.details is not None:
+            error["details"] = self.details
+        return JSONResponse({"error": error, **self.members}, status_code=self.status, headers=self.headers)
+
+
+def not_found(resource_id: str) -> ArmError:
+    """The 404 of a resource in a resource group that exists."""
+    match = re.search(r"/resourcegroups/([^/]+)/providers/([^/]+)/(.+)$", resource_id, re.IGNORECASE)
+    assert match, resource_id
+    group, namespace, rest = match.groups()
+    parts = rest.split("/")
+    kind, name = "/".join([namespace, *parts[0::2]]), "/".join(parts[1::2])
+    message = (
+        f"The Resource '{kind}/{name}' under resource group '{group}' was not found. "
+        "For more details please go to https://aka.ms/ARMResourceNotFoundFix"
+    )
+    return ArmError(404, "ResourceNotFound", message, gateway=True)
+
+
+@dataclass
+class Call:
+    """One authenticated and authorised request to Resource Manager."""
+
+    tenant: Tenant
+    request: Request
+    claims: Json
+    parameters: dict[str, str]
+    perform: Callable[[Tenant, Request], Awaitable[Response]]
+    """Answers another request, one that a deployment makes, as if the client had sent it."""
+    body: Json = field(default_factory=dict)
+    failed: bool = False
+    """Whether a fault lets the long-running operation fail that the call has started."""
+
+    @property
+    def resource_id(self) -> str:
+        """The request's path, with the resource group as it was first written."""
+        group = self.parameters.get("group")
+        path = self.request.url.path.rstrip("/")
+        if group is None:
+            return path
+        stored = self.tenant.store.get(group_id(self.tenant, group))
+        name = stored["name"] if stored else group
+        return re.sub(r"/resourcegroups/[^/]+", f"/resourceGroups/{name}", path, count=1, flags=re.IGNORECASE)
+
+    @property
+    def api_version(self) -> str:
+        return self.request.query_params["api-version"]
+
+    @property
+    def base_url(self) -> str:
+        return f"https://{self.request.url.hostname}"
+
+    def existing(self) -> Json:
+        """The resource that the request names; 404 where there is none."""
+        resource = self.tenant.store.get(self.request.url.path)
+        if resource is None:
+            raise not_found(self.resource_id)
+        return resource
+
+    def require(self, action: str, scope: str) -> None:
+        """Refuse the call where its caller may not do a further action, on a linked resource."""
+        oid = self.claims["oid"]
+        if not decide(self.tenant, oid, action, scope):
+            message = (
+                f"The client '{self.claims['appid']}' with object id '{oid}' has permission to perform action "
+                f"'{self.parameters['action']}' on scope '{self.request.url.path}'; however, it does not have "
+                f"permission to perform action '{action}' on the linked scope(s) '{scope}' or the linked scope(s) "
+                "are invalid."
+            )
+            raise ArmError(403, "LinkedAuthorizationFailed", message, gateway=True)
+
+    def fault(self, kind: str) -> Rule | None:
+        """The fault of a kind, such as operation or hide, that happens to this request."""
+        if not self.tenant.faults.exist:
+            return None
+        url = self.request.url
+        return self.tenant.faults.take(
+            lambda fault: fault.what == kind, host=url.hostname or "", method=self.request.method, path=url.path
+        )
+
+    def start_operation(
+        self, path: str, *, word: str = "InProgress", result: Json | None = None, state: str = "Updating"
+    ) -> str:
+        """Note a long-running operation under `path` and return the URL that clients poll.
+
+        What it does is done already; it is only shown as in progress, by the provider's `word` for that, as long as
+        the sandbox's operation_seconds say. `result` is what it ends with. A fault may let it be stuck, with the
+        resource in the provisioning state `state`, or fail.
+        """
+        clock = self.tenant.clock
+        document = {
+            "name": path.rpartition("/")[2],
+            "startTime": clock.offset_timestamp(),
+            "done": clock.now() + clock.settings.operation_seconds,
+            "word": word,
+            "result": result,
+            **self._faulty_operation(state),
+        }
+        self.tenant.store.write("operation", path, document)
+        return f"{self.base_url}{path}?api-version={self.api_version}"
+
+    def _faulty_operation(self, state: str) -> Json:
+        """What a fault makes of the operation that the request starts, and of its resource."""
+        rule, pending = self.fault("operation"), self.tenant.pending
+        leaves = self.request.method in ("PUT", "PATCH")
+        if rule is None:
+            pending.done(self.resource_id)
+            return {}
+        if rule.fault.operation == "stuck":
+            if leaves:
+                pending.leave(self.resource_id, state, rule.id)
+            return {"stuck": rule.id}
+        self.failed = True
+        if leaves:
+            pending.leave(self.resource_id, "Failed", None)
+        compute = "/microsoft.compute/" in self.resource_id.lower()
+        code, message = _ALLOCATION if compute and leaves else _INTERNAL
+        return {"error": {"code": rule.fault.code or code, "message": rule.fault.message or message}}
+
+    def operation(self) -> Json:
+        """The operation that is polled: its document, with `status` and, when it has ended, `endTime`.
+
+        Where it has failed it has `error` too.
+        """
+        document = self.tenant.store.read("operation", self.request.url.path)
+        if document is None:
+            raise ArmError(404, "NotFound", "The operation was not found.")
+        error = document.pop("error", None)
+        stuck = "stuck" in document and self.tenant.faults.stands(document["stuck"])
+        if stuck or document["done"] > self.tenant.clock.now():
+            return {**document, "status": document["word"]}
+        ended = {**document, "endTime": self.tenant.clock.offset_timestamp()}
+        return {**ended, "status": "Failed", "error": error} if error else {**ended, "status": "Succeeded"}
+
+    def operation_result(self) -> Json:
+        """As `operation`, for the address that answers with the result; raises what a failed operation ends with."""
+        operation = self.operation()
+        if "error" in operation:
+            raise ArmError(409, operation["error"]["code"], operation["error"]["message"])
+        return operation
+
+    def readable(self, kind: str) -> list[Json]:
+        """The resources of a type, below the group or subscription that is asked for, which the caller may read."""
+        under = self.resource_id.lower().partition("/providers/")[0] + "/"
+        return [
+            resource
+            for resource in self.tenant.store.resources(under=under, type=kind)
+            if decide(self.tenant, self.claims["oid"], f"{kind}/read", resource["id"])
+        ]
+
+
+Handler = Callable[[Call], Awaitable[Response]]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One route of Resource Manager: what it needs to be allowed, and who answers it."""
+
+    method: str
+    path: str
+    """As in Azure's reference: /subscriptions/{subscription}/resourceGroups/{group}/providers/…"""
+    action: str | None
+    """The permission it needs, on the resource; None where everybody who is authenticated may ask."""
+    handler: Handler
+    needs_group: bool = True
+    """Whether a resource group that is gone answers before the handler."""
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """The path, which Resource Manager takes in any case."""
+        return re.compile(compile_path(self.path)[0].pattern, re.IGNORECASE)
+
+
+def lists(kind: str, show: Callable[[Call, Json], Json] = lambda call, resource: resource) -> list[Operation]:
+    """The operations that list a type's resources: of a group, and of the whole subscription."""
+
+    async def list_them(call: Call) -> Response:
+        return JSONResponse({"value": [show(call, resource) for resource in call.readable(kind)]})
+
+    subscription = "/subscriptions/{subscription}"
+    return [
+        Operation("GET", f"{subscription}/resourceGroups/{{group}}/providers/{kind}", None, list_them),
+        Operation("GET", f"{subscription}/providers/{kind}", None, list_them),
+    ]
+
+
+def new_operation_id() -> str:
+    return str(uuid.uuid4())
+
+
+def group_id(tenant: Tenant, name: str) -> str:
+    return f"/subscriptions/{tenant.subscription_id}/resourceGroups/{name}"
+
+
+def answer(resource: Json, *, status: int = 200, state: str | None = None, **headers: str) -> JSONResponse:
+    """A resource as an answer; `state` shows another provisioningState than the stored one."""
+    if state:
+        resource = _in_state(resource, state)
+    return JSONResponse(resource, status_code=status, headers={k.replace("_", "-"): v for k, v in headers.items()})
+
+
+def _in_state(resource: Any, state: str) -> Any:
+    """The resource, and what is stored inside it, with this provisioningState."""
+    if isinstance(resource, list):
+        return [_in_state(each, state) for each in resource]
+    if not isinstance(resource, dict):
+        return resource
+    return {key: state if key == "provisioningState" else _in_state(each, state) for key, each in resource.items()}
+
+
+def authenticate(tenant: Tenant, request: Request) -> Json:
+    """The claims of the caller's token; 401 as Resource Manager says it."""
+    token = bearer_token(request)
+    if token is None:
+        message = "Authentication failed. The 'Authorization' header is missing."
+        raise _unauthorized("AuthenticationFailed", message, "The access token is missing.")
+    try:
+        claims = tenant.verify_token(token, tenant.cloud.audiences)
+        note(request, principal=claims["oid"])
+        return claims
+    except TokenError as error:
+        if error.reason == TokenError.EXPIRED:
+            message = (
+                f"The access token expiry UTC time '{_spoken(error.moment)}' is earlier than current UTC time "
+                f"'{_spoken(tenant.clock.now())}'."
+            )
+            raise _unauthorized("ExpiredAuthenticationToken", message, "The access token has expired.") from error
+        if error.reason == TokenError.AUDIENCE:
+            allowed = ",".join(f"{audience}/" for audience in tenant.cloud.audiences)
+            message = (
+                "The access token has been obtained for wrong audience or resource "
+                f"'{error}'. It should exactly match with one of the allowed audiences '{allowed}'."
+            )
+            raise _unauthorized("InvalidAuthenticationTokenAudience", message, message) from error
+        if error.reason == TokenError.ISSUER:
+            authority = f"https://login.windows.net/{tenant.tenant_id}"
+            message = (
+                f"The access token is from the wrong issuer '{error}'. It must match the tenant '{tenant.issuer}' "
+                f"associated with this subscription. Please use the authority (URL) '{authority}' to get the token. "
+                "Note, if the subscription is transferred to another tenant there is no impact to the services, but "
+                "information about new tenant could take time to propagate (up to an hour)."
+            )
+            raise _unauthorized("InvalidAuthenticationTokenTenant", message, message, authority) from error
+        raise _unauthorized(
+            "InvalidAuthenticationToken", "The access token is invalid.", "The access token is invalid."
+        ) from error
+
+
+def _spoken(moment: float) -> str:
+    """A moment as Resource Manager puts it in a sentence: 10/16/2018 6:09:32 PM."""
+    time = datetime.fromtimestamp(moment, UTC)
+    return f"{time.month}/{time.day}/{time.year} {time.hour % 12 or 12}:{time:%M:%S} {time:%p}"
+
+
+def _unauthorized(code: str, message: str, description: str, authority: str = "https://login.windows.net/") -> ArmError:
+    challenge = f'Bearer authorization_uri="{authority}", error="invalid_token", error_description="{description}"'
+    headers = {"WWW-Authenticate": challenge, "Connection": "close"}
+    return ArmError(401, code, message, headers=headers, gateway=True)
+
+
+def authorize(tenant: Tenant, claims: Json, action: str, scope: str) -> None:
+    """403 where the caller may not do the action on the scope."""
+    if decide(tenant, claims["oid"], action, scope):
+        return
+    message = (
+        f"The client '{claims['appid']}' with object id '{claims['oid']}' does not have authorization to perform "
+        f"action '{action}' over scope '{scope}' or the scope is invalid. If access was recently granted, please "
+        "refresh your credentials."
+    )
+    raise ArmError(403, "AuthorizationFailed", message, gateway=True)
+
+
+# What a member of a request's body must be, wherever it stands. The handlers rely on it.
+_OBJECT = {
+    "properties", "tags", "identity", "userAssignedIdentities", "networkRuleSet", "policies",
+    "azureADAuthenticationAsArmPolicy", "source", "addressSpace", "networkSecurityGroup", "subnet",
+    "publicIPAddress", "hardwareProfile", "storageProfile", "imageReference", "osDisk", "managedDisk", "osProfile",
+    "linuxConfiguration", "ssh", "networkProfile", "template",
+}  # fmt: skip
+_OBJECTS = {
+    "subnets", "securityRules", "ipConfigurations", "ipRules", "networkInterfaces", "publicKeys", "permissions",
+    "resources",
+}  # fmt: skip
+_STRINGS = {
+    "addressPrefixes", "targetTags", "script", "assignableScopes", "actions", "notActions", "dataActions",
+    "notDataActions", "dependsOn", "sourceAddressPrefixes", "destinationAddressPrefixes", "sourcePortRanges",
+    "destinationPortRanges",
+}  # fmt: skip
+_STRING = {
+    "id", "name", "location", "type", "sourceImage", "registryUri", "mode", "commandId",
+    "autoGeneratedDomainNameLabelScope", "adminUsername", "adminPassword", "computerName", "customData", "keyData",
+    "path", "publisher", "offer", "version", "vmSize", "addressPrefix", "principalId", "principalType",
+    "roleDefinitionId", "condition", "conditionVersion", "roleName", "description", "status", "apiVersion",
+    "protocol", "access", "direction", "defaultAction", "publicNetworkAccess", "roleAssignmentMode",
+    "publicIPAllocationMethod", "privateIPAllocationMethod", "managedBy", "destinationPortRange", "sourcePortRange",
+    "sourceAddressPrefix", "destinationAddressPrefix", "storageAccountType", "caching", "createOption",
+    "deleteOption",
+}  # fmt: skip
+
+
+def _checked(value: Any, path: str = "") -> Any:
+    """The body without members that are null; 400 where a member is not what it must be.
+
+    Null means the same as absent, except for an identity of a VM, where it detaches.
+    """
+    if isinstance(value, list):
+        return [_checked(each, f"{path}[{position}]") for position, each in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    checked: Json = {}
+    for key, member in value.items():
+        where = f"{path}.{key}" if path else key
+        if member is None:
+            if path.endswith("userAssignedIdentities"):
+                checked[key] = None
+            continue
+        wanted = (
+            "an object" if (key in _OBJECT or where == "sku") and not isinstance(member, dict)
+            else "an array" if key in _OBJECTS | _STRINGS and not isinstance(member, list)
+            else "an array of objects" if key in _OBJECTS and not all(isinstance(each, dict) for each in member)
+            else "an array of strings" if key in _STRINGS and not all(isinstance(each, str) for each in member)
+            else "a string" if key in _STRING and not isinstance(member, str)
+            else ""
+        )  # fmt: skip
+        if wanted:
+            message = f"The request content was invalid and could not be deserialized: '{where} must be {wanted}'."
+            raise ArmError(400, "InvalidRequestContent", message, gateway=True)
+        # A template's members may be expressions, and its parameters have any name: they are looked at when evaluated.
+        free = key in ("template", "parameters", "tags")
+        checked[key] = member if free else _checked(member, where)
+    return checked
+
+
+async def read_body(request: Request) -> Json:
+    """The JSON object of a request; empty where there is no body."""
+    content = await request.body()
+    if not content:
+        return {}
+    try:
+        body = parse_json(content)
+    except ValueError as error:
+        message = f"The request content was invalid and could not be deserialized: '{error}'."
+        raise ArmError(400, "InvalidRequestContent", message, gateway=True) from error
+    if not isinstance(body, dict):
+        message = "The request content was invalid and could not be deserialized: a JSON object was expected."
+        raise ArmError(400, "InvalidRequestContent", message, gateway=True)
+    checked: Json = _checked(body)
+    return checked

@@ -1,0 +1,561 @@
+"""Microsoft.Compute: virtual machines, their identities and power, run-command."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import secrets
+
+from starlette.responses import JSONResponse, Response
+
+from ..guests import Machine
+from ..tenant import Tenant
+from . import compute_members, managed_identity, network
+from .call import ArmError, Call, Json, Operation, answer, group_id, lists, new_operation_id, not_found
+
+NAMESPACE = "Microsoft.Compute"
+TYPE = f"{NAMESPACE}/virtualMachines"
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9_])?")
+_RESERVED_USERS = {"administrator", "admin", "user", "user1", "test", "user2", "test1", "user3", "admin1", "1", "123",
+                   "a", "actuser", "adm", "admin2", "aspnet", "backup", "console", "david", "guest", "john", "owner",
+                   "root", "server", "sql", "support", "support_388945a0", "sys", "test2", "test3", "user4", "user5"}  # fmt: skip
+MAX_CUSTOM_DATA = 64 * 1024  # bytes, decoded
+
+
+def _invalid(message: str, target: str) -> ArmError:
+    return ArmError(400, "InvalidParameter", message, target=target)
+
+
+# The VM itself
+
+
+async def put(call: Call) -> Response:
+    existing = call.tenant.store.get(call.request.url.path)
+    if existing and existing["properties"]["provisioningState"] == "Failed":  # this is the next try
+        existing["powerState"] = "running"
+    vm = _updated(call, existing) if existing else _created(call)
+    identity = call.body.get("identity")
+    if identity is not None:
+        managed_identity.apply_identity(call, vm, identity, merge=False)
+    vm["changes"] = vm.get("changes", 0) + 1
+    call.tenant.store.put(vm)
+    if vm["powerState"] == "running":
+        await _boot(call, vm)
+    status, state = (200, "Updating") if existing else (201, "Creating")
+    if not existing:  # the disk is not there yet
+        disk = vm["properties"]["storageProfile"]["osDisk"]
+        del disk["name"], disk["managedDisk"]["id"]
+    response = _started(call, vm, status=status, state=state)
+    if call.failed and not existing:
+        await _give_back(call)
+    return response
+
+
+async def _give_back(call: Call) -> None:
+    """A VM that could not be allocated is there and does not run."""
+    vm = call.existing()
+    await call.tenant.guests.stop(vm["properties"]["vmId"])
+    call.tenant.store.put({**vm, "powerState": "deallocated"})
+
+
+def _created(call: Call) -> Json:
+    name, given = call.parameters["name"], call.body.get("properties", {})
+    if not _NAME.fullmatch(name):
+        message = (
+            f"The entity name '{name}' is invalid: a virtual machine's name has 1 to 64 letters, digits, '.', '_' and "
+            "'-', begins with a letter or digit and does not end with '.' or '-'."
+        )
+        raise _invalid(message, "vmName")
+    if not call.body.get("location"):
+        message = "The location property is required for this definition."
+        raise ArmError(400, "LocationRequired", message, gateway=True)
+    os_profile = _checked_os_profile(given.get("osProfile") or {})
+    interfaces = _checked_interfaces(call, given.get("networkProfile") or {})
+    vm_id = call.tenant.stable_id(call.resource_id)
+    call.tenant.store.write("secret", vm_id, {"value": secrets.token_urlsafe(24)})
+    vm: Json = {
+        "name": name,
+        "id": call.resource_id,
+        "type": TYPE,
+        "location": call.body["location"],
+        **{key: call.body[key] for key in ("tags", "zones") if key in call.body},
+        "properties": {
+            "hardwareProfile": {"vmSize": (given.get("hardwareProfile") or {}).get("vmSize", "Standard_A1")},
+            "provisioningState": "Succeeded",
+            "vmId": vm_id,
+            "storageProfile": _storage_profile(call, given.get("storageProfile") or {}),
+            "osProfile": os_profile,
+            "networkProfile": {"networkInterfaces": interfaces},
+            **{key: given[key] for key in compute_members.ECHOED if key in given},
+            "timeCreated": call.tenant.clock.timestamp(),
+        },
+        "powerState": "running",
+        "customData": (given.get("osProfile") or {}).get("customData") or "",
+    }
+    return vm
+
+
+def _checked_interfaces(call: Call, given: Json) -> list[Json]:
+    """The references to a VM's network interfaces, which must exist and be nobody else's."""
+    interfaces = given.get("networkInterfaces") or []
+    if not interfaces:
+        raise _invalid("Required parameter 'networkProfile' is missing (null).", "networkProfile")
+    for interface in interfaces:
+        if not interface.get("id"):
+            raise _invalid("Required parameter 'networkInterfaces.id' is missing (null).", "networkInterfaces.id")
+        found = call.tenant.store.get(interface["id"])
+        if found is None or found["type"] != network.INTERFACE:
+            raise ArmError(404, "NotFound", f"Resource {interface['id']} not found.", details=[])
+        call.require(f"{network.INTERFACE}/join/action", interface["id"])
+        _refuse_used_interface(call.tenant, found, call.resource_id)
+    return [{key: value for key, value in each.items() if value != {}} for each in interfaces]
+
+
+def _refuse_used_interface(tenant: Tenant, interface: Json, user: str) -> None:
+    for vm in tenant.vms:
+        if vm["id"].lower() != user.lower() and any(
+            nic["id"].lower() == interface["id"].lower()
+            for nic in vm["properties"]["networkProfile"]["networkInterfaces"]
+        ):
+            message = f"Network Interface {interface['id']} is used by existing resource {vm['id']}."
+            raise ArmError(400, "NicInUse", message)
+
+
+def _checked_os_profile(given: Json) -> Json:
+    """The osProfile as it is answered: without customData and password."""
+    if given.get("windowsConfiguration"):
+        raise ArmError(501, "NotImplementedInSandbox", "The sandbox does not emulate Windows.")
+    user = given.get("adminUsername", "")
+    if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,63}", user, re.IGNORECASE):
+        raise _invalid(f"The Admin Username '{user}' contains invalid characters or is missing.", "adminUsername")
+    if user.lower() in _RESERVED_USERS:
+        raise _invalid(f"The Admin Username specified is not allowed: '{user}'.", "adminUsername")
+    linux = given.get("linuxConfiguration") or {}
+    keys = (linux.get("ssh") or {}).get("publicKeys") or []
+    if not keys and not given.get("adminPassword"):
+        message = "Authentication using either SSH or by user name and password must be enabled in Linux profile."
+        raise _invalid(message, "linuxConfiguration")
+    for key in keys:
+        if not re.match(r"(ssh-rsa|ssh-ed25519) \S+", key.get("keyData", "")):
+            raise _invalid("The value of parameter linuxConfiguration.ssh.publicKeys.keyData is invalid.", "keyData")
+    try:
+        custom_data = base64.b64decode(given.get("customData") or "", validate=True)
+    except binascii.Error as error:
+        raise _invalid("Custom data in OSProfile must be in Base64 encoding.", "customData") from error
+    if len(custom_data) > MAX_CUSTOM_DATA:
+        raise _invalid("Custom data in OSProfile must be in Base64 encoding and with a maximum of 65535.", "customData")
+    return {
+        "computerName": given.get("computerName", ""),
+        "adminUsername": user,
+        "linuxConfiguration": {
+            # A password is taken, as Azure takes it, and forgotten: the sandbox's VMs let nobody in with one.
+            "disablePasswordAuthentication": bool(linux.get("disablePasswordAuthentication")),
+            **({"ssh": {"publicKeys": keys}} if keys else {}),
+            "provisionVMAgent": True,
+            "patchSettings": {"patchMode": "ImageDefault", "assessmentMode": "ImageDefault"},
+        },
+        "secrets": [],
+        "allowExtensionOperations": True,
+        "requireGuestProvisionSignal": True,
+    }
+
+
+def _storage_profile(call: Call, given: Json) -> Json:
+    image, name = given.get("imageReference") or {}, call.parameters["name"]
+    if given.get("dataDisks"):
+        raise ArmError(501, "NotImplementedInSandbox", "The sandbox does not emulate the data disks of a VM.")
+    if not image.get("publisher"):
+        raise _invalid("Required parameter 'imageReference' is missing (null).", "imageReference")
+    disk = given.get("osDisk") or {}
+    unique = call.tenant.stable_id(f"{call.resource_id}/disk").replace("-", "")
+    disk_name = disk.get("name") or f"{name}_OsDisk_1_{unique}"
+    disk_id = f"{group_id(call.tenant, call.parameters['group'])}/providers/{NAMESPACE}/disks/{disk_name}"
+    managed = {"storageAccountType": "Premium_LRS", **(disk.get("managedDisk") or {}), "id": disk_id}
+    return {
+        "imageReference": {**image, "exactVersion": _version(image) or IMAGE_VERSIONS["22.04"]},
+        "osDisk": {
+            "osType": "Linux",
+            "name": disk_name,
+            "createOption": "FromImage",
+            "caching": disk.get("caching", "ReadWrite"),
+            "managedDisk": managed,
+            "deleteOption": disk.get("deleteOption", "Detach"),
+            "diskSizeGB": 30,
+        },
+        "dataDisks": [],
+    }
+
+
+def _updated(call: Call, vm: Json) -> Json:
+    """PUT on a VM that is there: tags and size may change, how it was first set up may not."""
+    given = call.body.get("properties", {})
+    os_profile = given.get("osProfile") or {}
+    for key in ("adminUsername", "computerName"):
+        if key in os_profile and os_profile[key] != vm["properties"]["osProfile"][key]:
+            message = f"Changing property 'osProfile.{key}' is not allowed."
+            raise ArmError(409, "PropertyChangeNotAllowed", message, target=f"osProfile.{key}")
+    if os_profile.get("customData") and os_profile["customData"] != vm["customData"]:
+        message = "Changing property 'osProfile.customData' is not allowed."
+        raise ArmError(409, "PropertyChangeNotAllowed", message, target="osProfile.customData")
+    if "tags" in call.body:
+        vm["tags"] = call.body["tags"]
+    _change_properties(call, vm, given)
+    return vm
+
+
+def _change_properties(call: Call, vm: Json, given: Json) -> None:
+    """What a PUT or PATCH may change of a VM's properties."""
+    if (given.get("hardwareProfile") or {}).get("vmSize"):
+        vm["properties"]["hardwareProfile"] = {"vmSize": given["hardwareProfile"]["vmSize"]}
+    if given.get("networkProfile"):
+        vm["properties"]["networkProfile"] = {"networkInterfaces": _checked_interfaces(call, given["networkProfile"])}
+    vm["properties"] |= {key: given[key] for key in compute_members.ECHOED if key in given}
+
+
+async def patch(call: Call) -> Response:
+    vm = call.existing()
+    given = call.body.get("properties") or {}
+    changeable = {"hardwareProfile", "networkProfile", *compute_members.ECHOED}
+    unknown = set(call.body) - {"identity", "tags", "properties"} | set(given) - changeable
+    if unknown:
+        message = f"The sandbox does not emulate changing {', '.join(sorted(unknown))} of a VM with PATCH."
+        raise ArmError(501, "NotImplementedInSandbox", message)
+    before = set(vm.get("identity", {}).get("userAssignedIdentities", {}))
+    if "identity" in call.body:
+        managed_identity.apply_identity(call, vm, call.body["identity"], merge=True)
+    if "tags" in call.body:
+        vm["tags"] = call.body["tags"]
+    _change_properties(call, vm, given)
+    vm["changes"] += 1
+    call.tenant.store.put(vm)
+    attached = vm.get("identity", {}).get("userAssignedIdentities", {})
+    for identity_id in attached:  # of one that is being attached no ids are told yet
+        if identity_id not in before:
+            attached[identity_id] = {}
+    return _started(call, vm, status=200, state="Updating")
+
+
+async def get(call: Call) -> Response:
+    vm = call.existing()
+    shown = _shown(call, vm)
+    if "instanceview" in call.request.query_params.get("$expand", "").lower():
+        shown["properties"]["instanceView"] = _instance_view(call, vm)
+        return JSONResponse(shown)
+    return JSONResponse(shown, headers={"ETag": shown["etag"]} if "etag" in shown else {})
+
+
+async def get_instance_view(call: Call) -> Response:
+    return JSONResponse(_instance_view(call, _vm(call)))
+
+
+async def delete(call: Call) -> Response:
+    vm = call.tenant.store.get(call.request.url.path)
+    if vm is None:
+        return Response(status_code=204)
+    await remove(call.tenant, vm)
+    return _accepted(call, vm["location"])
+
+
+async def remove(tenant: Tenant, vm: Json) -> None:
+    """Delete a VM, its system-assigned identity and its disk."""
+    vm_id = vm["properties"]["vmId"]
+    if "SystemAssigned" in vm.get("identity", {}).get("type", ""):
+        tenant.delete_principal(vm["id"])
+    tenant.delete_resource(vm["id"])
+    tenant.store.erase("secret", vm_id)
+    await tenant.guests.delete(vm_id)
+
+
+def _shown(call: Call, vm: Json) -> Json:
+    """The VM as the asked version of the API knows it."""
+    return compute_members.shown(vm, call.api_version)
+
+
+def _instance_view(call: Call, vm: Json) -> Json:
+    now = call.tenant.clock.offset_timestamp()
+    state = vm["properties"]["provisioningState"].lower()
+    status: Json = {"level": "Info", "displayStatus": f"Provisioning {state}", "time": now}
+    running = vm["powerState"] == "running"
+    ready = {"code": "ProvisioningState/succeeded", "level": "Info", "displayStatus": "Ready",
+             "message": "Guest Agent is running", "time": now}  # fmt: skip
+    return {
+        "computerName": vm["properties"]["osProfile"]["computerName"],
+        "osName": "ubuntu",
+        "osVersion": "22.04",
+        "vmAgent": {"vmAgentVersion": "2.11.1.12", "statuses": [ready] if running else [], "extensionHandlers": []},
+        "disks": [
+            {
+                "name": vm["properties"]["storageProfile"]["osDisk"]["name"],
+                "statuses": [{"code": "ProvisioningState/succeeded", **status}],
+            }
+        ],
+        **({"bootDiagnostics": {}} if _has_boot_diagnostics(vm) else {}),
+        **({"hyperVGeneration": "V2"} if call.api_version >= "2019" else {}),
+        "statuses": [
+            {"code": f"ProvisioningState/{state}", **status},
+            {"code": f"PowerState/{vm['powerState']}", "level": "Info", "displayStatus": f"VM {vm['powerState']}"},
+        ],
+    }
+
+
+def _has_boot_diagnostics(vm: Json) -> bool:
+    profile = vm["properties"].get("diagnosticsProfile") or {}
+    return bool((profile.get("bootDiagnostics") or {}).get("enabled"))
+
+
+def machine(tenant: Tenant, vm: Json) -> Machine:
+    """What the guest is told about a VM."""
+    profile, vm_id = vm["properties"]["osProfile"], vm["properties"]["vmId"]
+    keys = profile["linuxConfiguration"].get("ssh", {"publicKeys": []})["publicKeys"]
+    secret = (tenant.store.read("secret", vm_id) or {"value": ""})["value"]
+    return Machine(
+        vm_id=vm_id,
+        resource_id=vm["id"],
+        computer_name=profile["computerName"] or vm["name"],
+        admin_username=profile["adminUsername"],
+        public_keys=tuple(key["keyData"] for key in keys),
+        custom_data=base64.b64decode(vm["customData"]).decode("utf-8", "replace"),
+        cloud_name=tenant.cloud.name,
+        proxy=tenant.proxy.url(vm_id, secret),
+        authority_file=str(tenant.proxy.authority_file),
+        memory_mib=_SIZES.get(vm["properties"]["hardwareProfile"]["vmSize"], (2, 8192))[1],
+    )
+
+
+# Power and run-command
+
+
+async def start(call: Call) -> Response:
+    return await _power(call, "running")
+
+
+async def deallocate(call: Call) -> Response:
+    return await _power(call, "deallocated")
+
+
+async def power_off(call: Call) -> Response:
+    return await _power(call, "stopped")
+
+
+async def restart(call: Call) -> Response:
+    await call.tenant.guests.stop(_vm(call)["properties"]["vmId"])
+    return await _power(call, "running")
+
+
+async def _power(call: Call, state: str) -> Response:
+    vm = _vm(call)
+    vm["powerState"] = state
+    call.tenant.store.put(vm)
+    if state == "running":
+        await _boot(call, vm)
+    else:
+        await call.tenant.guests.stop(vm["properties"]["vmId"])
+    return _accepted(call, vm["location"])
+
+
+async def _boot(call: Call, vm: Json) -> None:
+    try:
+        await call.tenant.guests.boot(machine(call.tenant, vm))
+    except Exception as error:  # whatever a guest or its custom data fails with
+        message = f"OS Provisioning failed for VM '{vm['name']}' due to an internal error: {error}"
+        raise ArmError(409, "OSProvisioningInternalError", message) from error
+
+
+async def run_command(call: Call) -> Response:
+    vm = _vm(call)
+    command = call.body.get("commandId")
+    if command != "RunShellScript":
+        message = f"The entity {command} was not found in this location: the sandbox plays RunShellScript."
+        raise ArmError(404, "NotFound", message)
+    not_running = ArmError(409, "OperationNotAllowed", "Cannot modify extensions in the VM when the VM is not running.")
+    if vm["powerState"] != "running":
+        raise not_running
+    script = "\n".join(call.body.get("script") or [])
+    try:
+        _, stdout, stderr = await call.tenant.guests.run_command(vm["properties"]["vmId"], script)
+    except OSError as error:  # it powered itself off
+        raise not_running from error
+    text = f"Enable succeeded: \n[stdout]\n{stdout[-4096:]}\n[stderr]\n{stderr[-4096:]}"
+    status = {"code": "ProvisioningState/succeeded", "level": "Info", "displayStatus": "Provisioning succeeded"}
+    return _accepted(call, vm["location"], result={"value": [{**status, "message": text}]})
+
+
+def _vm(call: Call) -> Json:
+    """The VM whose child or action is asked for."""
+    vm = call.tenant.store.get(call.resource_id.rpartition("/")[0])
+    if vm is None:
+        raise not_found(call.resource_id.rpartition("/")[0])
+    return vm
+
+
+# Long-running operations
+
+
+def _operation_path(call: Call, location: str) -> str:
+    locations = f"/subscriptions/{call.tenant.subscription_id}/providers/{NAMESPACE}/locations"
+    return f"{locations}/{location}/operations/{new_operation_id()}"
+
+
+def _started(call: Call, vm: Json, *, status: int, state: str) -> Response:
+    shown = _shown(call, vm)
+    response = answer(shown, status=status, state=state)
+    if "etag" in shown:
+        response.headers["ETag"] = shown["etag"]
+    response.headers["Azure-AsyncOperation"] = call.start_operation(_operation_path(call, vm["location"]), state=state)
+    response.headers["Azure-AsyncNotification"] = "Enabled"
+    if status == 201:
+        response.headers["Retry-After"] = "10"
+    return response
+
+
+def _accepted(call: Call, location: str, *, result: Json | None = None) -> Response:
+    url = call.start_operation(_operation_path(call, location), result=result)
+    headers = {
+        "Azure-AsyncOperation": url,
+        "Azure-AsyncNotification": "Enabled",
+        "Location": url.replace("?", "?monitor=true&"),
+        "Retry-After": "10",
+    }
+    return Response(status_code=202, headers=headers)
+
+
+async def get_operation(call: Call) -> Response:
+    monitor = bool(call.request.query_params.get("monitor"))
+    operation = call.operation_result() if monitor else call.operation()
+    result, running = operation["result"], "endTime" not in operation
+    if monitor:
+        if running:
+            return Response(status_code=202, headers={"Location": str(call.request.url), "Retry-After": "10"})
+        return JSONResponse(result) if result else Response(status_code=200)
+    document: Json = {
+        key: operation[key] for key in ("startTime", "endTime", "status", "name", "error") if key in operation
+    }
+    if result and operation["status"] == "Succeeded":
+        document["properties"] = {"output": result}
+    return JSONResponse(document, headers={"Retry-After": "35"} if running else {})
+
+
+# Sizes and images
+
+
+_SIZES = {  # cores, memory in MiB; some that people take, no quota is counted
+    "Standard_B1s": (1, 1024), "Standard_B2s": (2, 4096), "Standard_DS1_v2": (1, 3584),
+    "Standard_D2s_v3": (2, 8192), "Standard_D2s_v5": (2, 8192), "Standard_D4s_v5": (4, 16384),
+}  # fmt: skip
+
+
+async def list_sizes(call: Call) -> Response:
+    value = [
+        {
+            "name": name,
+            "numberOfCores": cores,
+            "osDiskSizeInMB": 1047552,
+            "resourceDiskSizeInMB": 0,
+            "memoryInMB": memory,
+            "maxDataDiskCount": 4,
+        }
+        for name, (cores, memory) in _SIZES.items()
+    ]
+    return JSONResponse({"value": value})
+
+
+IMAGE_VERSIONS = {
+    "18.04": "18.04.202401161",
+    "20.04": "20.04.202505200",
+    "22.04": "22.04.202610150",
+    "24.04": "24.04.202610140",
+}
+_RELEASES = {"bionic": "18.04", "focal": "20.04", "jammy": "22.04", "noble": "24.04"}
+
+
+def _version(image: Json) -> str | None:
+    """The newest version of an image of Canonical's."""
+    text = f"{image.get('offer', '')} {image.get('sku', '')}".lower().replace("_", ".")
+    for code_name, release in _RELEASES.items():
+        if image["publisher"].lower() == "canonical" and (code_name in text or release in text):
+            return IMAGE_VERSIONS[release]
+    return None
+
+
+def _image(call: Call) -> Json:
+    """An image, as the list of its versions shows it."""
+    given = call.parameters
+    version = _version(given)
+    if version is None:
+        message = (
+            f"Artifact: VMImage was not found: the sandbox has Ubuntu images of Canonical, not {given['publisher']}:"
+            f"{given['offer']}:{given['sku']}."
+        )
+        raise ArmError(404, "NotFound", message)
+    image_id = (
+        f"/Subscriptions/{call.tenant.subscription_id}/Providers/Microsoft.Compute/Locations/{given['location']}/"
+        f"Publishers/{given['publisher']}/ArtifactTypes/VMImage/Offers/{given['offer']}/Skus/{given['sku']}/"
+        f"Versions/{version}"
+    )
+    return {"location": given["location"], "name": version, "id": image_id}
+
+
+async def list_image_versions(call: Call) -> Response:
+    image = _image(call)
+    if "properties" in call.request.query_params.get("$expand", ""):
+        image = {"properties": _image_properties(call), **image}
+    return JSONResponse([image])
+
+
+async def get_image_version(call: Call) -> Response:
+    image, wanted = _image(call), call.parameters["version"]
+    if wanted.lower() not in ("latest", image["name"]):
+        raise ArmError(
+            404, "NotFound", f"Artifact: VMImage was not found: {image['id'].replace(image['name'], wanted)}"
+        )
+    return JSONResponse({"properties": _image_properties(call), **image})
+
+
+def _image_properties(call: Call) -> Json:
+    return {
+        "hyperVGeneration": "V2" if "gen2" in call.parameters["sku"].lower() else "V1",
+        "architecture": "x64",
+        "replicaType": "Unmanaged",
+        "disallowed": {"vmDiskType": "None"},
+        "automaticOSUpgradeProperties": {"automaticOSUpgradeSupported": True},
+        "imageDeprecationStatus": {"imageState": "Active"},
+        "features": [
+            {"name": "IsAcceleratedNetworkSupported", "value": "True"},
+            {"name": "DiskControllerTypes", "value": "SCSI, NVMe"},
+            {"name": "IsHibernateSupported", "value": "True"},
+        ],
+        "osDiskImage": {"operatingSystem": "Linux", "sizeInBytes": 32213303808},
+        "dataDiskImages": [],
+    }
+
+
+_PATH = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{TYPE}"
+_OPERATIONS = f"/subscriptions/{{subscription}}/providers/{NAMESPACE}/locations/{{location}}/operations/{{id}}"
+_READ_IMAGE = f"{NAMESPACE}/locations/publishers/artifacttypes/offers/skus/versions/read"
+_IMAGE = (
+    f"/subscriptions/{{subscription}}/providers/{NAMESPACE}/locations/{{location}}/publishers/{{publisher}}"
+    "/artifacttypes/vmimage/offers/{offer}/skus/{sku}/versions"
+)
+OPERATIONS = [
+    *lists(TYPE, lambda call, vm: _shown(call, vm)),
+    Operation("PUT", f"{_PATH}/{{name}}", f"{TYPE}/write", put),
+    Operation("PATCH", f"{_PATH}/{{name}}", f"{TYPE}/write", patch),
+    Operation("GET", f"{_PATH}/{{name}}", f"{TYPE}/read", get),
+    Operation("DELETE", f"{_PATH}/{{name}}", f"{TYPE}/delete", delete),
+    Operation("GET", f"{_PATH}/{{name}}/instanceView", f"{TYPE}/instanceView/read", get_instance_view),
+    Operation("POST", f"{_PATH}/{{name}}/start", f"{TYPE}/start/action", start),
+    Operation("POST", f"{_PATH}/{{name}}/powerOff", f"{TYPE}/powerOff/action", power_off),
+    Operation("POST", f"{_PATH}/{{name}}/deallocate", f"{TYPE}/deallocate/action", deallocate),
+    Operation("POST", f"{_PATH}/{{name}}/restart", f"{TYPE}/restart/action", restart),
+    Operation("POST", f"{_PATH}/{{name}}/runCommand", f"{TYPE}/runCommand/action", run_command),
+    Operation("GET", _OPERATIONS, None, get_operation),
+    Operation(
+        "GET",
+        f"/subscriptions/{{subscription}}/providers/{NAMESPACE}/locations/{{location}}/vmSizes",
+        f"{NAMESPACE}/locations/vmSizes/read",
+        list_sizes,
+    ),
+    Operation("GET", _IMAGE, _READ_IMAGE, list_image_versions),
+    Operation("GET", f"{_IMAGE}/{{version}}", _READ_IMAGE, get_image_version),
+]

@@ -1,0 +1,161 @@
+"""Microsoft.ManagedIdentity: user-assigned identities, and the service principals behind all managed identities."""
+
+from __future__ import annotations
+
+import re
+
+from starlette.responses import JSONResponse, Response
+
+from ..tenant import Tenant
+from .call import ArmError, Call, Json, Operation, lists
+
+TYPE = "Microsoft.ManagedIdentity/userAssignedIdentities"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,127}")
+
+
+async def put(call: Call) -> Response:
+    name = call.parameters["name"]
+    if not _NAME.fullmatch(name):
+        message = (
+            f"The resource name '{name}' is invalid: it must begin with a letter or number and have between 3 and "
+            "128 letters, numbers, hyphens and underscores."
+        )
+        raise ArmError(400, "InvalidResourceName", message)
+    # The provider writes resourcegroups in lower case in the id of its resources.
+    resource_id = re.sub("/resourceGroups/", "/resourcegroups/", call.resource_id)
+    resource = call.tenant.store.get(resource_id)
+    status = 200 if resource else 201
+    if resource is None:
+        if not call.body.get("location"):
+            message = "The location property is required for this definition."
+            raise ArmError(400, "LocationRequired", message, gateway=True)
+        principal = call.tenant.create_principal(resource_id, name, "ManagedIdentity", resource_id)
+        resource = {
+            "location": call.body["location"],
+            "tags": {},
+            "id": resource_id,
+            "name": name,
+            "type": TYPE,
+            "properties": {
+                "tenantId": call.tenant.tenant_id,
+                "principalId": principal["objectId"],
+                "clientId": principal["appId"],
+            },
+        }
+    resource["tags"] = call.body.get("tags", resource["tags"])
+    call.tenant.store.put(resource)
+    if rule := call.fault("hide"):
+        call.tenant.pending.hide(rule, resource["properties"]["principalId"])
+    headers = {"Location": resource_id} if status == 201 else {}
+    return JSONResponse(resource, status_code=status, headers=headers)
+
+
+async def get(call: Call) -> Response:
+    return JSONResponse(call.existing())
+
+
+async def patch(call: Call) -> Response:
+    resource = call.existing()
+    resource["tags"] = call.body.get("tags", resource["tags"])
+    call.tenant.store.put(resource)
+    return JSONResponse(resource)
+
+
+async def delete(call: Call) -> Response:
+    resource = call.tenant.store.get(call.request.url.path)
+    if resource is None:
+        return Response(status_code=204)
+    await remove(call.tenant, resource)
+    return Response(status_code=200)
+
+
+async def remove(tenant: Tenant, resource: Json) -> None:
+    """Delete an identity: its service principal goes with it, its role assignments stay as orphans."""
+    with tenant.store.transaction():
+        tenant.delete_principal(resource["id"])
+        tenant.delete_resource(resource["id"])
+
+
+def apply_identity(call: Call, resource: Json, wanted: Json, *, merge: bool) -> None:
+    """Give a resource the identities that a PUT (all of them) or a PATCH (a merge) asks for."""
+    kinds = {kind.strip().lower() for kind in str(wanted.get("type", "")).split(",")}
+    if kinds != {"none"} and not kinds <= {"systemassigned", "userassigned"}:
+        wrong = (
+            f"The identity type '{wanted['type']}' is not valid" if wanted.get("type") else "identity.type is missing"
+        )
+        message = f"{wrong}: use SystemAssigned, UserAssigned or None."
+        raise ArmError(400, "InvalidParameter", message, target="identity.type")
+    current = resource.get("identity", {})
+    given = wanted.get("userAssignedIdentities") or {}
+    if given and "userassigned" not in kinds:
+        message = f'identityIds should not be provided if the type is "{wanted.get("type")}"'
+        raise ArmError(400, "InvalidParameter", message, target="resourceIdentity.identityIds")
+    attached = _attached(call, resource, current, given, merge=merge) if "userassigned" in kinds else {}
+    if "userassigned" in kinds and not attached:
+        message = "The identity type UserAssigned needs at least one id in userAssignedIdentities."
+        raise ArmError(400, "InvalidParameter", message, target="identity.userAssignedIdentities")
+    identity: Json = {}
+    had_system = "SystemAssigned" in current.get("type", "")
+    if "systemassigned" in kinds:
+        principal_id = current.get("principalId")
+        if not had_system:
+            created = call.tenant.create_principal(resource["id"], resource["name"], "ManagedIdentity", resource["id"])
+            principal_id = created["objectId"]
+        identity = {"principalId": principal_id, "tenantId": call.tenant.tenant_id}
+    elif had_system:
+        call.tenant.delete_principal(resource["id"])
+    before = _principals(current)
+    names = [name for name in ("SystemAssigned", "UserAssigned") if name.lower() in kinds]
+    if names:
+        resource["identity"] = {"type": ", ".join(names), **identity}
+        if attached:
+            resource["identity"]["userAssignedIdentities"] = attached
+    else:
+        resource.pop("identity", None)
+    new = _principals(resource.get("identity", {})) - before
+    if new and (rule := call.fault("hide")):
+        call.tenant.pending.hide(rule, *(at_resource(resource, principal_id) for principal_id in new))
+
+
+def _principals(identity: Json) -> set[str]:
+    attached = identity.get("userAssignedIdentities", {}).values()
+    return {each["principalId"] for each in (identity, *attached) if "principalId" in each}
+
+
+def at_resource(resource: Json, principal_id: str) -> str:
+    """What an identity that is attached to a resource is hidden by."""
+    return f"{resource['id']}/{principal_id}"
+
+
+def _attached(call: Call, resource: Json, current: Json, given: Json, *, merge: bool) -> Json:
+    """The user-assigned identities after the change; null detaches one."""
+    kept = {key.lower(): (key, value) for key, value in current.get("userAssignedIdentities", {}).items()}
+    result = dict(kept) if merge else {}
+    for identity_id, value in given.items():
+        if value is None:
+            result.pop(identity_id.lower(), None)
+            continue
+        found = call.tenant.store.get(identity_id)
+        if found is None or found["type"] != TYPE:
+            inner = f'{{"error":{{"code":"BadRequest","message":"Resource \'{identity_id}\' was not found."}}}}'
+            message = (
+                f"Identity operation for resource '{resource['id']}' failed with error 'Failed to perform resource identity "
+                f"operation. Status: 'BadRequest'. Response: '{inner}'.'."
+            )
+            raise ArmError(400, "FailedIdentityOperation", message, gateway=True)
+        if identity_id.lower() not in kept:
+            call.require(f"{TYPE}/assign/action", found["id"])
+        properties = found["properties"]
+        shown = {"principalId": properties["principalId"], "clientId": properties["clientId"]}
+        result[identity_id.lower()] = (kept.get(identity_id.lower(), (identity_id,))[0], shown)
+    return dict(result.values())
+
+
+_PATH = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{TYPE}"
+OPERATIONS = [
+    *lists(TYPE),
+    Operation("PUT", f"{_PATH}/{{name}}", f"{TYPE}/write", put),
+    Operation("PATCH", f"{_PATH}/{{name}}", f"{TYPE}/write", patch),
+    Operation("GET", f"{_PATH}/{{name}}", f"{TYPE}/read", get),
+    Operation("DELETE", f"{_PATH}/{{name}}", f"{TYPE}/delete", delete),
+]

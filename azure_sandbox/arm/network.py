@@ -1,0 +1,672 @@
+"""Microsoft.Network: what a VM's connection needs: virtual networks, subnets, security groups, addresses, interfaces."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from starlette.responses import JSONResponse, Response
+
+from ..store import Store
+from ..tenant import Tenant
+from . import network_members
+from .call import ArmError, Call, Json, Operation, answer, lists, new_operation_id, not_found
+
+NAMESPACE = "Microsoft.Network"
+NETWORK = f"{NAMESPACE}/virtualNetworks"
+SUBNET = f"{NETWORK}/subnets"
+SECURITY_GROUP = f"{NAMESPACE}/networkSecurityGroups"
+RULE = f"{SECURITY_GROUP}/securityRules"
+ADDRESS = f"{NAMESPACE}/publicIPAddresses"
+INTERFACE = f"{NAMESPACE}/networkInterfaces"
+
+# The public addresses of VMs come from the ranges that are reserved for documentation, one range a cloud.
+ADDRESS_RANGES = {
+    "AzureChinaCloud": ipaddress.ip_network("203.0.113.0/24"),
+    "AzureCloud": ipaddress.ip_network("198.51.100.0/24"),
+    "AzureUSGovernment": ipaddress.ip_network("192.0.2.0/25"),
+}
+_DNS_SUFFIXES = {
+    "AzureChinaCloud": "cloudapp.chinacloudapi.cn",
+    "AzureCloud": "cloudapp.azure.com",
+    "AzureUSGovernment": "cloudapp.usgovcloudapi.net",
+}
+OPERATOR_ADDRESS = "192.0.2.200"
+"""The address that the operator's machine has towards the VMs of the sandbox."""
+
+
+def _child(parent: Json, collection: str, name: str, properties: Json) -> Json:
+    """A resource that is stored inside another one."""
+    kind = f"{parent['type']}/{collection}"
+    return {
+        "name": name,
+        "id": f"{parent['id']}/{collection}/{name}",
+        "etag": parent["etag"],
+        "type": kind,
+        "properties": {"provisioningState": "Succeeded", **properties},
+    }
+
+
+def _require_reference(call: Call, reference: Json | None, what: str) -> Json:
+    """The resource another one refers to by id; 400 where it does not exist."""
+    reference_id = (reference or {}).get("id", "")
+    found = call.tenant.store.get(reference_id) or find_subnet(call.tenant.store, reference_id)
+    if found is None:
+        message = (
+            f"Resource {reference_id} referenced by resource {call.resource_id} was not found. Please make sure that "
+            f"the referenced resource exists, and that both resources are in the same region. ({what})"
+        )
+        raise ArmError(400, "InvalidResourceReference", message)
+    call.require(f"{found['type']}/join/action", found["id"])
+    return found
+
+
+def find_subnet(store: Store, subnet_id: str) -> Json | None:
+    network = store.get(subnet_id.lower().partition("/subnets/")[0])
+    subnets = network["properties"].get("subnets", []) if network else []
+    return next((subnet for subnet in subnets if subnet["id"].lower() == subnet_id.lower()), None)
+
+
+def _named(children: list[Json], collection: str) -> list[Json]:
+    """The children in a body, which must have names."""
+    if not all(child.get("name") for child in children):
+        raise ArmError(400, "InvalidRequestFormat", f"Each of properties.{collection} needs a name.", details=[])
+    return children
+
+
+def _fill_network(call: Call, resource: Json, given: Json) -> None:
+    space = given.get("addressSpace") or {"addressPrefixes": []}
+    defaults: Json = {"dhcpOptions": {"dnsServers": []}, "encryption": {"enforcement": "AllowUnencrypted"}}
+    resource["properties"] |= {
+        "addressSpace": space,
+        **{key: {**default, **given[key]} for key, default in defaults.items() if key in given},
+        **{key: given[key] for key in ("flowTimeoutInMinutes",) if key in given},
+        "virtualNetworkPeerings": [],
+        "enableDdosProtection": False,
+        "privateEndpointVNetPolicies": given.get("privateEndpointVNetPolicies", "Disabled"),
+    }
+    resource["properties"]["subnets"] = [
+        _child(resource, "subnets", subnet["name"], _subnet_properties(call, resource, subnet["name"], subnet))
+        for subnet in _named(given.get("subnets", []), "subnets")
+    ]
+
+
+def _subnet_properties(call: Call, network: Json, name: str, subnet: Json) -> Json:
+    given = subnet.get("properties", {})
+    prefix = given.get("addressPrefix") or next(iter(given.get("addressPrefixes", [])), "")
+    spaces = network["properties"]["addressSpace"].get("addressPrefixes", [])
+    try:
+        wanted = ipaddress.ip_network(prefix)
+        inside = any(_contains(ipaddress.ip_network(space), wanted) for space in spaces)
+    except ValueError:
+        inside = False
+    if not inside:
+        message = (
+            f"Subnet '{name}' is not valid because its IP address range '{prefix}' is outside the IP address range "
+            f"of virtual network '{network['name']}'."
+        )
+        raise ArmError(400, "NetcfgInvalidSubnet", message)
+    properties: Json = {
+        "addressPrefix": prefix,
+        **_service_endpoints(network, given),
+        "delegations": [
+            _delegation(network, name, each) for each in _named(given.get("delegations", []), "delegations")
+        ],
+        "privateEndpointNetworkPolicies": "Disabled",
+        "privateLinkServiceNetworkPolicies": "Enabled",
+    }
+    if given.get("networkSecurityGroup"):
+        group = _require_reference(call, given["networkSecurityGroup"], "networkSecurityGroup")
+        properties["networkSecurityGroup"] = {"id": group["id"]}
+    return properties
+
+
+def _service_endpoints(network: Json, given: Json) -> Json:
+    if "serviceEndpoints" not in given:
+        return {}
+    endpoints = [
+        {
+            "provisioningState": "Succeeded",
+            "service": each.get("service", ""),
+            "locations": each.get("locations") or [network["location"]],
+        }
+        for each in given["serviceEndpoints"]
+    ]
+    return {"serviceEndpoints": endpoints}
+
+
+def _delegation(network: Json, subnet: str, given: Json) -> Json:
+    """A subnet that is handed over to a service."""
+    parent = {"id": f"{network['id']}/subnets/{subnet}", "type": SUBNET, "etag": network["etag"]}
+    properties = {
+        "serviceName": (given.get("properties") or {}).get("serviceName", ""),
+        "actions": [f"{SUBNET}/join/action"],
+    }
+    return _child(parent, "delegations", given["name"], properties)
+
+
+def _contains(space: Any, wanted: Any) -> bool:
+    return bool(space.version == wanted.version and wanted.subnet_of(space))
+
+
+def _fill_security_group(call: Call, resource: Json, given: Json) -> None:
+    resource["properties"]["securityRules"] = [
+        _child(resource, "securityRules", rule["name"], _rule(rule["name"], rule.get("properties", {})))
+        for rule in _named(given.get("securityRules", []), "securityRules")
+    ]
+    resource["properties"]["defaultSecurityRules"] = [
+        _child(resource, "defaultSecurityRules", name, _rule(name, properties))
+        for name, properties in (
+            (
+                "AllowVnetInBound",
+                _default(
+                    65000,
+                    "Allow",
+                    "Inbound",
+                    "VirtualNetwork",
+                    "VirtualNetwork",
+                    "Allow inbound traffic from all VMs in VNET",
+                ),
+            ),
+            (
+                "AllowAzureLoadBalancerInBound",
+                _default(
+                    65001,
+                    "Allow",
+                    "Inbound",
+                    "AzureLoadBalancer",
+                    "*",
+                    "Allow inbound traffic from azure load balancer",
+                ),
+            ),
+            ("DenyAllInBound", _default(65500, "Deny", "Inbound", "*", "*", "Deny all inbound traffic")),
+            (
+                "AllowVnetOutBound",
+                _default(
+                    65000,
+                    "Allow",
+                    "Outbound",
+                    "VirtualNetwork",
+                    "VirtualNetwork",
+                    "Allow outbound traffic from all VMs to all VMs in VNET",
+                ),
+            ),
+            (
+                "AllowInternetOutBound",
+                _default(
+                    65001, "Allow", "Outbound", "*", "Internet", "Allow outbound traffic from all VMs to Internet"
+                ),
+            ),
+            ("DenyAllOutBound", _default(65500, "Deny", "Outbound", "*", "*", "Deny all outbound traffic")),
+        )
+    ]
+
+
+def _default(priority: int, access: str, direction: str, source: str, destination: str, description: str) -> Json:
+    return {
+        "description": description,
+        "priority": priority,
+        "access": access,
+        "direction": direction,
+        "sourceAddressPrefix": source,
+        "destinationAddressPrefix": destination,
+        "protocol": "*",
+        "sourcePortRange": "*",
+        "destinationPortRange": "*",
+    }
+
+
+def _rule(name: str, given: Json) -> Json:
+    for key in ("priority", "access", "direction", "protocol"):
+        if key not in given:
+            message = f"Required security rule parameters are missing for security rule with Id: {name}: {key}."
+            raise ArmError(400, "SecurityRuleInvalidParameter", message)
+    lists = ("sourcePortRanges", "destinationPortRanges", "sourceAddressPrefixes", "destinationAddressPrefixes")
+    rule: Json = {key: [] for key in lists}
+    rule |= {key: value for key, value in given.items() if value is not None}
+    for key in ("access", "direction"):  # taken in any case, and shown in one
+        rule[key] = str(rule[key]).capitalize()
+    return rule
+
+
+def _fill_address(call: Call, resource: Json, given: Json) -> None:
+    store = call.tenant.store
+    allocated = {address["properties"].get("ipAddress") for address in store.resources(type=ADDRESS)}
+    before = store.get(resource["id"])
+    free = (str(host) for host in ADDRESS_RANGES[call.tenant.cloud.name].hosts() if str(host) not in allocated)
+    ip_address = before["properties"]["ipAddress"] if before else next(free, None)
+    if ip_address is None:
+        message = "The sandbox has no public IP address left: delete some of the VMs' addresses."
+        raise ArmError(400, "PublicIPCountLimitReached", message)
+    resource["properties"] |= {
+        "ipAddress": ip_address,
+        "publicIPAddressVersion": "IPv4",
+        "publicIPAllocationMethod": given.get("publicIPAllocationMethod", "Dynamic").capitalize(),
+        "idleTimeoutInMinutes": given.get("idleTimeoutInMinutes", 4),
+        "ipTags": given.get("ipTags", []),
+    }
+    label = (given.get("dnsSettings") or {}).get("domainNameLabel")
+    if label:
+        name = f"{label}.{resource['location']}.{_DNS_SUFFIXES[call.tenant.cloud.name]}"
+        resource["properties"]["dnsSettings"] = {"domainNameLabel": label, "fqdn": name}
+    resource["sku"] = {"name": "Basic", "tier": "Regional", **(call.body.get("sku") or {})}
+    if resource["sku"]["name"] == "Standard":
+        resource["properties"]["ddosSettings"] = {"protectionMode": "VirtualNetworkInherited"}
+    if call.body.get("zones"):
+        resource["zones"] = call.body["zones"]
+
+
+def _fill_interface(call: Call, resource: Json, given: Json) -> None:
+    configurations = []
+    for position, configuration in enumerate(given.get("ipConfigurations", [])):
+        wanted = configuration.get("properties", {})
+        subnet = _require_reference(call, wanted.get("subnet"), "subnet")
+        properties: Json = {
+            "privateIPAddress": wanted.get("privateIPAddress") or _private_address(call, resource["id"], subnet),
+            "privateIPAllocationMethod": wanted.get("privateIPAllocationMethod", "Dynamic").capitalize(),
+            "subnet": {"id": subnet["id"]},
+            "primary": position == 0,
+            "privateIPAddressVersion": "IPv4",
+        }
+        if wanted.get("publicIPAddress"):
+            address = _require_reference(call, wanted["publicIPAddress"], "publicIPAddress")
+            properties["publicIPAddress"] = {"id": address["id"]}
+        name = configuration.get("name", "ipconfig1")
+        configurations.append(_child(resource, "ipConfigurations", name, properties))
+    if not configurations:
+        message = f"Network interface {call.resource_id} must have one or more IP configurations."
+        raise ArmError(400, "NetworkInterfaceMustHaveOneIpConfiguration", message)
+    resource["kind"] = "Regular"
+    # Most versions fill this in; the oldest and those since 2022 leave it out where it was not asked for.
+    if "2016" < call.api_version < "2022" or "enableAcceleratedNetworking" in given:
+        resource["properties"]["enableAcceleratedNetworking"] = bool(given.get("enableAcceleratedNetworking"))
+    resource["properties"] |= {
+        "ipConfigurations": configurations,
+        "dnsSettings": _dns_settings(resource, given.get("dnsSettings") or {}),
+        "allowPort25Out": True,
+        "disableTcpStateTracking": bool(given.get("disableTcpStateTracking")),
+        "enableIPForwarding": bool(given.get("enableIPForwarding")),
+        "vnetEncryptionSupported": False,
+        "hostedWorkloads": [],
+        "tapConfigurations": [],
+        "nicType": "Standard",
+    }
+    if given.get("networkSecurityGroup"):
+        group = _require_reference(call, given["networkSecurityGroup"], "networkSecurityGroup")
+        resource["properties"]["networkSecurityGroup"] = {"id": group["id"]}
+
+
+def _dns_settings(interface: Json, given: Json) -> Json:
+    suffix = f"{interface['properties']['resourceGuid'][:23]}.internal.cloudapp.net"
+    servers, label = given.get("dnsServers", []), given.get("internalDnsNameLabel")
+    named = {"internalDnsNameLabel": label, "internalFqdn": f"{label}.{suffix}"} if label else {}
+    return {"dnsServers": servers, "appliedDnsServers": [], "internalDomainNameSuffix": suffix, **named}
+
+
+def _private_address(call: Call, interface_id: str, subnet: Json) -> str:
+    """The first address of the subnet that no other interface has; Azure keeps the first four for itself."""
+    taken = set()
+    for interface in call.tenant.store.resources(type=INTERFACE):
+        for configuration in interface["properties"]["ipConfigurations"]:
+            if interface["id"].lower() == interface_id.lower():
+                return str(configuration["properties"]["privateIPAddress"])
+            taken.add(configuration["properties"]["privateIPAddress"])
+    hosts = list(ipaddress.ip_network(subnet["properties"]["addressPrefix"]).hosts())[3:]
+    free = next((str(host) for host in hosts if str(host) not in taken), None)
+    if free is None:
+        message = f"Subnet {subnet['name']} does not have enough capacity for 1 IP addresses."
+        raise ArmError(400, "SubnetIsFull", message)
+    return free
+
+
+Fill = Callable[[Call, Json, Json], None]
+_KINDS: dict[str, tuple[Fill, int, int]] = {
+    # type: how its properties are filled, Retry-After of PUT and of DELETE in seconds (0: answered at once)
+    NETWORK: (_fill_network, 3, 10),
+    SECURITY_GROUP: (_fill_security_group, 1, 1),
+    ADDRESS: (_fill_address, 1, 10),
+    INTERFACE: (_fill_interface, 0, 4),
+}
+
+
+def _operation_url(call: Call, location: str, kind: str = "operations", operation: str = "") -> str:
+    path = f"/subscriptions/{call.tenant.subscription_id}/providers/{NAMESPACE}/locations/{location}/{kind}"
+    return call.start_operation(f"{path}/{operation or new_operation_id()}")
+
+
+async def _put(call: Call, kind: str) -> Response:
+    fill, retry_after, _ = _KINDS[kind]
+    existing = call.tenant.store.get(call.resource_id)
+    if not call.body.get("location"):
+        message = "The location property is required for this definition."
+        raise ArmError(400, "LocationRequired", message, gateway=True)
+    resource: Json = {
+        "name": call.parameters["name"],
+        "id": existing["id"] if existing else call.resource_id,
+        "etag": f'W/"{uuid.uuid4()}"',
+        "type": kind,
+        "location": call.body["location"],
+        "properties": {
+            "provisioningState": "Succeeded",
+            "resourceGuid": call.tenant.stable_id(call.resource_id),
+        },
+    }
+    if "tags" in call.body:
+        resource["tags"] = call.body["tags"]
+    fill(call, resource, call.body.get("properties", {}))
+    call.tenant.store.put(resource)
+    shown = _shown(call, resource)
+    status = 200 if existing else 201
+    if not retry_after:
+        return answer(shown, status=status)
+    if kind == ADDRESS and not existing:  # it is allocated while the operation goes on
+        shown["properties"].pop("ipAddress", None)
+    return _under_way(call, shown, status, resource["location"], retry_after, changed=_differs(existing, resource))
+
+
+def _differs(before: Json | None, after: Json) -> bool:
+    return before is None or _settings(before) != _settings(after)
+
+
+def _settings(value: Any) -> Any:
+    """The properties of a resource, without the marks that every write changes."""
+    if isinstance(value, dict):
+        kept = value["properties"] if "location" in value else value
+        return {key: _settings(each) for key, each in kept.items() if key != "etag"}
+    return [_settings(each) for each in value] if isinstance(value, list) else value
+
+
+def _under_way(call: Call, shown: Json, status: int, location: str, retry_after: int, *, changed: bool) -> JSONResponse:
+    """A PUT's answer: in progress where it changes a property; where it does not there is nothing to wait for."""
+    response = answer(shown, status=status, state="Updating" if changed else None)
+    response.headers["Azure-AsyncOperation"] = _operation_url(call, location)
+    response.headers["Azure-AsyncNotification"] = "Enabled"
+    if changed:
+        response.headers["Retry-After"] = str(retry_after)
+    return response
+
+
+def _shown(call: Call, resource: Json) -> Json:
+    shown = network_members.shown(call.tenant.store, resource, call.api_version)
+    if resource["type"] == INTERFACE:
+        shown["properties"] |= _machine(call.tenant, resource)
+    return shown
+
+
+async def _get(call: Call) -> Response:
+    resource = call.existing()
+    return JSONResponse(_shown(call, resource), headers={"ETag": resource["etag"]})
+
+
+def _machine(tenant: Tenant, interface: Json) -> Json:
+    """The VM an interface belongs to, and the hardware address that it has there."""
+    for vm in tenant.vms:
+        if any(
+            nic["id"].lower() == interface["id"].lower()
+            for nic in vm["properties"]["networkProfile"]["networkInterfaces"]
+        ):
+            return {"macAddress": mac_address(vm), "virtualMachine": {"id": vm["id"]}, "primary": True}
+    return {}
+
+
+def mac_address(vm: Json) -> str:
+    digits = "000D3A" + vm["properties"]["vmId"].replace("-", "")[:6].upper()
+    return "-".join(digits[at : at + 2] for at in range(0, 12, 2))
+
+
+async def _patch(call: Call) -> Response:
+    """Of these resources only the tags can be patched."""
+    resource = call.existing()
+    resource["tags"] = call.body.get("tags", resource.get("tags", {}))
+    call.tenant.store.put(resource)
+    return JSONResponse(_shown(call, resource), headers={"Azure-AsyncNotification": "Enabled"})
+
+
+async def _delete(call: Call, kind: str) -> Response:
+    resource = call.tenant.store.get(call.request.url.path)
+    if resource is None:
+        return Response(status_code=204)
+    _refuse_where_used(call.tenant, resource)
+    await remove(call.tenant, resource)
+    return _deleting(call, resource["location"], _KINDS[kind][2])
+
+
+def _deleting(call: Call, location: str, retry_after: int) -> Response:
+    operation = new_operation_id()
+    headers = {
+        "Azure-AsyncOperation": _operation_url(call, location, operation=operation),
+        "Azure-AsyncNotification": "Enabled",
+        "Location": _operation_url(call, location, "operationResults", operation),
+        "Retry-After": str(retry_after),
+    }
+    return Response(status_code=202, headers=headers)
+
+
+def _refuse_where_used(tenant: Tenant, resource: Json) -> None:
+    """In Azure what is in use cannot be deleted."""
+    resource_id = resource["id"].lower()
+    if resource["type"] == INTERFACE:
+        for vm in tenant.vms:
+            if any(nic["id"].lower() == resource_id for nic in vm["properties"]["networkProfile"]["networkInterfaces"]):
+                message = (
+                    f"Network Interface {resource['id']} is used by existing resource {vm['id']}. In order to delete "
+                    "the network interface, it must be dissociated from the resource. To learn more, see "
+                    "aka.ms/deletenic."
+                )
+                raise ArmError(400, "NicInUse", message, details=[])
+    codes = {
+        NETWORK: ("InUseSubnetCannotBeDeleted", "Virtual network"),
+        SECURITY_GROUP: ("InUseNetworkSecurityGroupCannotBeDeleted", "Network security group"),
+        SUBNET: ("InUseSubnetCannotBeDeleted", "Subnet"),
+        ADDRESS: ("PublicIPAddressCannotBeDeleted", "Public IP address"),
+    }
+    for interface in tenant.store.resources(type=INTERFACE):
+        code, what = codes.get(resource["type"], ("", ""))
+        if code and _refers(interface, resource_id):
+            message = f"{what} {resource['id']} can not be deleted since it is still in use by {interface['id']}."
+            raise ArmError(400, code, message, details=[])
+
+
+def _refers(interface: Json, resource_id: str) -> bool:
+    properties = interface["properties"]
+    references = [(properties.get("networkSecurityGroup") or {}).get("id", "")]
+    for configuration in properties["ipConfigurations"]:
+        for key in ("subnet", "publicIPAddress"):
+            references.append((configuration["properties"].get(key) or {}).get("id", ""))
+    return any(ref.lower() == resource_id or ref.lower().startswith(resource_id + "/") for ref in references)
+
+
+async def remove(tenant: Tenant, resource: Json) -> None:
+    tenant.delete_resource(resource["id"])
+
+
+async def _put_subnet(call: Call) -> Response:
+    network, name = _parent(call), call.parameters["name"]
+    subnet = _child(network, "subnets", name, _subnet_properties(call, network, name, call.body))
+    return _put_child(call, network, "subnets", subnet, retry_after=3)
+
+
+async def _put_security_rule(call: Call) -> Response:
+    group, name = _parent(call), call.parameters["name"]
+    rule = _child(group, "securityRules", name, _rule(name, call.body.get("properties") or {}))
+    return _put_child(call, group, "securityRules", rule, retry_after=1)
+
+
+def _parent(call: Call) -> Json:
+    """The resource that a child is stored in."""
+    parent_id = call.resource_id.rpartition("/")[0].rpartition("/")[0]
+    parent = call.tenant.store.get(parent_id)
+    if parent is None:
+        raise not_found(parent_id)
+    return parent
+
+
+def _put_child(call: Call, parent: Json, collection: str, child: Json, *, retry_after: int) -> Response:
+    children = parent["properties"][collection]
+    before = next((each for each in children if each["id"].lower() == child["id"].lower()), None)
+    parent["properties"][collection] = [*(each for each in children if each is not before), child]
+    call.tenant.store.put(parent)
+    changed = before is None or _settings(before) != _settings(child)
+    status = 200 if before else 201
+    return _under_way(call, _shown(call, child), status, parent["location"], retry_after, changed=changed)
+
+
+async def _list_children(call: Call) -> Response:
+    collection, parent_id = call.resource_id.rpartition("/")[2].lower(), call.resource_id.rpartition("/")[0]
+    parent = call.tenant.store.get(parent_id)
+    if parent is None:
+        raise not_found(parent_id)
+    children = next(value for name, value in parent["properties"].items() if name.lower() == collection)
+    return JSONResponse({"value": [_shown(call, child) for child in children]})
+
+
+async def _get_child(call: Call) -> Response:
+    collection = call.resource_id.split("/")[-2].lower()
+    for name, children in _parent(call)["properties"].items():
+        if name.lower() == collection:
+            for child in children:
+                if child["id"].lower() == call.resource_id.lower():
+                    return JSONResponse(_shown(call, child), headers={"ETag": child["etag"]})
+    raise ArmError(404, "NotFound", f"Resource {call.resource_id} not found.", details=[])
+
+
+async def _delete_child(call: Call) -> Response:
+    parent, collection = _parent(call), call.resource_id.split("/")[-2]
+    key = next(name for name in parent["properties"] if name.lower() == collection.lower())
+    children = parent["properties"][key]
+    left = [child for child in children if child["id"].lower() != call.resource_id.lower()]
+    if len(left) == len(children):
+        return Response(status_code=204)
+    _refuse_where_used(call.tenant, next(child for child in children if child not in left))
+    parent["properties"][key] = left
+    call.tenant.store.put(parent)
+    return _deleting(call, parent["location"], 10)
+
+
+async def _get_operation(call: Call) -> Response:
+    if "/operationresults/" not in call.request.url.path.lower():
+        operation = call.operation()
+        document = {key: operation[key] for key in ("status", "error") if key in operation}
+        return JSONResponse(document, headers={"Retry-After": "10"} if "endTime" not in operation else {})
+    running = "endTime" not in call.operation_result()
+    url = str(call.request.url)
+    if running:
+        return Response(status_code=202, headers={"Location": url, "Retry-After": "10"})
+    status_url = re.sub("/operationresults/", "/operations/", url, flags=re.IGNORECASE)
+    headers = {"Location": url, "Azure-AsyncOperation": status_url, "Azure-AsyncNotification": "Enabled"}
+    return Response(status_code=204, headers=headers)
+
+
+def ssh_target(tenant: Tenant, ip_address: str) -> tuple[Json, Json] | None:
+    """The VM and its network interface behind a public address."""
+    address = next(
+        (a for a in tenant.store.resources(type=ADDRESS) if a["properties"]["ipAddress"] == ip_address), None
+    )
+    if address is None:
+        return None
+    for interface in tenant.store.resources(type=INTERFACE):
+        if _refers(interface, address["id"].lower()):
+            for vm in tenant.vms:
+                interfaces = vm["properties"]["networkProfile"]["networkInterfaces"]
+                if any(nic["id"].lower() == interface["id"].lower() for nic in interfaces):
+                    return vm, interface
+    return None
+
+
+def source_address(tenant: Tenant, vm_id: str | None) -> str:
+    """The address that a VM, or the operator's machine (None), is seen with from outside."""
+    if vm_id is None:
+        return OPERATOR_ADDRESS
+    for address in tenant.store.resources(type=ADDRESS):
+        target = ssh_target(tenant, address["properties"]["ipAddress"])
+        if target and target[0]["properties"]["vmId"] == vm_id:
+            return str(address["properties"]["ipAddress"])
+    return "0.0.0.0"
+
+
+def admits(store: Store, interface: Json, source: str, port: int) -> bool:
+    """Whether the security groups of an interface and of its subnet let TCP from `source` in on `port`.
+
+    Without any security group a Basic address is open and a Standard one closed; ours have a group or are closed.
+    """
+    references = [interface["properties"].get("networkSecurityGroup")]
+    for configuration in interface["properties"]["ipConfigurations"]:
+        subnet = find_subnet(store, configuration["properties"]["subnet"]["id"])
+        references.append(subnet["properties"].get("networkSecurityGroup") if subnet else None)
+    groups = [group for group in (store.get(ref["id"]) for ref in references if ref) if group]
+    return bool(groups) and all(_group_admits(group, source, port) for group in groups)
+
+
+def _group_admits(group: Json, source: str, port: int) -> bool:
+    rules = group["properties"]["securityRules"] + group["properties"]["defaultSecurityRules"]
+    inbound = [rule["properties"] for rule in rules if rule["properties"]["direction"].lower() == "inbound"]
+    for rule in sorted(inbound, key=lambda rule: int(rule["priority"])):
+        if rule["protocol"].lower() in ("tcp", "*") and _source_in(rule, source) and _port_in(rule, port):
+            return bool(rule["access"].lower() == "allow")
+    return False
+
+
+def _source_in(rule: Json, source: str) -> bool:
+    prefixes = [rule.get("sourceAddressPrefix"), *rule.get("sourceAddressPrefixes", [])]
+    for prefix in filter(None, prefixes):
+        if prefix in ("*", "Internet"):
+            return True
+        try:
+            if ipaddress.ip_address(source) in ipaddress.ip_network(prefix, strict=False):
+                return True
+        except ValueError:  # a service tag; the operator's machine is in none but Internet
+            continue
+    return False
+
+
+def _port_in(rule: Json, port: int) -> bool:
+    ranges = [rule.get("destinationPortRange"), *rule.get("destinationPortRanges", [])]
+    for text in filter(None, ranges):
+        first, _, last = text.partition("-")
+        if text == "*" or int(first) <= port <= int(last or first):
+            return True
+    return False
+
+
+def _operations() -> list[Operation]:
+    group = "/subscriptions/{subscription}/resourceGroups/{group}/providers"
+    operations = []
+    for kind in _KINDS:
+
+        async def put(call: Call, kind: str = kind) -> Response:
+            return await _put(call, kind)
+
+        async def delete(call: Call, kind: str = kind) -> Response:
+            return await _delete(call, kind)
+
+        operations += [
+            *lists(kind, _shown),
+            Operation("PUT", f"{group}/{kind}/{{name}}", f"{kind}/write", put),
+            Operation("PATCH", f"{group}/{kind}/{{name}}", f"{kind}/write", _patch),
+            Operation("GET", f"{group}/{kind}/{{name}}", f"{kind}/read", _get),
+            Operation("DELETE", f"{group}/{kind}/{{name}}", f"{kind}/delete", delete),
+        ]
+    locations = f"/subscriptions/{{subscription}}/providers/{NAMESPACE}/locations/{{location}}"
+    children = []
+    for path, kind, put_child in (
+        (f"{group}/{NETWORK}/{{parent}}/subnets/{{name}}", SUBNET, _put_subnet),
+        (f"{group}/{SECURITY_GROUP}/{{parent}}/securityRules/{{name}}", RULE, _put_security_rule),
+    ):
+        children += [
+            Operation("GET", path.removesuffix("/{name}"), f"{kind}/read", _list_children),
+            Operation("GET", path, f"{kind}/read", _get_child),
+            Operation("PUT", path, f"{kind}/write", put_child),
+            Operation("DELETE", path, f"{kind}/delete", _delete_child),
+        ]
+    return [
+        *operations,
+        *children,
+        Operation("GET", f"{locations}/operations/{{id}}", None, _get_operation),
+        Operation("GET", f"{locations}/operationResults/{{id}}", None, _get_operation),
+    ]
+
+
+OPERATIONS = _operations()

@@ -1,0 +1,359 @@
+"""Microsoft.Resources: subscriptions, resource groups, the list of resources, and the cloud's endpoints."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.responses import JSONResponse, Response
+
+from ..access.decide import assignments, covers, decide
+from ..access.roles import ASSIGNMENT
+from ..requests import note
+from ..tenant import Tenant
+from . import compute, container_registry, deployments, managed_identity, network
+from .call import GROUP, ArmError, Call, Json, Operation, authorize, group_id
+
+_NAME = re.compile(r"[\w.()-]{0,89}[\w()-]")
+
+SUBSCRIPTION_ACTIONS = "Microsoft.Resources/subscriptions"
+GROUP_ACTIONS = f"{SUBSCRIPTION_ACTIONS}/resourceGroups"  # not below the name of their type
+
+_LISTED = ("id", "name", "type", "location", "tags", "sku", "identity", "systemData")
+
+# What deleting a resource takes with it; in this order when a whole group goes.
+REMOVERS: dict[str, Callable[[Tenant, Json], Awaitable[None]]] = {
+    compute.TYPE: compute.remove,
+    network.INTERFACE: network.remove,
+    network.ADDRESS: network.remove,
+    network.NETWORK: network.remove,
+    network.SECURITY_GROUP: network.remove,
+    container_registry.TYPE: container_registry.remove,
+    managed_identity.TYPE: managed_identity.remove,
+}
+
+
+def _subscription(tenant: Tenant) -> Json:
+    return {
+        "id": f"/subscriptions/{tenant.subscription_id}",
+        "authorizationSource": "RoleBased",
+        "managedByTenants": [],
+        "subscriptionId": tenant.subscription_id,
+        "tenantId": tenant.tenant_id,
+        "displayName": "Sandbox",
+        "state": "Enabled",
+        "subscriptionPolicies": {
+            "locationPlacementId": "Public_2014-09-01",
+            "quotaId": "PayAsYouGo_2014-09-01",
+            "spendingLimit": "Off",
+        },
+    }
+
+
+def _sees_subscription(call: Call) -> bool:
+    """Any role anywhere in a subscription makes it visible."""
+    return bool(assignments(call.tenant, call.claims["oid"]))
+
+
+async def list_subscriptions(call: Call) -> Response:
+    value = [_subscription(call.tenant)] if _sees_subscription(call) else []
+    note(call.request, found=len(value))
+    if call.api_version < "2019":  # the older versions did not tell these
+        old = [{key: each[key] for key in each if key not in ("tenantId", "managedByTenants")} for each in value]
+        return JSONResponse({"value": old})
+    return JSONResponse({"value": value, "count": {"type": "Total", "value": len(value)}})
+
+
+async def get_subscription(call: Call) -> Response:
+    if not _sees_subscription(call):
+        authorize(call.tenant, call.claims, f"{SUBSCRIPTION_ACTIONS}/read", call.resource_id)
+    return JSONResponse(_subscription(call.tenant))
+
+
+async def list_tenants(call: Call) -> Response:
+    tenant = {"id": f"/tenants/{call.tenant.tenant_id}", "tenantId": call.tenant.tenant_id, "tenantCategory": "Home"}
+    if call.api_version >= "2020":
+        tenant["displayName"] = "Sandbox"
+    return JSONResponse({"value": [tenant]})
+
+
+async def put_group(call: Call) -> Response:
+    name, location = call.parameters["name"], call.body.get("location")
+    if not _NAME.fullmatch(name):
+        message = (
+            f"The provided resource group name '{name}' has these invalid characters or this length: it must have "
+            "1 to 90 letters, digits, '.', '_', '-', '(' and ')' and not end with a period."
+        )
+        raise ArmError(400, "InvalidResourceGroupName", message, gateway=True)
+    if not location:
+        message = "The location property is required for this definition."
+        raise ArmError(400, "LocationRequired", message, gateway=True)
+    if _plain(location) not in call.tenant.cloud.locations:
+        message = (
+            f"The provided location '{location}' is not available for resource group. List of available regions is "
+            f"'{','.join(call.tenant.cloud.locations)}'."
+        )
+        raise ArmError(400, "LocationNotAvailableForResourceGroup", message, gateway=True)
+    existing = call.tenant.store.get(group_id(call.tenant, name))
+    if existing and _plain(existing["location"]) != _plain(location):
+        message = (
+            f"Invalid resource group location '{location}'. The Resource group already exists in location "
+            f"'{existing['location']}'."
+        )
+        raise ArmError(409, "InvalidResourceGroupLocation", message, gateway=True)
+    resource = existing or {
+        "id": group_id(call.tenant, name),
+        "name": name,
+        "type": GROUP,
+        "location": _plain(location),
+        "properties": {"provisioningState": "Succeeded"},
+    }
+    if "tags" in call.body:
+        resource["tags"] = call.body["tags"]
+    if call.body.get("managedBy"):
+        resource["managedBy"] = call.body["managedBy"]
+    call.tenant.store.put(resource)
+    return JSONResponse(resource, status_code=200 if existing else 201)
+
+
+def _plain(location: str) -> str:
+    return location.replace(" ", "").lower()
+
+
+def _group(call: Call) -> Json | None:
+    return call.tenant.store.get(group_id(call.tenant, call.parameters["name"]))
+
+
+async def get_group(call: Call) -> Response:
+    group = _group(call)
+    if group is None:
+        message = f"Resource group '{call.parameters['name']}' could not be found."
+        raise ArmError(404, "ResourceGroupNotFound", message, gateway=True)
+    return JSONResponse(group)
+
+
+async def patch_group(call: Call) -> Response:
+    group = _group(call)
+    if group is None:
+        message = f"Resource group '{call.parameters['name']}' could not be found."
+        raise ArmError(404, "ResourceGroupNotFound", message, gateway=True)
+    if "tags" in call.body:
+        group["tags"] = call.body["tags"]
+    call.tenant.store.put(group)
+    return JSONResponse(group)
+
+
+async def list_locations(call: Call) -> Response:
+    """The regions, with their plain names for display."""
+    base = f"/subscriptions/{call.tenant.subscription_id}/locations"
+    value = [
+        {
+            "id": f"{base}/{name}",
+            "name": name,
+            "type": "Region",
+            "displayName": name,
+            "regionalDisplayName": name,
+            "metadata": {"regionType": "Physical", "regionCategory": "Recommended"},
+        }
+        for name in call.tenant.cloud.locations
+    ]
+    return JSONResponse({"value": value})
+
+
+# The resource types of each provider that the sandbox plays; filled in management/__init__.py, which knows them all.
+PROVIDERS: dict[str, list[str]] = {}
+
+
+_VERSIONS = ["2025-04-01", "2024-11-01"]  # any version is taken; clients want to choose one
+
+
+def _provider(call: Call, namespace: str) -> Json:
+    types = [
+        {
+            "resourceType": each,
+            "locations": list(call.tenant.cloud.locations),
+            "apiVersions": _VERSIONS,
+            "capabilities": "None",
+        }
+        for each in PROVIDERS[namespace]
+    ]
+    return {
+        "id": f"/subscriptions/{call.tenant.subscription_id}/providers/{namespace}",
+        "namespace": namespace,
+        "resourceTypes": types,
+        "registrationState": "Registered" if is_registered(call.tenant, namespace) else "NotRegistered",
+        "registrationPolicy": "RegistrationRequired",
+    }
+
+
+_UNREGISTERED = "unregistered-provider"
+
+
+def is_registered(tenant: Tenant, namespace: str) -> bool:
+    """Whether the subscription may use a provider: all are registered, but for those that a client has unregistered."""
+    return not (tenant.store.read(_UNREGISTERED, namespace.lower()) or {}).get("unregistered", False)
+
+
+async def register_provider(call: Call) -> Response:
+    action = call.parameters["action"].lower()
+    if any(namespace.lower() == call.parameters["namespace"].lower() for namespace in PROVIDERS):
+        document = {"unregistered": action.endswith("/unregister/action")}
+        call.tenant.store.write(_UNREGISTERED, call.parameters["namespace"].lower(), document)
+    return await get_provider(call)
+
+
+async def list_providers(call: Call) -> Response:
+    return JSONResponse({"value": [_provider(call, namespace) for namespace in PROVIDERS]})
+
+
+async def get_provider(call: Call) -> Response:
+    wanted = call.parameters["namespace"]
+    found = next((namespace for namespace in PROVIDERS if namespace.lower() == wanted.lower()), None)
+    if found is None:
+        message = f"The resource namespace '{wanted}' is invalid."
+        raise ArmError(404, "InvalidResourceNamespace", message, gateway=True)
+    return JSONResponse(_provider(call, found))
+
+
+async def head_group(call: Call) -> Response:
+    return (
+        Response(status_code=204)
+        if _group(call)
+        else Response(status_code=404, headers={"x-ms-failure-cause": "gateway"})
+    )
+
+
+async def list_groups(call: Call) -> Response:
+    if not _sees_subscription(call):
+        scope = f"/subscriptions/{call.tenant.subscription_id}"
+        authorize(call.tenant, call.claims, f"{GROUP_ACTIONS}/read", scope)
+    groups = call.tenant.store.resources(type=GROUP)
+    return JSONResponse({"value": [group for group in groups if _may_read(call, group, f"{GROUP_ACTIONS}/read")]})
+
+
+def _may_read(call: Call, resource: Json, action: str) -> bool:
+    return bool(decide(call.tenant, call.claims["oid"], action, resource["id"]))
+
+
+async def delete_group(call: Call) -> Response:
+    group = _group(call)
+    if group is None:
+        message = f"Resource group '{call.parameters['name']}' could not be found."
+        raise ArmError(404, "ResourceGroupNotFound", message, gateway=True)
+    store = call.tenant.store
+    inside = [resource for resource in store.resources(under=group["id"] + "/") if resource["type"] in REMOVERS]
+    order = list(REMOVERS)
+    for resource in sorted(inside, key=lambda resource: order.index(resource["type"])):
+        await REMOVERS[resource["type"]](call.tenant, resource)
+    for deployment in store.resources(under=group["id"] + "/", type=deployments.TYPE):
+        store.delete(deployment["id"])
+    for assignment in store.resources(type=ASSIGNMENT):
+        if covers(group["id"], assignment["properties"]["scope"]):
+            store.delete(assignment["id"])
+    store.delete(group["id"])
+    job = base64.urlsafe_b64encode(f"RESOURCEGROUPDELETIONJOB-{group['name']}-{group['location']}".encode())
+    path = f"/subscriptions/{call.tenant.subscription_id}/operationresults/{job.decode().rstrip('=')}"
+    return Response(status_code=202, headers={"Location": call.start_operation(path), "Retry-After": "15"})
+
+
+async def get_operation_result(call: Call) -> Response:
+    operation = call.operation_result()
+    if "endTime" in operation:
+        return Response(status_code=(operation["result"] or {}).get("status", 200))
+    return Response(status_code=202, headers={"Location": str(call.request.url), "Retry-After": "15"})
+
+
+_CONDITION = re.compile(r"(resourceType|resourceGroup|name|location|tagName|tagValue) eq '([^']*)'", re.IGNORECASE)
+
+
+def _wanted(call: Call) -> dict[str, str]:
+    """The conditions of $filter, which must all hold; 501 where there is one that the sandbox does not play."""
+    given = call.request.query_params.get("$filter", "")
+    if re.sub(r"\band\b|\s", "", _CONDITION.sub("", given), flags=re.IGNORECASE):
+        fields = "resourceType, resourceGroup, name, location, tagName and tagValue"
+        message = f"The sandbox does not emulate the filter {given!r}: only '<field> eq <value>' of {fields}."
+        raise ArmError(501, "NotImplementedInSandbox", message)
+    return {field.lower(): value.lower() for field, value in _CONDITION.findall(given)}
+
+
+def _matches(resource: Json, wanted: dict[str, str]) -> bool:
+    tags = {key.lower(): str(value).lower() for key, value in (resource.get("tags") or {}).items()}
+    has = {
+        "resourcetype": resource["type"].lower(),
+        "resourcegroup": resource["id"].split("/")[4].lower(),
+        "name": resource["name"].lower(),
+        "location": _plain(resource.get("location", "")),
+    }
+    tag_name, tag_value = wanted.get("tagname"), wanted.get("tagvalue")
+    tagged = tag_name is None or (tag_name in tags and tag_value in (None, tags[tag_name]))
+    return tagged and all(has[field] == value for field, value in wanted.items() if field in has)
+
+
+async def list_resources(call: Call) -> Response:
+    """All resources the caller may read, those that $filter wants."""
+    wanted = _wanted(call)
+    value: list[dict[str, Any]] = [
+        {key: resource[key] for key in _LISTED if key in resource}
+        for resource in call.tenant.store.resources(
+            under=f"/subscriptions/{call.tenant.subscription_id}/resourceGroups/"
+        )
+        if resource["type"] in REMOVERS
+        and _matches(resource, wanted)
+        and _may_read(call, resource, f"{resource['type']}/read")
+    ]
+    group = call.parameters.get("group")
+    if group is not None:
+        value = [resource for resource in value if covers(group_id(call.tenant, group), resource["id"])]
+    return JSONResponse({"value": value})
+
+
+async def endpoints(call: Call) -> Response:
+    """What a client reads to learn about an unknown cloud; a list of clouds in the older versions."""
+    cloud = call.tenant.cloud
+    document = {
+        "name": cloud.name,
+        "portal": "https://portal.azure.cn" if cloud.name == "AzureChinaCloud" else "https://portal.azure.com",
+        "resourceManager": f"{cloud.resource_manager_url}/",
+        "authentication": {
+            "loginEndpoint": f"{cloud.authority}/",
+            "audiences": [cloud.audiences[1], cloud.audiences[0]],
+            "tenant": "common",
+            "identityProvider": "AAD",
+        },
+        "graph": f"https://{cloud.graph}/",
+        "graphAudience": f"https://{cloud.graph}/",
+        "microsoftGraphResourceId": f"https://{cloud.graph}/",
+        "suffixes": {"acrLoginServer": cloud.registry_suffix.lstrip(".")},
+    }
+    version = call.request.query_params.get("api-version", "")
+    return JSONResponse([document] if version in ("2019-05-01", "2020-06-01") else document)
+
+
+_SUBSCRIPTION = "/subscriptions/{subscription}"
+_GROUPS = f"{_SUBSCRIPTION}/resourcegroups"
+OPERATIONS = [
+    Operation("GET", "/metadata/endpoints", None, endpoints),
+    Operation("GET", "/subscriptions", None, list_subscriptions),
+    Operation("GET", "/tenants", None, list_tenants),
+    Operation("GET", _SUBSCRIPTION, None, get_subscription),
+    Operation("GET", f"{_SUBSCRIPTION}/locations", None, list_locations),
+    Operation("GET", f"{_SUBSCRIPTION}/providers", None, list_providers),
+    Operation("GET", f"{_SUBSCRIPTION}/providers/{{namespace}}", None, get_provider),
+    *(
+        Operation(
+            "POST", f"{_SUBSCRIPTION}/providers/{{namespace}}/{word}", f"{{namespace}}/{word}/action", register_provider
+        )
+        for word in ("register", "unregister")
+    ),
+    Operation("GET", _GROUPS, None, list_groups),
+    Operation("PUT", f"{_GROUPS}/{{name}}", f"{GROUP_ACTIONS}/write", put_group),
+    Operation("GET", f"{_GROUPS}/{{name}}", f"{GROUP_ACTIONS}/read", get_group),
+    Operation("PATCH", f"{_GROUPS}/{{name}}", f"{GROUP_ACTIONS}/write", patch_group),
+    Operation("HEAD", f"{_GROUPS}/{{name}}", f"{GROUP_ACTIONS}/read", head_group),
+    Operation("DELETE", f"{_GROUPS}/{{name}}", f"{GROUP_ACTIONS}/delete", delete_group),
+    Operation("GET", f"{_SUBSCRIPTION}/resources", None, list_resources),
+    Operation("GET", f"{_GROUPS}/{{group}}/resources", None, list_resources),
+    Operation("GET", f"{_SUBSCRIPTION}/operationresults/{{job}}", None, get_operation_result),
+]

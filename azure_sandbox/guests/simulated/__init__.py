@@ -1,0 +1,1 @@
+"""The simulated guest: Python commands behind an SSH server in the sandbox's process."""

@@ -1,0 +1,239 @@
+"""``az acr``: signing Docker in to a registry with the identity that az is signed in with."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ...clouds import REGISTRY_AUDIENCE
+from .az import Az, AzError, command
+from .network import NetworkError
+from .process import Failure, Input, Process, UnknownProgram
+
+if TYPE_CHECKING:
+    from requests import Response
+
+EMPTY_GUID = "00000000-0000-0000-0000-000000000000"
+_TYPE = "Microsoft.ContainerRegistry/registries"
+_NO_DOCKER = (
+    "DOCKER_COMMAND_ERROR\nPlease verify if Docker client is installed and running.\n"
+    "You may want to use 'az acr login -n {} --expose-token' to get a refresh token, which does not require Docker to be "
+    "installed."
+)
+
+
+class _LoginFailed(Exception):
+    """Entra ID's way in is closed; az then tries the admin user."""
+
+
+@command("acr login")
+def _login(az: Az, arguments: list[str]) -> object:
+    given = az.options(arguments, "n:tu:p:", ["name=", "expose-token", "username=", "password="])
+    name = given.get("--name")
+    if name is None:
+        raise Failure("ERROR: the following arguments are required: --name/-n", 2)
+    if given.keys() & {"--username", "--password"}:
+        raise Failure("az: the simulated guest has no az acr login with --username: use docker login", 2)
+    expose = bool(given.keys() & {"--expose-token", "-t"})
+    if not expose:
+        _check_docker(az.process, name)
+    az.account()
+    if expose:
+        az.warn(
+            "You can perform manual login using the provided refresh token below, for example: "
+            f"'docker login loginServer -u {EMPTY_GUID} -p refreshToken'"
+        )
+        az.warn("The accessToken output is the refresh token too; use refreshToken.")
+    elif name != name.lower():
+        az.warn(
+            "Uppercase characters are detected in the registry name. When using its server url in docker commands, to "
+            "avoid authentication errors, use all lowercase."
+        )
+    name = _without_suffix(az, name)
+    registry = _find(az, name)
+    server = registry["properties"]["loginServer"] if registry else name.lower() + az.cloud.registry_suffix
+    try:
+        token = _refresh_token(az, name, server)
+    except _LoginFailed as failed:
+        _warn_of(az, name, registry, failed)
+        _ask_for_password(az, server)
+        return None
+    if expose:
+        return {"accessToken": token, "loginServer": server, "refreshToken": token, "username": EMPTY_GUID}
+    _docker_login(az.process, server, EMPTY_GUID, token)
+    return None
+
+
+def _run_docker(process: Process, words: list[str], stdin: str = "") -> tuple[int, str, str]:
+    output: list[str] = []
+    errors: list[str] = []
+    docker = replace(process, stdout=output.append, stderr=errors.append, stdin=Input(stdin), terminal=False)
+    return docker.run(["docker", *words]), "".join(output), "".join(errors)
+
+
+def _check_docker(process: Process, name: str) -> None:
+    try:
+        _, _, errors = _run_docker(process, ["ps"])
+    except UnknownProgram:
+        raise AzError(f"An error occurred: {_NO_DOCKER.format(name)}") from None
+    if errors:
+        raise AzError(f"An error occurred: DOCKER_COMMAND_ERROR\n{errors.strip()}")
+
+
+def _docker_login(process: Process, server: str, username: str, password: str) -> None:
+    status, output, errors = _run_docker(
+        process, ["login", "--username", username, "--password-stdin", server], password
+    )
+    process.stdout(output)
+    for line in errors.strip().splitlines():
+        process.warn(f"WARNING: {line}")
+    if status:
+        raise AzError("Login failed.")
+
+
+def _without_suffix(az: Az, name: str) -> str:
+    if name.lower().endswith(az.cloud.registry_suffix):
+        az.warn(f"The login server endpoint suffix '{az.cloud.registry_suffix}' is automatically omitted.")
+        return name[: -len(az.cloud.registry_suffix)]
+    if not re.fullmatch("[A-Za-z0-9-]{5,50}", name):
+        raise AzError("Registry name must be between 5 and 50 alphanumeric characters.")
+    return name
+
+
+def _find(az: Az, name: str) -> dict[str, Any] | None:
+    """The registry in Resource Manager; None where the identity may not see it, which is usual with AcrPull alone."""
+    account = az.account()
+    token = az.account_token(az.management_audience)
+    query = {"$filter": f"resourceType eq '{_TYPE}'"}
+    listed = az.get(f"/subscriptions/{account['id']}/resources", "2024-11-01", token, **query)
+    for resource in listed["value"] if listed else []:
+        if resource["name"].lower() == name.lower():
+            return az.get(resource["id"], "2026-09-01-preview", az.account_token(az.management_audience))
+    return None
+
+
+def _send(az: Az, name: str, method: str, url: str, server: str, **options: Any) -> Response:
+    try:
+        return az.network.request(method, url, **options)
+    except NetworkError as error:
+        raise AzError(
+            f"Could not connect to the registry login server '{server}'. Please verify that the registry exists and the "
+            f"URL 'https://{server}/v2/' is reachable from your environment.\n"
+            f"Try running 'az acr check-health -n {name} --yes' to diagnose this issue."
+        ) from error
+
+
+def _refresh_token(az: Az, name: str, server: str) -> str:
+    """Exchange the identity's token for the registry's refresh token."""
+    challenge = _send(az, name, "GET", f"https://{server}/v2/", server)
+    if challenge.status_code == 403:
+        raise _LoginFailed(
+            "CONNECTIVITY_FORBIDDEN_ERROR\n"
+            f"Access to registry '{server}' was denied. Response code: 403. Please check its firewall rules: "
+            f"{_message(challenge)}"
+        )
+    header = challenge.headers.get("www-authenticate", "")
+    found = dict(re.findall(r'(\w+)="([^"]*)"', header))
+    if challenge.status_code != 401 or not {"realm", "service"} <= found.keys():
+        raise _LoginFailed(f"CONNECTIVITY_CHALLENGE_ERROR\nRegistry '{server}' did not issue a challenge.")
+    form = {
+        "grant_type": "access_token",
+        "service": found["service"],
+        "tenant": az.account()["tenantId"],
+        "access_token": az.account_token(REGISTRY_AUDIENCE),
+    }
+    url = found["realm"].replace("/oauth2/token", "/oauth2/exchange")
+    answer = _send(az, name, "POST", url, server, data=form)
+    if answer.status_code == 429:
+        raise _LoginFailed("CONNECTIVITY_TOOMANYREQUESTS_ERROR\nToo many requests; please try again later.")
+    if answer.status_code != 200:
+        raise _LoginFailed(
+            "CONNECTIVITY_REFRESH_TOKEN_ERROR\n"
+            f"Access to registry '{server}' was denied. Response code: {answer.status_code}. Please try running "
+            "'az login' again to refresh permissions."
+        )
+    return str(answer.json()["refresh_token"])
+
+
+def _message(answer: Response) -> str:
+    try:
+        return str(answer.json()["errors"][0]["message"])
+    except (ValueError, LookupError, TypeError):
+        return answer.text[:200]
+
+
+def _warn_of(az: Az, name: str, registry: dict[str, Any] | None, failed: _LoginFailed) -> None:
+    stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()) + f".{time.time_ns() // 1000 % 1000000:06d}"
+    az.warn(f"Unable to get AAD authorization tokens with message: {stamp} An error occurred: {failed}")
+    if registry is None:
+        reason = (
+            f"The resource with name '{name}' and type '{_TYPE}' could not be found in subscription "
+            f"'{az.account()['name']} ({az.account()['id']})'."
+        )
+    elif registry["properties"].get("adminUserEnabled"):
+        reason = "the simulated guest does not sign in with the admin user; use docker login."
+    else:
+        reason = "Admin user is disabled."
+    az.warn(f"Unable to get admin user credentials with message: {reason}")
+
+
+def _ask_for_password(az: Az, server: str) -> None:
+    if not az.process.terminal:
+        raise AzError(
+            "Unable to authenticate using AAD or admin login credentials. Please specify both username and password in "
+            "non-interactive mode."
+        )
+    username = az.process.ask("Username: ")
+    _docker_login(az.process, server, username, az.process.ask("Password: ", hidden=True))
+
+
+# Repositories
+
+
+def _access_token(az: Az, name: str, scope: str) -> tuple[str, str]:
+    """The login server, and a token for a scope of it."""
+    name = _without_suffix(az, name)
+    registry = _find(az, name)
+    server = registry["properties"]["loginServer"] if registry else name.lower() + az.cloud.registry_suffix
+    try:
+        refresh = _refresh_token(az, name, server)
+    except _LoginFailed as failed:
+        raise AzError(f"Unable to get AAD authorization tokens with message: An error occurred: {failed}") from failed
+    form = {"grant_type": "refresh_token", "service": server, "scope": scope, "refresh_token": refresh}
+    answer = _send(az, name, "POST", f"https://{server}/oauth2/token", server, data=form)
+    if answer.status_code != 200:
+        raise AzError(_message(answer))
+    return server, str(answer.json()["access_token"])
+
+
+def _list(az: Az, name: str, scope: str, path: str) -> dict[str, Any]:
+    server, token = _access_token(az, name, scope)
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = _send(az, name, "GET", f"https://{server}{path}", server, headers=headers)
+    if answer.status_code != 200:
+        raise AzError(_message(answer))
+    if "link" in answer.headers:
+        raise AzError("the simulated guest's az lists no more than one page (100 entries)")
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+@command("acr repository list")
+def _repositories(az: Az, arguments: list[str]) -> object:
+    name = az.options(arguments, "n:", ["name="]).get("--name")
+    if name is None:
+        raise Failure("ERROR: the following arguments are required: --name/-n", 2)
+    return _list(az, name, "registry:catalog:*", "/v2/_catalog?n=100").get("repositories") or []
+
+
+@command("acr repository show-tags")
+def _tags(az: Az, arguments: list[str]) -> object:
+    given = az.options(arguments, "n:", ["name=", "repository="])
+    if not {"--name", "--repository"} <= given.keys():
+        raise Failure("ERROR: the following arguments are required: --name/-n, --repository", 2)
+    repository = given["--repository"]
+    path = f"/acr/v1/{repository}/_tags?n=100&orderby="
+    found = _list(az, given["--name"], f"repository:{repository}:metadata_read", path)
+    return [tag["name"] for tag in found.get("tags") or []]

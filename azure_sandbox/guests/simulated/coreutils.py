@@ -1,0 +1,459 @@
+"""Small programs of every Ubuntu: files, text, and facts about the system."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import time
+from typing import Any
+
+from .control import Interrupted
+from .disk import ADMIN_ID, DiskError
+from .process import Failure, Process, Refused, UnknownProgram, find, program
+
+_ESCAPES = {"n": "\n", "t": "\t", "\\": "\\", "r": "\r", '"': '"'}
+GROUP_IDS = {"root": 0, "adm": 4, "sudo": 27, "docker": 118}
+
+
+def _unescape(text: str) -> str:
+    return re.sub(r"\\([nt\\r\"])", lambda found: _ESCAPES[found[1]], text)
+
+
+@program("echo")
+def _echo(process: Process, arguments: list[str]) -> int:
+    end, escapes = "\n", False
+    while arguments and re.fullmatch("-[neE]+", arguments[0]):
+        flags = arguments.pop(0)
+        end = "" if "n" in flags else end
+        escapes = "e" in flags or (escapes and "E" not in flags)
+    text = " ".join(arguments)
+    process.stdout((_unescape(text) if escapes else text) + end)
+    return 0
+
+
+@program("printf")
+def _printf(process: Process, arguments: list[str]) -> int:
+    if not arguments:
+        raise Failure("printf: usage: printf format [arguments]", 2)
+    form, values = arguments[0], arguments[1:]
+    if re.search(r"%(?![sd%])", form):
+        raise Refused("printf", "conversion other than %s, %d and %%")
+    wanted = len(re.findall(r"%[sd]", form))
+    while True:
+        taken = iter(values[:wanted])
+        values = values[wanted:]
+        filled = re.sub(r"%([sd%])", lambda found, given=taken: "%" if found[1] == "%" else next(given, ""), form)  # type: ignore[misc]
+        process.stdout(_unescape(filled))
+        if not values or not wanted:
+            return 0
+
+
+def _texts(process: Process, names: list[str]) -> list[tuple[str, str]]:
+    return [(name, process.stdin.read() if name == "-" else process.read_file(name)) for name in names or ["-"]]
+
+
+@program("cat")
+def _cat(process: Process, arguments: list[str]) -> int:
+    for _, text in _texts(process, process.options(arguments)[1]):
+        process.stdout(text)
+    return 0
+
+
+@program("head", "tail")
+def _head(process: Process, arguments: list[str]) -> int:
+    if arguments and re.fullmatch(r"-\d+", arguments[0]):
+        arguments = ["-n", arguments[0][1:], *arguments[1:]]
+    pairs, names = process.options(arguments, "n:", ["lines="])
+    count = next((value for _, value in pairs), "10")
+    if not count.isdigit():
+        raise Refused(process.name, f"line count {count}")
+    for _, text in _texts(process, names):
+        lines = text.splitlines(keepends=True)
+        chosen = lines[: int(count)] if process.name == "head" else lines[max(0, len(lines) - int(count)) :]
+        process.stdout("".join(chosen))
+    return 0
+
+
+@program("cut")
+def _cut(process: Process, arguments: list[str]) -> int:
+    pairs, names = process.options(arguments, "sd:f:", ["only-delimited", "delimiter=", "fields="])
+    options = {name.lstrip("-")[0]: value for name, value in pairs}
+    delimiter, field = options.get("d", "\t"), options.get("f", "")
+    if not re.fullmatch("[1-9][0-9]*", field):
+        raise Refused("cut", "list of fields other than one number, -f N")
+    if len(delimiter) != 1:
+        raise Failure("cut: the delimiter must be a single character")
+    for _, text in _texts(process, names):
+        for line in text.splitlines():
+            fields = line.split(delimiter)
+            if len(fields) > 1:
+                process.print(fields[int(field) - 1] if int(field) <= len(fields) else "")
+            elif "s" not in options:
+                process.print(line)
+    return 0
+
+
+@program("wc")
+def _wc(process: Process, arguments: list[str]) -> int:
+    pairs, names = process.options(arguments, "lwc")
+    chosen = "".join(name[1] for name, _ in pairs) or "lwc"
+    for name, text in _texts(process, names):
+        counts = {"l": text.count("\n"), "w": len(text.split()), "c": len(text.encode("utf-8", "surrogateescape"))}
+        shown = " ".join(str(counts[key]) for key in "lwc" if key in chosen)
+        process.print(shown if name == "-" else f"{shown} {name}")
+    return 0
+
+
+@program("grep")
+def _grep(process: Process, arguments: list[str]) -> int:
+    pairs, operands = process.options(arguments, "qivcFEoxs")
+    flags = {name[1] for name, _ in pairs}
+    if not operands:
+        raise Failure("Usage: grep [OPTION]... PATTERNS [FILE]...", 2)
+    if "E" not in flags and "F" not in flags and re.search(r"\\[(){}|+?<>bw]", operands[0]):
+        raise Refused("grep", "back-slashed operators: use -E or -F")
+    try:
+        pattern = re.compile(re.escape(operands[0]) if "F" in flags else operands[0], re.I if "i" in flags else 0)
+    except re.error as error:
+        raise Failure(f"grep: {error}", 2) from error
+    if "s" in flags:
+        operands = operands[:1] + [name for name in operands[1:] if process.disk.stat(process.path(name), process.user)]
+        if len(operands) == 1:
+            return 2
+    count = 0
+    for name, text in _texts(process, operands[1:]):
+        for line in text.splitlines():
+            found = pattern.fullmatch(line) if "x" in flags else pattern.search(line)
+            if bool(found) == ("v" in flags):
+                continue
+            count += 1
+            if not flags & {"q", "c"}:
+                prefix = f"{name}:" if len(operands) > 2 else ""
+                process.print(prefix + (found[0] if found and "o" in flags else line))
+    if "c" in flags:
+        process.print(count)
+    return 0 if count else 1
+
+
+@program("tee")
+def _tee(process: Process, arguments: list[str]) -> int:
+    pairs, names = process.options(arguments, "a", ["append"])
+    text = process.stdin.read()
+    process.stdout(text)
+    for name in names:
+        process.write_file(name, text, append=bool(pairs))
+    return 0
+
+
+@program("ls")
+def _ls(process: Process, arguments: list[str]) -> int:
+    pairs, names = process.options(arguments, "la1dhA")
+    flags = {name[1] for name, _ in pairs}
+    status = 0
+    for name in names or ["."]:
+        path = process.path(name)
+        node = process.disk.stat(path, process.user)
+        if node is None:
+            process.warn(f"ls: cannot access '{name}': No such file or directory")
+            status = 2
+            continue
+        entries = [(name, path)]
+        if "content" not in node and "d" not in flags:
+            try:
+                found = process.disk.names(path, process.user)
+            except DiskError as error:
+                process.warn(f"ls: cannot open directory '{name}': {error}")
+                status = 2
+                continue
+            entries = [(x, posixpath.join(path, x)) for x in found if not x.startswith(".") or flags & {"a", "A"}]
+            if len(names) > 1:
+                process.print(f"{name}:")
+        for shown, full in entries:
+            entry = process.disk.stat(full, process.user)
+            process.print(f"{_long(entry)} {shown}" if "l" in flags and entry else shown)
+    return status
+
+
+def _long(node: dict[str, Any]) -> str:
+    letters = "".join(letter if node["mode"] >> (8 - number) & 1 else "-" for number, letter in enumerate("rwxrwxrwx"))
+    size = len(node.get("content", "").encode("utf-8", "surrogateescape")) if "content" in node else 4096
+    moment = time.strftime("%b %e %H:%M", time.gmtime(node["time"]))
+    return f"{'-' if 'content' in node else 'd'}{letters} 1 {node['owner']} {node['group']} {size:>6} {moment}"
+
+
+@program("mkdir")
+def _mkdir(process: Process, arguments: list[str]) -> int:
+    pairs, names = process.options(arguments, "pm:", ["parents", "mode="])
+    options = {name.lstrip("-")[0]: value for name, value in pairs}
+    for name in names:
+        try:
+            mode = int(options.get("m", "755"), 8)
+            process.disk.make_directory(process.path(name), process.user, parents="p" in options, mode=mode)
+        except DiskError as error:
+            raise Failure(f"mkdir: cannot create directory ‘{name}’: {error}") from error
+    return 0
+
+
+@program("touch")
+def _touch(process: Process, arguments: list[str]) -> int:
+    for name in process.options(arguments)[1]:
+        try:
+            process.disk.write(process.path(name), "", process.user, append=True)
+        except DiskError as error:
+            raise Failure(f"touch: cannot touch '{name}': {error}") from error
+    return 0
+
+
+@program("rm")
+def _rm(process: Process, arguments: list[str]) -> int:
+    pairs, names = process.options(arguments, "rfRv", ["recursive", "force"])
+    flags = {name.lstrip("-")[0].lower() for name, _ in pairs}
+    for name in names:
+        node = process.disk.stat(process.path(name), process.user)
+        if node is None and "f" in flags:
+            continue
+        try:
+            if node is not None and "content" not in node and "r" not in flags:
+                raise DiskError("Is a directory")
+            process.disk.remove(process.path(name), process.user)
+        except DiskError as error:
+            raise Failure(f"rm: cannot remove '{name}': {error}") from error
+    return 0
+
+
+@program("cp", "mv")
+def _cp(process: Process, arguments: list[str]) -> int:
+    _, names = process.options(arguments, "f")
+    if len(names) != 2:
+        raise Refused(process.name, "operands other than one source and one target")
+    source, target = names
+    node = process.disk.stat(process.path(target), process.user)
+    if node is not None and "content" not in node:
+        target = posixpath.join(target, posixpath.basename(source))
+    process.write_file(target, process.read_file(source))
+    if process.name == "mv":
+        process.disk.remove(process.path(source), process.user)
+    return 0
+
+
+@program("chmod", "chown")
+def _chmod(process: Process, arguments: list[str]) -> int:
+    _, names = process.options(arguments)
+    if len(names) < 2:
+        raise Failure(f"{process.name}: missing operand")
+    for name in names[1:]:
+        node = process.disk.stat(process.path(name), process.user)
+        if node is None:
+            raise Failure(f"{process.name}: cannot access '{name}': No such file or directory")
+        if not process.user.is_root and (process.name == "chown" or node["owner"] != process.user.name):
+            what = "permissions" if process.name == "chmod" else "ownership"
+            raise Failure(f"{process.name}: changing {what} of '{name}': Operation not permitted")
+        if process.name == "chown":
+            owner, _, group = names[0].partition(":")
+            if process.disk.user(owner) is None or group not in ("", owner):
+                raise Failure(f"chown: invalid user: ‘{names[0]}’")
+            process.disk.set_owner(process.path(name), owner)
+        elif re.fullmatch("[0-7]{3,4}", names[0]):
+            process.disk.set_mode(process.path(name), int(names[0], 8))
+        else:
+            raise Refused("chmod", "symbolic modes: use octal ones")
+    return 0
+
+
+@program("true", "false")
+def _true(process: Process, arguments: list[str]) -> int:
+    return 0 if process.name == "true" else 1
+
+
+@program("test", "[")
+def _test(process: Process, arguments: list[str]) -> int:
+    if process.name == "[":
+        if arguments[-1:] != ["]"]:
+            raise Failure("bash: [: missing `]'", 2)
+        arguments = arguments[:-1]
+    negated = arguments[:1] == ["!"] and len(arguments) > 1
+    return int(_holds(process, arguments[1:] if negated else arguments) == negated)
+
+
+def _holds(process: Process, arguments: list[str]) -> bool:
+    if len(arguments) < 2:
+        return bool(arguments and arguments[0])
+    if len(arguments) == 2:
+        operator, value = arguments
+        node = process.disk.stat(process.path(value), process.user)
+        tests = {
+            "-z": not value,
+            "-n": bool(value),
+            "-e": node is not None,
+            "-f": node is not None and "content" in node,
+            "-d": node is not None and "content" not in node,
+            "-s": bool(node and node.get("content")),
+            "-r": process.disk.allows(process.path(value), process.user, 4),
+            "-w": process.disk.allows(process.path(value), process.user, 2),
+            "-x": process.disk.allows(process.path(value), process.user, 1),
+            "-t": process.terminal,
+        }
+    elif len(arguments) == 3:
+        left, operator, right = arguments
+        tests = {"=": left == right, "==": left == right, "!=": left != right}
+        if re.fullmatch(r"-?\d+", left) and re.fullmatch(r"-?\d+", right):
+            a, b = int(left), int(right)
+            tests |= {"-eq": a == b, "-ne": a != b, "-lt": a < b, "-le": a <= b, "-gt": a > b, "-ge": a >= b}
+    else:
+        raise Refused("test", "expressions of more than three words")
+    if operator not in tests:
+        raise Refused("test", f"operator {operator} here")
+    return tests[operator]
+
+
+@program("whoami")
+def _whoami(process: Process, arguments: list[str]) -> int:
+    process.print(process.user.name)
+    return 0
+
+
+@program("id", "groups")
+def _id(process: Process, arguments: list[str]) -> int:
+    pairs, names = process.options(arguments, "ungG" if process.name == "id" else "")
+    flags = {name[1] for name, _ in pairs}
+    user = process.disk.user(names[0]) if names else process.user
+    if user is None:
+        raise Failure(f"{process.name}: ‘{names[0]}’: no such user")
+    number = 0 if user.is_root else ADMIN_ID
+    ids = {group: number if group == user.name else GROUP_IDS.get(group, 1001) for group in user.groups}
+    ordered = [user.name, *sorted(user.groups - {user.name}, key=lambda group: ids[group])]
+    if process.name == "groups":
+        process.print((f"{names[0]} : " if names else "") + " ".join(ordered))
+    elif "G" in flags:
+        process.print(" ".join(ordered if "n" in flags else [str(ids[group]) for group in ordered]))
+    elif flags & {"u", "g"}:
+        process.print(user.name if "n" in flags else number)
+    else:
+        listed = ",".join(f"{ids[group]}({group})" for group in ordered)
+        process.print(f"uid={number}({user.name}) gid={number}({user.name}) groups={listed}")
+    return 0
+
+
+@program("hostname")
+def _hostname(process: Process, arguments: list[str]) -> int:
+    if process.options(arguments)[1]:
+        raise Refused("hostname", "change of the name")
+    process.print(process.disk.machine.computer_name)
+    return 0
+
+
+@program("uname")
+def _uname(process: Process, arguments: list[str]) -> int:
+    pairs, _ = process.options(arguments, "asnrvmpio")
+    values = {
+        "s": "Linux",
+        "n": process.disk.machine.computer_name,
+        "r": "6.8.0-1030-azure",
+        "v": "#35~22.04.1-Ubuntu SMP",
+        "m": "x86_64",
+        "p": "x86_64",
+        "i": "x86_64",
+        "o": "GNU/Linux",
+    }
+    flags = {name[1] for name, _ in pairs} or {"s"}
+    process.print(" ".join(value for key, value in values.items() if key in flags or "a" in flags))
+    return 0
+
+
+@program("pwd")
+def _pwd(process: Process, arguments: list[str]) -> int:
+    process.print(process.directory)
+    return 0
+
+
+@program("env", "printenv")
+def _env(process: Process, arguments: list[str]) -> int:
+    environment = dict(process.environment)
+    if process.name == "printenv" and arguments:
+        found = [environment[name] for name in arguments if name in environment]
+        process.stdout("".join(f"{value}\n" for value in found))
+        return 0 if len(found) == len(arguments) else 1
+    while arguments and "=" in arguments[0]:
+        name, _, value = arguments.pop(0).partition("=")
+        environment[name] = value
+    if arguments[:1] and arguments[0].startswith("-"):
+        raise Refused("env", f"option {arguments[0]}")
+    if not arguments:
+        process.stdout("".join(f"{name}={value}\n" for name, value in sorted(environment.items())))
+        return 0
+    process.environment = environment
+    try:
+        return process.run(arguments)
+    except UnknownProgram as unknown:
+        if unknown.real:
+            raise Failure(f"{unknown.name}: the simulated guest has no {unknown.name}", 127) from unknown
+        raise Failure(f"env: ‘{unknown.name}’: No such file or directory", 127) from unknown
+
+
+@program("date")
+def _date(process: Process, arguments: list[str]) -> int:
+    _, operands = process.options(arguments, "u", ["utc"])
+    form = operands[0] if operands else "+%a %b %e %H:%M:%S UTC %Y"
+    if not form.startswith("+"):
+        raise Refused("date", "setting of the time")
+    process.print(time.strftime(form[1:].replace("%s", str(int(time.time()))), time.gmtime()))
+    return 0
+
+
+@program("sleep")
+def _sleep(process: Process, arguments: list[str]) -> int:
+    try:
+        seconds = sum(float(argument.removesuffix("s")) for argument in arguments)
+    except ValueError as error:
+        raise Failure(f"sleep: invalid time interval ‘{' '.join(arguments)}’") from error
+    if process.control.interrupt.wait(min(seconds, 86400)):
+        raise Interrupted
+    return 0
+
+
+@program("which")
+def _which(process: Process, arguments: list[str]) -> int:
+    status = 0
+    for name in arguments:
+        try:
+            process.print(f"{find(process.disk, name).folder}/{name.rpartition('/')[2]}")
+        except UnknownProgram:
+            status = 1
+    return status
+
+
+@program("uptime")
+def _uptime(process: Process, arguments: list[str]) -> int:
+    minutes = int(time.time() - process.disk["booted"]) // 60
+    now = time.strftime("%H:%M:%S", time.gmtime())
+    process.print(f" {now} up {minutes} min,  1 user,  load average: 0.00, 0.00, 0.00")
+    return 0
+
+
+@program("lsb_release")
+def _lsb_release(process: Process, arguments: list[str]) -> int:
+    pairs, _ = process.options(arguments, "aidrcs")
+    flags = {name[1] for name, _ in pairs}
+    values = {
+        "i": ("Distributor ID", "Ubuntu"),
+        "d": ("Description", "Ubuntu 22.04.5 LTS"),
+        "r": ("Release", "22.04"),
+        "c": ("Codename", "jammy"),
+    }
+    for key, (label, value) in values.items():
+        if key in flags or "a" in flags:
+            process.print(value if "s" in flags else f"{label}:\t{value}")
+    return 0
+
+
+@program("df", "free")
+def _df(process: Process, arguments: list[str]) -> int:
+    process.options(arguments, "hm")
+    if process.name == "df":
+        process.print("Filesystem      Size  Used Avail Use% Mounted on")
+        full = process.disk.troubles.notice("disk_full")
+        process.print(f"/dev/root        29G  {' 29G     0 100%' if full else '1.9G   27G   7%'} /")
+    else:
+        process.print("               total        used        free      shared  buff/cache   available")
+        process.print("Mem:           7.7Gi       0.4Gi       6.8Gi       0.0Gi       0.5Gi       7.1Gi")
+    return 0

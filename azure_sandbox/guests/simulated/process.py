@@ -1,0 +1,343 @@
+"""A program that runs in a simulated machine: what it is given, and how programs are found by their names."""
+
+from __future__ import annotations
+
+import getopt
+import posixpath
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from .control import Control, Interrupted
+from .disk import Disk, DiskError, User
+from .file_locks import Held
+
+Output = Callable[[str], None]
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class Failure(Exception):
+    """Ends a program: what goes to its standard error, and its exit status."""
+
+    def __init__(self, message: str, status: int = 1) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Refused(Failure):
+    """What the real program has and this one does not: said in words, never passed over."""
+
+    def __init__(self, program: str, what: str) -> None:
+        super().__init__(f"{program}: the simulated guest has no {what}", 2)
+
+
+class Input:
+    """Standard input: text that arrives while a program runs."""
+
+    def __init__(self, text: str | None = None, control: Control | None = None) -> None:
+        self._text = text or ""
+        self._closed = text is not None
+        self._control = control or Control()
+        self._changed = threading.Condition()
+
+    def feed(self, text: str) -> None:
+        with self._changed:
+            self._text += text
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def wake(self) -> None:
+        """Let who waits look at the interrupt."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def readline(self) -> str:
+        """One line with its end; "" at the end of the input."""
+        return self._take(lambda: self._text.find("\n") + 1)
+
+    def read(self) -> str:
+        """All that is left."""
+        return self._take(lambda: 0)
+
+    def _take(self, length: Callable[[], int]) -> str:
+        with self._changed:
+            while not (end := length()) and not self._closed:
+                if self._control.interrupt.is_set():
+                    raise Interrupted
+                self._changed.wait()
+            end = end or len(self._text)
+            taken, self._text = self._text[:end], self._text[end:]
+            return taken
+
+
+@dataclass
+class Process:
+    """A running program's surroundings."""
+
+    disk: Disk
+    user: User
+    environment: dict[str, str]
+    directory: str
+    stdin: Input
+    stdout: Output
+    stderr: Output
+    control: Control
+    terminal: bool = False
+    name: str = ""
+    locks: tuple[Held, ...] = ()
+    """Those that it has from the programs that started it (flock)."""
+
+    def print(self, text: object = "") -> None:
+        self.stdout(f"{text}\n")
+
+    def warn(self, text: object) -> None:
+        self.stderr(f"{text}\n")
+
+    def path(self, name: str) -> str:
+        """A path as absolute one."""
+        path = posixpath.normpath(posixpath.join(self.directory, name))
+        return "/" + path.lstrip("/")
+
+    def read_file(self, name: str) -> str:
+        try:
+            return self.disk.read(self.path(name), self.user)
+        except DiskError as error:
+            raise Failure(f"{self.name}: {name}: {error}") from error
+
+    def write_file(self, name: str, text: str, *, append: bool = False, mode: int = 0o644) -> None:
+        try:
+            self.disk.write(self.path(name), text, self.user, append=append, mode=mode)
+        except DiskError as error:
+            raise Failure(f"{self.name}: {name}: {error}") from error
+
+    def options(
+        self, arguments: Sequence[str], short: str = "", long: Sequence[str] = (), *, anywhere: bool = True
+    ) -> tuple[list[tuple[str, str]], list[str]]:
+        """Options as getopt writes them, and the operands; options may stand behind operands where `anywhere`."""
+        try:
+            parse = getopt.gnu_getopt if anywhere else getopt.getopt
+            return parse(list(arguments), short, list(long))
+        except getopt.GetoptError as error:
+            if "requires argument" in error.msg:
+                raise Failure(f"{self.name}: {error.msg}", 2) from error
+            dashes = "-" if len(error.opt) == 1 else "--"
+            raise Refused(self.name, f"option {dashes}{error.opt}") from error
+
+    def ask(self, prompt: str, *, hidden: bool = False) -> str:
+        """A line that the user types."""
+        self.stdout(prompt)
+        if hidden:
+            self.control.echo(False)
+        try:
+            return self.stdin.readline().rstrip("\r\n")
+        finally:
+            if hidden:
+                self.control.echo(True)
+                self.print()
+
+    def run(self, words: Sequence[str]) -> int:
+        """Run a program here and return its exit status; raises UnknownProgram."""
+        program = find(self.disk, words[0])
+        process = replace(self, name=posixpath.basename(words[0]))
+        try:
+            return program.function(process, list(words[1:]))
+        except Failure as failure:
+            if str(failure):
+                self.warn(failure)
+            return failure.status
+        except DiskError as error:
+            self.warn(f"{process.name}: {error}")
+            return 1
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program of the machine."""
+
+    name: str
+    function: Callable[[Process, list[str]], int]
+    package: str | None
+    folder: str
+
+
+PROGRAMS: dict[str, Program] = {}
+
+# Programs of a real Ubuntu that this guest does not play: they are refused as such, not as misspelt.
+NOT_PLAYED = frozenset(
+    [
+        "awk",
+        "basename",
+        "bc",
+        "bzip2",
+        "chgrp",
+        "clear",
+        "cmp",
+        "comm",
+        "crontab",
+        "dd",
+        "diff",
+        "dig",
+        "dirname",
+        "dmesg",
+        "dos2unix",
+        "du",
+        "ed",
+        "egrep",
+        "expr",
+        "fgrep",
+        "file",
+        "find",
+        "fmt",
+        "fold",
+        "gawk",
+        "gcc",
+        "getent",
+        "gpg",
+        "gunzip",
+        "gzip",
+        "helm",
+        "hexdump",
+        "host",
+        "htop",
+        "hwclock",
+        "ifconfig",
+        "ip",
+        "iptables",
+        "journalctl",
+        "jobs",
+        "join",
+        "kill",
+        "killall",
+        "kubectl",
+        "last",
+        "less",
+        "ln",
+        "locale",
+        "localectl",
+        "logger",
+        "login",
+        "logname",
+        "lsblk",
+        "lscpu",
+        "lsof",
+        "make",
+        "man",
+        "mktemp",
+        "more",
+        "mount",
+        "nano",
+        "nc",
+        "netstat",
+        "newgrp",
+        "nice",
+        "node",
+        "nohup",
+        "npm",
+        "nslookup",
+        "od",
+        "openssl",
+        "passwd",
+        "paste",
+        "patch",
+        "perl",
+        "pgrep",
+        "ping",
+        "pip",
+        "pip3",
+        "pkill",
+        "podman",
+        "ps",
+        "python3",
+        "readlink",
+        "realpath",
+        "reboot",
+        "rsync",
+        "scp",
+        "sed",
+        "seq",
+        "service",
+        "sftp",
+        "sg",
+        "sha256sum",
+        "shutdown",
+        "skopeo",
+        "snap",
+        "sort",
+        "split",
+        "ss",
+        "ssh",
+        "ssh-keygen",
+        "stat",
+        "strace",
+        "stty",
+        "su",
+        "swapon",
+        "sync",
+        "sysctl",
+        "tar",
+        "tac",
+        "time",
+        "timeout",
+        "timedatectl",
+        "tmux",
+        "top",
+        "tr",
+        "traceroute",
+        "tree",
+        "truncate",
+        "tty",
+        "ufw",
+        "umount",
+        "uniq",
+        "unzip",
+        "useradd",
+        "vi",
+        "vim",
+        "vmstat",
+        "w",
+        "watch",
+        "wget",
+        "who",
+        "xargs",
+        "xxd",
+        "xz",
+        "yes",
+        "zip",
+    ]
+)
+
+
+class UnknownProgram(Exception):
+    """No program of that name; `real` when a real machine has it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+        self.real = posixpath.basename(name) in NOT_PLAYED
+
+
+def program(
+    *names: str, package: str | None = None, folder: str = "/usr/bin"
+) -> Callable[[Callable[[Process, list[str]], int]], Callable[[Process, list[str]], int]]:
+    """Register a function as the program of these names, there once the package is installed."""
+
+    def register(function: Callable[[Process, list[str]], int]) -> Callable[[Process, list[str]], int]:
+        for name in names:
+            PROGRAMS[name] = Program(name, function, package, folder)
+        return function
+
+    return register
+
+
+def find(disk: Disk, name: str) -> Program:
+    """The program that a word names, by its name alone or by its path."""
+    folder, _, base = name.rpartition("/")
+    found = PROGRAMS.get(base)
+    here = found and folder in ("", found.folder, found.folder.removeprefix("/usr"))
+    if found and here and (found.package is None or disk.has_package(found.package)):
+        return found
+    raise UnknownProgram(name)

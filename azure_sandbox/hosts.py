@@ -1,0 +1,162 @@
+"""Which host name is answered by which module: the sandbox's route table."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Host, Route, Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from . import metadata
+from .arm import Management
+from .arm.container_registry import TYPE as REGISTRY
+from .faults.active import Faults
+from .faults.http import Faulty
+from .graph import Graph
+from .guard import Guard
+from .login import Login
+from .metadata import Metadata
+from .proxy import Caller
+from .registry.api import PublicRegistry, Registry
+from .registry.images import PUBLIC_REGISTRY
+from .store import Store
+from .tenant import Tenant
+
+SETUP_HOST = "aka.ms"
+
+# What the short link of the document's "install the Azure CLI with apt" page leads to, for the simulated guest.
+SETUP_SCRIPT = """\
+set -e
+apt-get update
+apt-get install -y ca-certificates curl apt-transport-https lsb-release gnupg
+mkdir -p /etc/apt/keyrings
+echo "deb [arch=amd64] https://packages.microsoft.com/repos/azure-cli/ jammy main" > /etc/apt/sources.list.d/azure-cli.list
+apt-get update
+apt-get install -y azure-cli
+"""
+
+
+class Sandbox:
+    """The ASGI application behind the proxy."""
+
+    def __init__(
+        self, clouds: list[Tenant], public_images: Store, faults: Faults, setup_script: str = SETUP_SCRIPT
+    ) -> None:
+        self._clouds = clouds
+
+        async def answer_setup(request: Request) -> Response:
+            return PlainTextResponse(setup_script)
+
+        routes: list[BaseRoute] = [
+            _host(metadata.HOST, Metadata(clouds).routes),
+            _host(PUBLIC_REGISTRY, PublicRegistry(public_images).routes),
+            _host(SETUP_HOST, [Route("/InstallAzureCLIDeb", answer_setup)]),
+        ]
+        for tenant in clouds:
+            routes += [_host(name, Login(tenant).routes) for name in tenant.cloud.authority_hosts]
+            routes.append(_host(tenant.cloud.resource_manager, Management(tenant).routes))
+            routes.append(_host(tenant.cloud.graph, Graph(tenant).routes))
+            routes.append(_host("{registry}" + tenant.cloud.registry_suffix, Registry(tenant).routes))
+        self._names = {metadata.HOST, PUBLIC_REGISTRY, SETUP_HOST} | {
+            name
+            for tenant in clouds
+            for name in (*tenant.cloud.authority_hosts, tenant.cloud.resource_manager, tenant.cloud.graph)
+        }
+        self.routes = routes
+        self._app: ASGIApp = Guard(_Traffic(Faulty(Router(routes), faults, self._vm_name), clouds), self._could_play)
+
+    def plays(self, host: str) -> bool:
+        """Whether a name is one of ours now: the fixed ones, and the login servers of registries that exist."""
+        return host in self._names or any(
+            registry["properties"]["loginServer"] == host
+            for tenant in self._clouds
+            if host.endswith(tenant.cloud.registry_suffix)
+            for registry in tenant.store.resources(type=REGISTRY)
+        )
+
+    def _could_play(self, host: str) -> bool:
+        """Also the login servers of registries that are not there (any more): these say so themselves."""
+        return host in self._names or any(host.endswith(tenant.cloud.registry_suffix) for tenant in self._clouds)
+
+    def _vm_name(self, vm_id: str | None) -> str:
+        vms = (vm for tenant in self._clouds if vm_id for vm in tenant.vms)
+        return next((str(vm["name"]) for vm in vms if vm["properties"]["vmId"] == vm_id), "")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+def certificate_names(clouds: list[Tenant]) -> list[str]:
+    """The names that the sandbox's TLS certificate has to cover."""
+    names = {PUBLIC_REGISTRY, SETUP_HOST}
+    for tenant in clouds:
+        names |= {*tenant.cloud.authority_hosts, tenant.cloud.resource_manager, tenant.cloud.graph}
+        names.add("*" + tenant.cloud.registry_suffix)
+    return sorted(names)
+
+
+def _host(name: str, routes: list[BaseRoute] | list[Route]) -> Host:
+    host = Host(name, app=Router(routes, redirect_slashes=False))
+    host.host_regex = re.compile(host.host_regex.pattern, re.IGNORECASE)
+    return host
+
+
+class _Traffic:
+    """Keeps who asked what and what was answered; takes the absolute form of a proxied request's path."""
+
+    def __init__(self, app: ASGIApp, clouds: list[Tenant]) -> None:
+        self._app = app
+        self._clouds = clouds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"].startswith("http://"):
+            path = "/" + scope["path"].removeprefix("http://").partition("/")[2]
+            scope = {**scope, "path": path, "raw_path": path.encode()}
+        status = 0
+        started = time.monotonic()
+
+        async def watch(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        finally:
+            request = Request(scope)
+            tenant = self._cloud(request)
+            tenant.store.log_traffic(
+                {
+                    "time": tenant.clock.timestamp(),
+                    "vm": _caller(request).vm_id,
+                    "method": request.method,
+                    "host": request.url.hostname,
+                    "path": request.url.path,
+                    "status": status,
+                    "agent": request.headers.get("user-agent", ""),
+                    **getattr(request.state, "noted", {}),
+                    "milliseconds": round((time.monotonic() - started) * 1000, 1),
+                }
+            )
+
+    def _cloud(self, request: Request) -> Tenant:
+        """Whose traffic it is: the cloud of the host, else of the VM that asks, else the first."""
+        host, vm_id = request.url.hostname or "", _caller(request).vm_id
+        for tenant in self._clouds:
+            cloud = tenant.cloud
+            if host in (*cloud.authority_hosts, cloud.resource_manager, cloud.graph):
+                return tenant
+            if host.endswith(cloud.registry_suffix):
+                return tenant
+            if vm_id and any(vm["properties"]["vmId"] == vm_id for vm in tenant.vms):
+                return tenant
+        return self._clouds[0]
+
+
+def _caller(request: Request) -> Caller:
+    caller: Caller = request.state.caller
+    return caller

@@ -1,0 +1,252 @@
+"""Start, find and stop the sandbox's process. One process a folder: whoever holds the folder's lock is it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import platformdirs
+from filelock import FileLock, Timeout
+
+from . import settings
+from .errors import SandboxError
+from .files import check_owner, private_folder
+from .guests import choice
+
+if TYPE_CHECKING:
+    from .store import Store
+
+START_SECONDS = 30.0  # how long a sandbox may take to open its proxy
+STOP_SECONDS = 10.0
+_started: list[subprocess.Popen[bytes]] = []  # kept, so that Python does not warn about children it forgets
+
+
+@dataclass(frozen=True)
+class Running:
+    """A sandbox that runs."""
+
+    folder: Path
+    port: int
+    pid: int
+
+    @property
+    def proxy(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def authority_file(self) -> Path:
+        """The CA certificate to trust."""
+        return self.folder / "ca.pem"
+
+    def operator(self, cloud_name: str) -> dict[str, str]:
+        """How the operator signs in to a cloud: tenant_id, client_id, client_secret, subscription_id."""
+        found: dict[str, str] = json.loads((self.folder / "operator.json").read_text())[cloud_name]
+        return found
+
+
+def default_folder() -> Path:
+    """RUNBOOK_SANDBOX, else a folder in the user's state directory."""
+    chosen = os.environ.get("RUNBOOK_SANDBOX")
+    return Path(chosen).absolute() if chosen else platformdirs.user_state_path("azure-acr-runbook") / "sandbox"
+
+
+def find(folder: Path) -> Running | None:
+    """The sandbox that runs in a folder, if any."""
+    lock = folder / "lock"
+    if not lock.exists():
+        return None
+    try:
+        FileLock(lock, mode=0o600).acquire(timeout=0).lock.release()
+    except Timeout:
+        try:
+            address: dict[str, Any] = json.loads((folder / "address.json").read_text())
+        except FileNotFoundError:  # it is just starting or just ending
+            return None
+        return Running(folder, address["port"], address["pid"])
+    return None
+
+
+def _holds(folder: Path, pid: int) -> bool:
+    """Whether a sandbox still has the folder; it takes its address away first and closes its files then."""
+    try:
+        FileLock(folder / "lock", mode=0o600).acquire(timeout=0).lock.release()
+    except Timeout:
+        running = find(folder)
+        return running is None or running.pid == pid
+    return False
+
+
+def start(
+    folder: Path, port: int = 0, guest: str | None = None, say: Callable[[str], None] = lambda sentence: None
+) -> Running:
+    """The sandbox of a folder, started when it is not running.
+
+    Args:
+        port: on loopback; 0 takes a free one.
+        guest: what stands behind the VMs, `simulated` or `machine`; None goes on with what the folder has.
+        say: told what takes long.
+
+    Raises:
+        SandboxError: it cannot be started.
+    """
+    make_folder(folder)
+    _check_guest(folder, guest)
+    choice.make_ready(folder, guest, say)  # takes long, so before the lock
+    with FileLock(folder / "start.lock", timeout=2 * START_SECONDS, mode=0o600):
+        running = find(folder)
+        if running:
+            if port not in (0, running.port):
+                message = (
+                    f"The sandbox in {folder} runs on port {running.port} already: stop it first, or leave --port out."
+                )
+                raise SandboxError(message)
+            _check_guest(folder, guest)
+            return running
+        choice.prepare(folder, guest)
+        (folder / "address.json").unlink(missing_ok=True)  # of a process that was killed
+        child = _spawn(folder, port)
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            running = find(folder)
+            if running:
+                return running
+            if child.poll() is not None:
+                break
+            time.sleep(0.01)
+        child.kill()
+        reason = (folder / "start.log").read_text(errors="replace").strip().splitlines()
+        message = f"The sandbox in {folder} did not start: {reason[-1] if reason else 'no answer'}"
+        raise SandboxError(f"{message} (more in {folder / 'log'}; `runbook sandbox reset` begins anew).")
+
+
+def _check_guest(folder: Path, guest: str | None) -> None:
+    """Refuse another guest than the one that runs."""
+    present = choice.read(folder).guest
+    if guest not in (None, present) and find(folder):
+        raise SandboxError(f"The sandbox in {folder} runs with --guest {present}: stop it first.")
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of a sandbox where it is missing, for its user alone.
+
+    Raises:
+        SandboxError: it cannot be made, has other files (which a reset would delete), or is another user's.
+    """
+    _check_folder(folder)
+    try:
+        private_folder(folder)
+    except OSError as error:
+        message = (
+            f"{folder} cannot be made: {error.strerror}: set RUNBOOK_SANDBOX to a new or empty folder of your own."
+        )
+        raise SandboxError(message) from error
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise SandboxError(f"{folder} is not a folder: set RUNBOOK_SANDBOX to a new or empty one.")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "start.lock").exists():
+        message = f"{folder} holds files that are not a sandbox's: set RUNBOOK_SANDBOX to a new or empty folder."
+        raise SandboxError(message)
+    try:
+        if folder.is_dir():
+            check_owner(folder)
+    except PermissionError as error:
+        raise SandboxError(f"{error}: set RUNBOOK_SANDBOX to a new or empty folder of your own.") from error
+
+
+def _spawn(folder: Path, port: int) -> subprocess.Popen[bytes]:
+    # Detached, so that it outlives the kernel or command that started it; others find it by its folder.
+    detached: dict[str, Any] = (
+        {"creationflags": 0x00000008 | 0x00000200}  # DETACHED_PROCESS, CREATE_NEW_PROCESS_GROUP
+        if sys.platform == "win32"
+        else {"start_new_session": True}
+    )
+    with open(folder / "start.log", "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", f"{__package__}", str(folder), str(port)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=Path(__file__).parents[1],
+            **detached,
+        )
+    _started.append(child)
+    return child
+
+
+def stop(folder: Path) -> bool:
+    """End the sandbox of a folder; what it knows stays. False where none runs."""
+    running = find(folder)
+    if running is None:
+        return False
+    os.kill(running.pid, 15)
+    deadline = time.monotonic() + STOP_SECONDS
+    while _holds(folder, running.pid):
+        if time.monotonic() > deadline:
+            raise SandboxError(f"The sandbox in {folder} (pid {running.pid}) did not end within {STOP_SECONDS:.0f} s.")
+        time.sleep(0.02)
+    for child in _started:
+        if child.pid == running.pid:
+            child.wait()
+    return True
+
+
+def reset(folder: Path) -> None:
+    """End the sandbox of a folder and forget all that it knows."""
+    _check_folder(folder)
+    stop(folder)
+    if folder.exists():
+        if (folder / "machines").exists():
+            from .guests.machine.state_folder import remove_leftovers
+
+            remove_leftovers(folder, set())
+        shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def _store(running: Running, cloud_name: str) -> Iterator[Store]:
+    """What the sandbox knows of a cloud, read beside it."""
+    from .store import Blobs, Store
+
+    store = Store(running.folder / f"{cloud_name}.sqlite", Blobs(running.folder / "blobs"))
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def traffic(running: Running, cloud_name: str) -> list[dict[str, Any]]:
+    """The requests that the sandbox answered in a cloud, in order; without tokens and other secrets."""
+    with _store(running, cloud_name) as store:
+        return store.traffic()
+
+
+def vm_proxy(running: Running, cloud_name: str, vm_name: str) -> str:
+    """The proxy with the credentials of a VM: what uses it is that VM, for the metadata service."""
+    with _store(running, cloud_name) as store:
+        for vm in store.resources(type="Microsoft.Compute/virtualMachines"):
+            if vm["name"].lower() == vm_name.lower():
+                vm_id = vm["properties"]["vmId"]
+                secret = store.read("secret", vm_id) or {"value": ""}
+                return f"http://{vm_id}:{secret['value']}@127.0.0.1:{running.port}"
+    raise SandboxError(f"The sandbox has no VM named {vm_name} in {cloud_name}: run notebook 02, or `az vm create`.")
+
+
+def change_setting(folder: Path, name: str, value: float) -> settings.Values:
+    """Set one of `settings.NAMES` of a sandbox, which takes effect at once. Returns them all."""
+    make_folder(folder)
+    with FileLock(folder / "start.lock", timeout=2 * START_SECONDS, mode=0o600):
+        values = dataclasses.replace(settings.read(folder), **{name: value})
+        settings.write(folder, values)
+    return values

@@ -1,0 +1,1 @@
+"""Container registries: the OCI distribution API, its tokens, and what is stored."""

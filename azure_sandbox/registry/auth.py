@@ -1,0 +1,320 @@
+"""Who may do what in a registry: the OAuth 2.0 endpoints of a registry, and the check of the tokens they issue.
+
+An Entra token is exchanged for a refresh token of the registry, and that for an access token that holds what the
+principal's roles grant at that moment. Source: Azure/acr, docs/AAD-OAuth.md.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ..access.decide import may_list_catalog, may_sign_in, repository_actions
+from ..arm.container_registry import TYPE, admits, is_admin
+from ..arm.network import source_address
+from ..clouds import REGISTRY_AUDIENCE
+from ..limits import REGISTRY_TOKEN_LIMIT
+from ..requests import bearer_token, note, note_token, read_form
+from ..tenant import Tenant
+from ..tokens import TokenError, token_id
+
+ISSUER = "Azure Container Registry"
+REFRESH_SECONDS = 11700
+ACCESS_SECONDS = 4500
+TOKEN_USER = "00000000-0000-0000-0000-000000000000"
+UNAUTHORIZED = "authentication required, visit https://aka.ms/acr/authorization for more information."
+ADMIN = "admin"
+"""The subject of a token of the admin user, which may do everything in its registry."""
+
+
+class RegistryError(Exception):
+    """An error answer in the form of the distribution specification."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        detail: Any = None,
+        headers: dict[str, str] | None = None,
+        **members: Any,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.headers = status, headers or {}
+        self.error = {"code": code, "message": message, **({"detail": detail} if detail is not None else {}), **members}
+
+    def response(self) -> JSONResponse:
+        return JSONResponse({"errors": [self.error]}, status_code=self.status, headers=self.headers)
+
+
+@dataclass(frozen=True)
+class Need:
+    """A permission that a request needs: repository:aci-helloworld:pull, registry:catalog:*."""
+
+    kind: str
+    name: str
+    actions: tuple[str, ...]
+
+    @property
+    def scope(self) -> str:
+        return f"{self.kind}:{self.name}:{','.join(self.actions)}"
+
+
+class RegistryAccess:
+    """The token endpoints and the token check of all registries of one emulated cloud."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        self._tenant = tenant
+        self.routes = [
+            Route("/oauth2/exchange", self.exchange, methods=["POST"]),
+            Route("/oauth2/token", self.token, methods=["GET", "POST"]),
+        ]
+
+    def find(self, request: Request) -> dict[str, Any]:
+        """The registry whose login server is the request's host."""
+        server = (request.url.hostname or "").lower()
+        for registry in self._tenant.store.resources(type=TYPE):
+            if registry["properties"]["loginServer"] == server:
+                client = source_address(self._tenant, request.state.caller.vm_id)
+                if not admits(registry, client):
+                    message = (
+                        f"client with IP '{client}' is not allowed access. Refer https://aka.ms/acr/firewall to grant "
+                        "access."
+                    )
+                    if request.url.path.startswith("/oauth2/"):
+                        message += f" CorrelationId: {uuid.uuid4()}"
+                    raise RegistryError(403, "DENIED", message)
+                return registry
+        raise RegistryError(404, "NAME_UNKNOWN", f"There is no registry {server}.")
+
+    # Tokens
+
+    async def exchange(self, request: Request) -> Response:
+        try:
+            registry = self.find(request)
+            headers = self._count(registry)
+            form = {name: values[0] for name, values in (await read_form(request)).items()}
+            token = self._exchange(registry, request, form)
+            note_token(request, token)
+            return JSONResponse({"refresh_token": token}, headers=headers)
+        except RegistryError as error:
+            return error.response()
+
+    def _count(self, registry: dict[str, Any]) -> dict[str, str]:
+        """Take the request from the registry's bucket, and tell what is left of it; 429 where nothing is."""
+        limit, now = REGISTRY_TOKEN_LIMIT, self._tenant.clock.now()
+        left, wait = self._tenant.buckets.take(("registry", registry["id"]), limit, now)
+        if wait:
+            headers = {"Retry-After": str(wait)}
+            raise RegistryError(429, "TOOMANYREQUESTS", "too many requests: try again later", headers=headers)
+        return {"x-ms-ratelimit-remaining-calls-per-second": f"{left / 60:.6g}"}
+
+    def _exchange(self, registry: dict[str, Any], request: Request, form: dict[str, str]) -> str:
+        server = registry["properties"]["loginServer"]
+        if form.get("grant_type") != "access_token" or form.get("service", "").lower() != server:
+            message = f"The exchange needs grant_type=access_token and service={server}."
+            raise RegistryError(400, "BAD_REQUEST", message)
+        if form.get("tenant", self._tenant.tenant_id).lower() != self._tenant.tenant_id:
+            raise self._refused()
+        accepted = [REGISTRY_AUDIENCE]
+        if registry["properties"]["policies"]["azureADAuthenticationAsArmPolicy"]["status"] == "enabled":
+            accepted += self._tenant.cloud.audiences
+        try:
+            claims = self._tenant.verify_token(form.get("access_token", ""), tuple(accepted))
+        except TokenError as error:
+            raise self._refused() from error
+        note(request, principal=claims["oid"])
+        principal = self._tenant.principal(claims["oid"])
+        if principal is None or not may_sign_in(self._tenant, claims["oid"], registry):
+            raise self._refused()
+        return self._refresh_token(registry, claims["oid"], claims["appid"])
+
+    def _refused(self) -> RegistryError:
+        return RegistryError(401, "UNAUTHORIZED", f"{UNAUTHORIZED} CorrelationId: {uuid.uuid4()}")
+
+    def _refresh_token(self, registry: dict[str, Any], object_id: str, app_id: str) -> str:
+        return self._issue(
+            registry,
+            REFRESH_SECONDS,
+            sub=object_id,
+            grant_type="refresh_token",
+            appid=app_id,
+            tenant=self._tenant.tenant_id,
+            roles=[],
+        )
+
+    def _issue(self, registry: dict[str, Any], lifetime: int, **claims: Any) -> str:
+        now = int(self._tenant.clock.now())
+        times = {"nbf": now, "exp": now + lifetime, "iat": now}
+        identity = {"jti": str(uuid.UUID(token_id())), "iss": ISSUER, "aud": registry["properties"]["loginServer"]}
+        identity |= {"version": "1.0", "rid": self._registry_id(registry)}
+        return self._tenant.signer.sign({**identity, **times, **claims})
+
+    def _registry_id(self, registry: dict[str, Any]) -> str:
+        """The `rid` of a registry's tokens; one that is made again under the same name has another."""
+        return self._tenant.stable_id(registry["id"])
+
+    def _verify(self, token: str, registry: dict[str, Any], grant_type: str) -> dict[str, Any]:
+        """The claims of a token that this registry issued; refresh tokens of an admin user end when it is switched off."""
+        now, server = self._tenant.clock.now(), registry["properties"]["loginServer"]
+        claims = self._tenant.signer.verify(token, now=now, issuer=ISSUER, audiences={server})
+        if claims.get("grant_type") != grant_type or claims.get("rid") != self._registry_id(registry):
+            raise TokenError(TokenError.INVALID, f"not a token of grant type {grant_type} of this registry")
+        admin_is_off = claims["sub"] == ADMIN and not registry["properties"]["adminUserEnabled"]
+        if grant_type == "refresh_token" and admin_is_off:
+            raise TokenError(TokenError.INVALID, "the admin user is switched off")
+        return claims
+
+    async def token(self, request: Request) -> Response:
+        try:
+            registry = self.find(request)
+            headers = self._count(registry)
+            if request.method == "POST":
+                form = await read_form(request)
+            else:
+                form = {name: request.query_params.getlist(name) for name in request.query_params}
+            return JSONResponse(self._token(registry, request, form), headers=headers)
+        except RegistryError as error:
+            return error.response()
+
+    def _token(self, registry: dict[str, Any], request: Request, form: dict[str, list[str]]) -> dict[str, str]:
+        server = registry["properties"]["loginServer"]
+        if form.get("service", [server])[0].lower() != server:
+            raise RegistryError(400, "BAD_REQUEST", f"The service of this registry is {server}.")
+        refresh_token = self._presented(registry, request, form)
+        object_id = None
+        if refresh_token:
+            try:
+                object_id = self._verify(refresh_token, registry, "refresh_token")["sub"]
+            except TokenError as error:
+                raise self._refused() from error
+            note(request, principal=object_id)
+        elif not registry["properties"]["anonymousPullEnabled"]:
+            raise self._refused()
+        wanted = [scope for text in form.get("scope", []) for scope in text.split(" ") if scope]
+        access = [granted for scope in wanted if (granted := self._granted(registry, object_id, scope))]
+        token = self._issue(
+            registry,
+            ACCESS_SECONDS,
+            sub=object_id or "anonymous",
+            access=access,
+            roles=[],
+            grant_type="access_token",
+        )
+        note_token(request, token)
+        answer = {"access_token": token}
+        if refresh_token and form.get("offline_token", [""])[0] == "true":
+            answer["refresh_token"] = refresh_token
+        return answer
+
+    def _presented(self, registry: dict[str, Any], request: Request, form: dict[str, list[str]]) -> str | None:
+        """The refresh token that a client presents in one of the three ways there are; None where it has none.
+
+        The admin user presents a password instead, and gets one here.
+        """
+        grant = form.get("grant_type", [""])[0]
+        if grant not in ("refresh_token", "password") and (grant or request.method == "POST"):
+            raise RegistryError(400, "BAD_REQUEST", f"The grant type '{grant}' is not supported.")
+        if grant == "refresh_token":
+            if not form.get("refresh_token", [""])[0]:
+                raise self._refused()
+            return form["refresh_token"][0]
+        user, password = form.get("username", [""])[0], form.get("password", [""])[0]
+        scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "basic":
+            try:
+                user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+            except (binascii.Error, UnicodeDecodeError) as error:
+                raise self._refused() from error
+        if not user and not password:
+            return None
+        if user == TOKEN_USER:
+            return password
+        if is_admin(self._tenant, registry, user, password):
+            return self._refresh_token(registry, ADMIN, registry["name"])
+        raise self._refused()
+
+    def _granted(self, registry: dict[str, Any], object_id: str | None, scope: str) -> dict[str, Any] | None:
+        """What the roles grant of a scope that is asked for; None where that is nothing."""
+        kind, _, rest = scope.partition(":")
+        name, _, actions = rest.rpartition(":")
+        tenant = self._tenant
+        if object_id == ADMIN:
+            every = {"pull", "push", "delete", "metadata_read", "metadata_write"}
+            if kind == "registry" and name == "catalog":
+                return {"type": kind, "name": name, "actions": ["*"]}
+            granted = every if actions == "*" else every & set(actions.split(","))
+            return (
+                {"type": kind, "name": name, "actions": sorted(granted)} if kind == "repository" and granted else None
+            )
+        if kind == "registry" and name == "catalog" and object_id and may_list_catalog(tenant, object_id, registry):
+            return {"type": kind, "name": name, "actions": ["*"]}
+        if kind != "repository":
+            return None
+        anonymous = {"pull", "metadata_read"}  # only reached where the registry allows it
+        held = repository_actions(tenant, object_id, registry, name) if object_id else anonymous
+        wanted = held if actions == "*" else held & set(actions.split(","))
+        return {"type": kind, "name": name, "actions": sorted(wanted)} if wanted else None
+
+    # The check
+
+    def require(self, request: Request, *needs: Need) -> dict[str, Any]:
+        """The registry that is asked, where the request's access token holds all these permissions; 401 otherwise."""
+        registry = self.find(request)
+        server = registry["properties"]["loginServer"]
+        token = bearer_token(request)
+        if token is None:
+            basic = request.headers.get("authorization", "").partition(" ")[2]
+            token = self._token_of_basic(registry, basic, needs) if basic else None
+        if token is None:
+            raise self._challenge(server, needs, "")
+        try:
+            claims = self._verify(token, registry, "access_token")
+        except TokenError as error:
+            raise self._challenge(server, needs, "invalid_token") from error
+        note(request, principal=claims["sub"])
+        for need in needs:
+            held = {
+                a for g in claims["access"] if (g["type"], g["name"]) == (need.kind, need.name) for a in g["actions"]
+            }
+            if not set(need.actions) <= held:
+                raise self._challenge(server, needs, "insufficient_scope")
+        return registry
+
+    def _token_of_basic(self, registry: dict[str, Any], encoded: str, needs: tuple[Need, ...]) -> str | None:
+        """A client may also present its refresh token as a password with each request."""
+        try:
+            user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+            if is_admin(self._tenant, registry, user, password):
+                claims = {"sub": ADMIN}
+            else:
+                claims = self._verify(password, registry, "refresh_token")
+        except (binascii.Error, UnicodeDecodeError, TokenError):
+            return None
+        if user != TOKEN_USER and claims["sub"] != ADMIN:
+            return None
+        access = [granted for need in needs if (granted := self._granted(registry, claims["sub"], need.scope))]
+        return self._issue(registry, ACCESS_SECONDS, sub=claims["sub"], access=access, grant_type="access_token")
+
+    @staticmethod
+    def _challenge(server: str, needs: tuple[Need, ...], error: str) -> RegistryError:
+        header = f'Bearer realm="https://{server}/oauth2/token",service="{server}"'
+        if needs:
+            header += f',scope="{" ".join(need.scope for need in needs)}"'
+        if error:
+            header += f',error="{error}"'
+        detail = [{"Type": n.kind, "Name": n.name, "Action": action} for n in needs for action in n.actions]
+        headers = {"Www-Authenticate": header}
+        if detail:
+            return RegistryError(401, "UNAUTHORIZED", UNAUTHORIZED, detail=detail, headers=headers)
+        refusal = RegistryError(401, "UNAUTHORIZED", UNAUTHORIZED, headers=headers)
+        refusal.error["detail"] = None
+        return refusal

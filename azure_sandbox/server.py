@@ -1,0 +1,270 @@
+"""The sandbox's process: opens the folder, plays the clouds, opens the proxy, and ends by itself when idle.
+
+The folder holds everything: ``<cloud>.sqlite`` and ``blobs/`` (store.py), ``ca.pem``, ``ca-key.pem``, ``signing-key.pem``,
+``operator.json`` (how the operator signs in), ``address.json`` (where the proxy is, while the process runs), ``lock`` and
+``log``; ``port`` (of last time); ``settings.json`` where something was set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+import ssl
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from uvicorn import Config
+
+from .arm import compute, network
+from .authority import authority
+from .clock import Clock
+from .clouds import CLOUDS
+from .faults.active import Faults
+from .faults.ssh import fault_of_connection, keep_silent
+from .files import check_owner, private_file, private_folder
+from .guard import MAX_HEAD, Refused
+from .guests import Guests, Link, Machine, choice
+from .guests.simulated.ssh_server import SimulatedGuests
+from .hosts import SETUP_SCRIPT, Sandbox, certificate_names
+from .proxy import Caller, Proxy
+from .registry.images import publish
+from .settings import Settings
+from .store import Blobs, Store
+from .tenant import ProxyAddress, Tenant
+from .tokens import Signer, new_key
+
+if TYPE_CHECKING:
+    from .guests.machine.guest import MachineGuests
+
+logger = logging.getLogger(__name__)
+IDLE_SECONDS = 30 * 60
+CANARIES = "RUNBOOK_SANDBOX_CANARIES"
+"""Environment variable: keep all tokens that are issued in a file of the folder, for tests that look for leaks."""
+
+
+def _signing_key(folder: Path) -> str:
+    path = folder / "signing-key.pem"
+    if not path.exists():
+        private_file(path, new_key())
+    return path.read_text()
+
+
+def _write_operator(folder: Path, clouds: list[Tenant]) -> None:
+    """Give the operator of each cloud a client secret, and write down how to sign in."""
+    operator = {}
+    for tenant in clouds:
+        principal = tenant.ensure_operator()
+        secret = tenant.store.read("secret", principal["objectId"])
+        if secret is None:
+            secret = {"value": secrets.token_urlsafe(32)}
+            tenant.store.write("secret", principal["objectId"], secret)
+        operator[tenant.cloud.name] = {
+            "tenant_id": tenant.tenant_id,
+            "client_id": principal["appId"],
+            "client_secret": secret["value"],
+            "subscription_id": tenant.subscription_id,
+        }
+    path = folder / "operator.json"
+    if not path.exists():
+        private_file(path, json.dumps(operator, indent=1))
+
+
+def _listener(folder: Path, port: int) -> socket.socket:
+    """A listening socket on loopback: on the port, or where it is 0 on that of last time, or on a free one.
+
+    Terminals and kernels that know the address of last time so go on when the sandbox is started again.
+    """
+    kept = folder / "port"
+    if not port and kept.exists():
+        with contextlib.suppress(OSError):  # somebody else has it by now
+            return socket.create_server(("127.0.0.1", int(kept.read_text())))
+    listener = socket.create_server(("127.0.0.1", port))
+    private_file(kept, str(listener.getsockname()[1]))
+    return listener
+
+
+class Server:
+    """One running sandbox."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self._folder = folder
+        if folder.exists():
+            check_owner(folder)
+        private_folder(folder)
+        self._listener = _listener(folder, port)
+        address = ProxyAddress(self._listener.getsockname()[1], folder / "ca.pem")
+        blobs = Blobs(folder / "blobs")
+        self._public = Store(folder / "mcr.microsoft.com.sqlite", blobs)
+        publish(self._public)
+        self._choice = choice.read(folder)
+        self._faults = Faults(folder)
+        self._machines: list[MachineGuests] = []
+        self._silent: set[asyncio.Task[None]] = set()
+        issued = folder / "issued-tokens" if os.environ.get(CANARIES) else None
+        signer, clock = Signer(_signing_key(folder), issued), Clock(Settings(folder))
+        self.clouds = []
+        for cloud in CLOUDS.values():
+            store = Store(folder / f"{cloud.name}.sqlite", blobs)
+            guests = self._guests(store)
+            self.clouds.append(Tenant(cloud, store, clock, signer, self._public, guests, address, self._faults))
+        self._remove_leftovers()
+        _write_operator(folder, self.clouds)
+        self.app = Sandbox(self.clouds, self._public, self._faults, self._setup_script())
+        names = certificate_names(self.clouds)
+        certificate = authority(folder, names).issue_cert(*names)
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        certificate.configure_cert(tls)
+        config = Config(
+            self.app,
+            http="h11",
+            ws="none",
+            access_log=False,
+            log_config=None,
+            lifespan="off",
+            timeout_keep_alive=600,
+            h11_max_incomplete_event_size=MAX_HEAD,
+        )
+        self.proxy = Proxy(config, tls, self.app.plays, self._caller, self._connect_ssh)
+        for guests in self._machines:
+            guests.proxy = self.proxy
+        self.address = address
+
+    def _guests(self, store: Store) -> Guests:
+        """What stands behind the VMs of one cloud."""
+        if self._choice.guest == choice.SIMULATED:
+            return SimulatedGuests(store, self._faults)
+        from .guests.machine.guest import MachineGuests
+
+        self._machines.append(MachineGuests(self._folder, self._choice))
+        return self._machines[-1]
+
+    def _remove_leftovers(self) -> None:
+        """Remove what a killed sandbox left, and the disks of VMs that are gone, whatever the guest is now."""
+        if (self._folder / "machines").exists():
+            from .guests.machine.state_folder import remove_leftovers
+
+            remove_leftovers(self._folder, {vm["properties"]["vmId"] for tenant in self.clouds for vm in tenant.vms})
+
+    def _setup_script(self) -> str:
+        """What installs azure-cli on a VM."""
+        if self._choice.guest == choice.SIMULATED:
+            return SETUP_SCRIPT
+        from .guests.machine.scripts import setup_script
+
+        return setup_script(self._choice.index_url)
+
+    def _caller(self, user: str, password: str) -> Caller | None:
+        """The VM whose proxy credentials these are."""
+        for tenant in self.clouds:
+            secret = tenant.store.read("secret", user)
+            is_vm = any(vm["properties"]["vmId"] == user for vm in tenant.vms)
+            if secret and is_vm and secrets.compare_digest(secret["value"].encode(), password.encode()):
+                return Caller(user)
+        return None
+
+    async def _connect_ssh(self, host: str, caller: Caller) -> socket.socket:
+        """A connection to the SSH server of the VM that has the public address, if its security groups admit it."""
+        for tenant in self.clouds:
+            target = network.ssh_target(tenant, host)
+            if target is None:
+                continue
+            vm, interface = target
+            source = network.source_address(tenant, caller.vm_id)
+            if not network.admits(tenant.store, interface, source, 22):
+                message = f"no answer from {host}: the network security group does not admit SSH from {source}"
+                raise Refused("403 Forbidden", message)
+            if vm["powerState"] != "running":
+                raise Refused("403 Forbidden", f"no answer from {host}: the VM is {vm['powerState']}")
+            fault = fault_of_connection(self._faults, host, vm["name"])
+            ours, theirs = socket.socketpair()
+            ours.setblocking(False)
+            theirs.setblocking(False)
+            if fault == "silent":
+                task = asyncio.create_task(keep_silent(theirs))
+                self._silent.add(task)
+                task.add_done_callback(self._silent.discard)
+                return ours
+            link = Link(fault == "host_key", partial(self.proxy.reset_ssh, ours))
+            try:
+                await tenant.guests.serve_ssh(vm["properties"]["vmId"], theirs, link)
+            except BaseException:
+                ours.close()
+                raise
+            return ours
+        raise Refused("403 Forbidden", f"no answer from {host}: no VM of the sandbox has this address")
+
+    async def run(self, idle_seconds: float) -> None:
+        """Serve until told to stop, or until nobody has asked anything for a while."""
+        running = [(tenant, vm) for tenant in self.clouds for vm in tenant.vms if vm["powerState"] == "running"]
+        await asyncio.gather(*(self._boot(tenant, compute.machine(tenant, vm)) for tenant, vm in running))
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for name in ("SIGTERM", "SIGINT"):
+            with contextlib.suppress(NotImplementedError):  # Windows has no signal handlers in the loop
+                loop.add_signal_handler(getattr(signal, name), stop.set)
+        server = await self.proxy.listen(self._listener)
+        private_file(self._folder / "address.json", json.dumps({"port": self.address.port, "pid": os.getpid()}))
+        logger.info("listening on 127.0.0.1:%d", self.address.port)
+        try:
+            await self._wait(stop, idle_seconds)
+        finally:
+            self._take_address_away()
+            server.close()
+            await self.proxy.drop_requests()
+            for tenant in self.clouds:
+                await tenant.guests.close()
+            self.close()
+
+    @staticmethod
+    async def _boot(tenant: Tenant, machine: Machine) -> None:
+        try:
+            await tenant.guests.boot(machine)
+        except Exception:  # the others run all the same, and the log has the reason
+            logger.exception("%s", machine.computer_name)
+
+    def _take_address_away(self) -> None:
+        # Where somebody has removed the folder and begun anew in its place, the address is that of the new sandbox.
+        path = self._folder / "address.json"
+        with contextlib.suppress(OSError, ValueError):
+            if json.loads(path.read_text())["pid"] == os.getpid():
+                path.unlink()
+
+    def close(self) -> None:
+        """Let go of the folder and of the port."""
+        self._listener.close()
+        for tenant in self.clouds:
+            tenant.store.close()
+        self._public.close()
+
+    async def _wait(self, stop: asyncio.Event, idle_seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        while not stop.is_set():
+            idle = loop.time() - self.proxy.last_used
+            if idle >= idle_seconds and not self.proxy.busy:
+                logger.info("idle for %.0f s", idle)
+                return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), min(60.0, max(0.1, idle_seconds - idle)))
+
+
+@contextlib.contextmanager
+def logging_to(path: Path) -> Iterator[None]:
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    logging.getLogger("asyncssh").setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()

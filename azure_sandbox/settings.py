@@ -1,0 +1,77 @@
+"""What may be changed in a sandbox while it runs: its time, and how long a change takes to be seen everywhere.
+
+The values stand in a file of the sandbox's folder, so that a command in another process changes them for all parts
+at once, and a sandbox that is started again goes on with them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from .files import private_file
+
+
+@dataclass(frozen=True)
+class Values:
+    """All of them in seconds; with none set, the sandbox is as fast as it can be."""
+
+    clock_offset: float = 0.0
+    """How far the sandbox's clock is ahead of the machine's."""
+    role_delay: float = 0.0
+    """How long until a new role assignment works, and until a removed one does not. On Azure up to ten minutes."""
+    directory_delay: float = 0.0
+    """How long a new identity is unknown to the directory: PrincipalNotFound, where principalType is not given."""
+    operation_seconds: float = 0.0
+    """How long a long-running operation of Resource Manager is in progress."""
+
+
+NAMES = tuple(field.name for field in fields(Values))
+_LONGEST = 100 * 366 * 86400.0
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds(text: str) -> float:
+    """A duration as people write it: 90, 90s, 5m, 3h, 1h30m. Raises ValueError where it is none."""
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd]?)", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(f"{text!r} is not a duration: write 90, 90s, 5m, 3h or 1h30m")
+    total = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if total > _LONGEST:
+        raise ValueError(f"{text[:20]!r} is longer than a hundred years")
+    return total
+
+
+def read(folder: Path) -> Values:
+    """The settings of a sandbox's folder."""
+    try:
+        return Values(**json.loads((folder / "settings.json").read_text(encoding="utf-8")))
+    except (FileNotFoundError, NotADirectoryError):
+        return Values()
+
+
+def write(folder: Path, values: Values) -> None:
+    """Set them all, in one step: a sandbox that is just reading sees the old ones or the new."""
+    private_file(folder / "settings.json", json.dumps(asdict(values)))
+
+
+class Settings:
+    """The settings as a running sandbox sees them: always those that the file has now."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._stamp: tuple[int, int] | None = None
+        self._values = Values()
+
+    @property
+    def values(self) -> Values:
+        try:
+            status = (self._folder / "settings.json").stat()
+            stamp = (status.st_mtime_ns, status.st_ino)
+        except FileNotFoundError:
+            stamp = None
+        if stamp != self._stamp:
+            self._stamp, self._values = stamp, read(self._folder)
+        return self._values

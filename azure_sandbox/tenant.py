@@ -1,0 +1,179 @@
+"""One national cloud as the sandbox plays it: what its login, Resource Manager, metadata and registries share."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .access.roles import ASSIGNMENT
+from .clock import Clock
+from .clouds import Cloud
+from .faults.active import Faults
+from .faults.pending import PendingOperations
+from .guests import Guests
+from .limits import Buckets
+from .store import Store
+from .tokens import Signer, TokenError, token_id
+
+SUBSCRIPTION_ID = "00000000-0000-0000-0000-000000000000"
+LONG_AGO = "2020-01-01T00:00:00.0000000Z"
+_OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
+
+
+@dataclass(frozen=True)
+class ProxyAddress:
+    """Where the sandbox's proxy listens, and the CA certificate its host names are proved with."""
+
+    port: int
+    authority_file: Path
+
+    def url(self, user: str, password: str) -> str:
+        """The proxy with a VM's credentials in it."""
+        return f"http://{user}:{password}@127.0.0.1:{self.port}"
+
+
+@dataclass
+class Tenant:
+    """A cloud with one tenant and one subscription in it."""
+
+    cloud: Cloud
+    store: Store
+    clock: Clock
+    signer: Signer
+    public_images: Store
+    """The content of mcr.microsoft.com."""
+    guests: Guests
+    proxy: ProxyAddress
+    faults: Faults = field(default_factory=Faults)
+    buckets: Buckets = field(default_factory=Buckets)
+    pending: PendingOperations = field(init=False)
+    tenant_id: str = field(init=False)
+    subscription_id: str = SUBSCRIPTION_ID
+
+    def __post_init__(self) -> None:
+        self.tenant_id = self.stable_id("tenant")
+        self.pending = PendingOperations(self.store, self.clock, self.faults)
+
+    @property
+    def issuer(self) -> str:
+        """The ``iss`` claim of this tenant's tokens."""
+        return f"https://{self.cloud.token_issuer}/{self.tenant_id}/"
+
+    def stable_id(self, name: str) -> str:
+        """A GUID that is the same for the same name in the same generation of it, in every sandbox."""
+        generation = self.store.generation(name)
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.cloud.name}/{name.lower()}/{generation}"))
+
+    # Principals: {"objectId", "appId", "displayName", "kind": "ManagedIdentity" | "Application", "resourceId"}
+
+    def create_principal(
+        self, key: str, display_name: str, kind: str, resource_id: str | None = None
+    ) -> dict[str, Any]:
+        """A service principal; `key` names what it belongs to."""
+        principal: dict[str, Any] = {
+            "objectId": self.stable_id(f"{key}/principal"),
+            "appId": self.stable_id(f"{key}/client"),
+            "displayName": display_name,
+            "kind": kind,
+            "resourceId": resource_id,
+            "created": self.clock.now(),
+        }
+        self.store.write("principal", principal["objectId"], principal)
+        return principal
+
+    def delete_principal(self, key: str) -> None:
+        """Remove what `create_principal(key, …)` made; its role assignments stay behind, as in Azure."""
+        self.store.erase("principal", self.stable_id(f"{key}/principal"))
+        self.store.next_generation(f"{key}/principal")
+        self.store.next_generation(f"{key}/client")
+
+    def principal(self, object_id: str) -> dict[str, Any] | None:
+        """The service principal with an object id; ids are found in any case."""
+        return self.store.read("principal", object_id)
+
+    def principal_by_app_id(self, app_id: str) -> dict[str, Any] | None:
+        return next((p for p in self.store.documents("principal") if p["appId"] == app_id.lower()), None)
+
+    def in_directory(self, principal: dict[str, Any] | None) -> dict[str, Any] | None:
+        """A principal as the directory's replicas know it: a new one only after the sandbox's directory_delay."""
+        if principal is None or principal["kind"] == "Application":
+            return principal
+        known_from = principal["created"] + self.clock.settings.directory_delay
+        return principal if known_from <= self.clock.now() else None
+
+    def delete_resource(self, resource_id: str) -> None:
+        """Remove a resource, and with it the role assignments at it and below: one made later has none of them."""
+        with self.store.transaction():
+            for assignment in self.store.resources(under=f"{resource_id}/", type=ASSIGNMENT):
+                self.store.delete(assignment["id"])
+            self.store.delete(resource_id)
+
+    def ensure_operator(self) -> dict[str, Any]:
+        """The application the operator signs in as: Owner of the subscription."""
+        object_id = self.stable_id("operator/principal")
+        existing = self.principal(object_id)
+        if existing:
+            return existing
+        operator = self.create_principal("operator", "sandbox-operator", "Application")
+        scope = f"/subscriptions/{self.subscription_id}"
+        name = self.stable_id("operator/assignment")
+        self.store.put(
+            {
+                "id": f"{scope}/providers/{ASSIGNMENT}/{name}",
+                "name": name,
+                "type": ASSIGNMENT,
+                "properties": {
+                    "roleDefinitionId": f"{scope}/providers/Microsoft.Authorization/roleDefinitions/{_OWNER}",
+                    "principalId": operator["objectId"],
+                    "principalType": "ServicePrincipal",
+                    "scope": scope,
+                    "condition": None,
+                    "conditionVersion": None,
+                    "createdOn": LONG_AGO,  # it works at once, whatever the role_delay
+                    "updatedOn": LONG_AGO,
+                    "createdBy": operator["objectId"],
+                    "updatedBy": operator["objectId"],
+                    "delegatedManagedIdentityResourceId": None,
+                    "description": None,
+                },
+            }
+        )
+        return operator
+
+    def issue_token(self, principal: dict[str, Any], audience: str, lifetime: int, extra: dict[str, Any]) -> str:
+        """An access token of Entra ID, version 1.0, for an application."""
+        now = int(self.clock.now())
+        return self.signer.sign(
+            {
+                "aud": audience,
+                "iss": self.issuer,
+                "iat": now,
+                "nbf": now,
+                "exp": now + lifetime,
+                "appid": principal["appId"],
+                "idp": self.issuer,
+                "idtyp": "app",
+                "oid": principal["objectId"],
+                "sub": principal["objectId"],
+                "tid": self.tenant_id,
+                "uti": token_id(),
+                "ver": "1.0",
+                **extra,
+            }
+        )
+
+    def verify_token(self, token: str, audiences: tuple[str, ...]) -> dict[str, Any]:
+        """The claims of a token of this tenant for one of the audiences (with or without a trailing slash)."""
+        accepted = {form for audience in audiences for form in (audience, audience + "/")}
+        claims = self.signer.verify(token, now=self.clock.now(), issuer=self.issuer, audiences=accepted)
+        if claims.get("tid") != self.tenant_id:
+            raise TokenError(TokenError.ISSUER, f"of the tenant {claims.get('tid')}")
+        if not all(isinstance(claims.get(name), str) for name in ("oid", "appid")):
+            raise TokenError(TokenError.INVALID, "oid and appid are missing")
+        return claims
+
+    @property
+    def vms(self) -> list[dict[str, Any]]:
+        return self.store.resources(type="Microsoft.Compute/virtualMachines")

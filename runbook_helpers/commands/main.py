@@ -1,0 +1,168 @@
+"""The command ``runbook``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import ParameterError, RunbookError
+from ..run.outcome import Outcome, outcome_of
+from .run import run
+from .sandbox import sandbox
+
+
+class _Group(click.Group):
+    """Tells our own errors in a sentence, and shows a traceback only where it is asked for."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except RunbookError as error:
+            if context.find_root().params.get("traceback"):
+                raise
+            click.echo(f"Error: {error}", err=True)
+            context.exit(outcome_of(type(error).__name__, str(error)).exit_code)
+        except Exception as error:
+            sandbox_errors = sys.modules.get("azure_sandbox.errors")  # not imported: then it is none of theirs
+            if sandbox_errors is not None and isinstance(error, sandbox_errors.SandboxError):
+                click.echo(f"Error: {error}", err=True)
+                context.exit(Outcome.FAILED.exit_code)
+            azure_errors = sys.modules.get("azure.core.exceptions")
+            known = azure_errors is not None and isinstance(error, azure_errors.AzureError)
+            if not known or context.find_root().params.get("traceback"):
+                raise
+            words = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+            if type(error).__name__ == "ResourceNotFoundError":
+                words += ". Is the name right, and the resource group? The notebooks make what is missing"
+            click.echo(f"Error: {words}.", err=True)
+            context.exit(Outcome.CLOUD_REFUSED.exit_code)
+
+
+@click.group(cls=_Group)
+@click.option("--traceback", is_flag=True, help="Show the Python traceback of an error.")
+def main(traceback: bool) -> None:
+    """Use an Azure managed identity to authenticate to an Azure container registry: the runbook."""
+
+
+main.add_command(run)
+main.add_command(sandbox)
+
+
+@main.command(context_settings={"allow_interspersed_args": False})
+@click.option("-f", "file", type=click.Path(path_type=Path), default=None, help="Parameter file, as for run.")
+@click.option("-p", "overrides", type=(str, str), multiple=True, metavar="NAME VALUE", help="Set one parameter.")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def ssh(file: Path | None, overrides: tuple[tuple[str, str], ...], command: tuple[str, ...]) -> None:
+    """Open a terminal on the VM, in the sandbox too; or run COMMAND there.
+
+    Exit status: that of ssh, which is that of the command, or 255; before ssh begins, as for run.
+    """
+    from ..connection import connect_with
+    from ..run import runner
+    from ..ssh.terminal import open_terminal
+
+    values = runner.collect_parameters(file or runner.PROJECT / "parameters" / "sandbox.yaml", overrides)
+    if "vm_name" not in values:
+        raise ParameterError(["vm_name is missing."])
+    sys.exit(open_terminal(connect_with(values), values["vm_name"], command))
+
+
+@main.command()
+@click.option("-f", "file", type=click.Path(path_type=Path), default=None, help="Parameter file, as for run.")
+@click.option("-p", "overrides", type=(str, str), multiple=True, metavar="NAME VALUE", help="Set one parameter.")
+def check(file: Path | None, overrides: tuple[tuple[str, str], ...]) -> None:
+    """Say which permissions are missing for a run, before anything is made; nothing is changed.
+
+    Exit status: 0 nothing is missing, 1 another failure, 2 bad parameters, 3 something is missing, or Azure refused or did
+    not answer in time.
+    """
+    from ..connection import connect_with
+    from ..run import runner
+    from ..verbs.preflight import check_permissions
+
+    values = runner.collect_parameters(file or runner.PROJECT / "parameters" / "sandbox.yaml", overrides)
+    names = ("registry_name", "vm_name", "identity_name")
+    missing = [f"{name} is missing." for name in names if name not in values]
+    if missing:
+        raise ParameterError(missing)
+    click.echo(repr(check_permissions(connect_with(values), **{name: values[name] for name in names})))
+
+
+@main.command("trust-vm")
+@click.argument("name")
+@click.option("--first-use", is_flag=True, help="Believe what answers at its address now; compare the fingerprint.")
+@click.option("-f", "file", type=click.Path(path_type=Path), default=None, help="Parameter file, as for run.")
+@click.option("-p", "overrides", type=(str, str), multiple=True, metavar="NAME VALUE", help="Set one parameter.")
+def trust_vm(name: str, first_use: bool, file: Path | None, overrides: tuple[tuple[str, str], ...]) -> None:
+    """Pin the host key of the VM NAME, which is there already, so that it can be told from an impostor.
+
+    It is read through Azure, by run-command, unless --first-use is given. The VM is not changed: what it needs to let us in is printed.
+    """
+    from ..connection import connect_with
+    from ..run import runner
+    from ..ssh import host_keys
+
+    overrides = (*overrides, ("vm_name", name))
+    azure = connect_with(runner.collect_parameters(file or runner.PROJECT / "parameters" / "sandbox.yaml", overrides))
+    told = host_keys.trust_vm(azure, name, first_use=first_use)
+    click.echo(f"The VM {name} has the host key {told}; it is pinned.")
+    if first_use:
+        click.echo(
+            "Nobody vouches for it: compare it with `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the VM."
+        )
+    click.echo(f"To let this runbook in, if it does not yet:\n{host_keys.admission(azure, name)}")
+
+
+@main.command()
+def refresh() -> None:
+    """Execute all notebooks in a fresh sandbox and keep their outputs."""
+    from ..run import runner
+
+    for path in runner.refresh():
+        click.echo(path.name)
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def lab(arguments: tuple[str, ...]) -> None:
+    """Open JupyterLab on the first notebook; ARGUMENTS go to `jupyter lab`: --no-browser, --port 8889."""
+    from ..run import runner
+
+    try:
+        from jupyterlab.labapp import LabApp  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise RunbookError("JupyterLab is not installed: `make lab` installs it.") from error
+    # In this process, not in a child: Ctrl-C and the pid are JupyterLab's own. Its terminals begin where it runs.
+    os.chdir(runner.PROJECT)
+    address = [f"--ServerApp.root_dir={runner.PROJECT}", "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"]
+    LabApp.launch_instance([*address, *arguments])
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@click.option(
+    "--notebooks",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default=None,
+    help="Their folder.  [default: the repository's]",
+)
+def coverage(as_json: bool, notebooks: Path | None) -> None:
+    """Print which command of the document is done in which cell; exit status 1 where one has none."""
+    from .. import document
+    from ..run import runner
+
+    lines = document.cover(notebooks or runner.NOTEBOOKS)
+    if as_json:
+        click.echo(json.dumps([line.as_json() for line in lines], indent=1, ensure_ascii=False))
+    else:
+        click.echo("\n".join(document.table(lines)))
+    missing = [line for line in lines if line.cell is None]
+    for line in missing:
+        click.echo(f"No cell does `{line.command.text}` ({line.command.section}).", err=True)
+    if missing:
+        sys.exit(Outcome.FAILED.exit_code)

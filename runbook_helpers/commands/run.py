@@ -1,0 +1,163 @@
+"""The command ``runbook run``: its options, what it says at the end, and its exit status."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import ParameterError
+
+if TYPE_CHECKING:
+    from ..run.report import Report
+
+
+@click.command()
+@click.option(
+    "-f",
+    "file",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Parameter file.  [default: parameters/sandbox.yaml]",
+)
+@click.option("-p", "overrides", type=(str, str), multiple=True, metavar="NAME VALUE", help="Set one parameter.")
+@click.option("--only", default=None, metavar="NUMBERS", help="Run these notebooks only, for instance 01,04.")
+@click.option("--keep-going", is_flag=True, help="After a notebook that failed, run the others all the same.")
+@click.option(
+    "--clean-up",
+    is_flag=True,
+    help="Run notebook 06 too, which deletes what was made; also after a notebook that failed.",
+)
+@click.option("--output", type=click.Path(path_type=Path), default=None, help="Folder.  [default: runs/<UTC time>]")
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="DIR",
+    help="Take up the run in this folder, with its parameters; what was ok is not run again.",
+)
+def run(
+    file: Path | None,
+    overrides: tuple[tuple[str, str], ...],
+    only: str | None,
+    keep_going: bool,
+    clean_up: bool,
+    output: Path | None,
+    resume: Path | None,
+) -> None:
+    """Run the notebooks headlessly and report.
+
+    The folder gets the executed notebooks, report.html, result.json, junit.xml and parameters.yaml. Exit status: 0 all
+    went well, 1 a notebook failed, 2 bad parameters, 3 Azure refused or did not answer in time, 4 the VM cannot be
+    reached, 5 a pull was denied, 130 or 143 interrupted.
+    """
+    from ..run import runner
+    from ..run.report import RESULT
+
+    before: Report | None = None
+    if resume:
+        if only or output:
+            raise ParameterError(
+                ["--resume takes up the notebooks and the folder of a run: leave --only and --output out."]
+            )
+        before = runner.resume(resume.absolute(), file, overrides, clean_up)
+        parameters, folder, clean_up = before.parameters, before.output, before.clean_up
+        notebooks = [runner.NOTEBOOKS / f"{step.notebook}.ipynb" for step in before.steps]
+    else:
+        parameters = runner.collect_parameters(file or runner.PROJECT / "parameters" / "sandbox.yaml", overrides)
+        chosen = [number.strip() for number in (only or "").split(",") if number.strip()]
+        if only is not None and not chosen:  # an unset variable of a pipeline
+            raise ParameterError(["--only names no notebook: leave it out to run them all."])
+        notebooks = runner.select_notebooks(chosen, clean_up)
+        folder = runner.new_output_folder(output).absolute()
+    lines = _Lines()
+    with _stops() as signals:
+        report = runner.run(
+            notebooks,
+            parameters,
+            folder,
+            lines.end,
+            begin=lines.begin,
+            meanwhile=lines.meanwhile,
+            keep_going=keep_going,
+            clean_up=clean_up,
+            before=before,
+        )
+    page = _write_page(report)
+    click.echo(f"\n{report.table()}\nResult: {report.output / RESULT}")
+    if page:
+        click.echo(f"Report: {page}")
+    _say_how_to_go_on(report, plain=not (file or overrides or resume))
+    sys.exit(128 + signals[-1] if signals else report.outcome.exit_code)
+
+
+@contextmanager
+def _stops() -> Iterator[list[int]]:
+    """SIGTERM, which a pipeline sends, stops a run as Ctrl-C does; yields the signals that came.
+
+    Afterwards both are left alone: what is still to be done is short.
+    """
+    came: list[int] = []
+
+    def stop(number: int, frame: Any) -> None:
+        came.append(number)
+        raise KeyboardInterrupt
+
+    # A background job of a shell ignores Ctrl-C, and so it shall stay.
+    chosen = [each for each in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(each) is not signal.SIG_IGN]
+    for each in chosen:
+        signal.signal(each, stop)
+    try:
+        yield came
+    finally:
+        for each in chosen:
+            signal.signal(each, signal.SIG_IGN)
+
+
+def _write_page(report: Report) -> Path | None:
+    try:
+        from ..run import html
+
+        return html.write(report)
+    except ModuleNotFoundError as error:
+        click.echo(f"report.html is not written: {error.name} is not installed.", err=True)
+    except Exception as error:  # whatever it is, how the run ended is still to be told
+        click.echo(f"report.html is not written: {error}", err=True)
+    return None
+
+
+def _say_how_to_go_on(report: Report, plain: bool) -> None:
+    """The last lines; each command in them can be copied."""
+    from ..run import next_steps
+
+    for line in next_steps.how_to_go_on(report):
+        click.echo(line, err=True)
+    for line in next_steps.how_to_delete(report, plain):
+        click.echo(line)
+
+
+class _Lines:
+    """A line for each notebook: its beginning is shown while the notebook runs, and what a long one waits for below it."""
+
+    def __init__(self) -> None:
+        self._begun = ""
+
+    def begin(self, text: str) -> None:
+        self._begun = text
+        click.echo(text, nl=False)
+
+    def meanwhile(self, text: str) -> None:
+        start = "\n" if self._begun else ""
+        click.echo(f"{start}  {text}")
+        self._begun = ""
+
+    def end(self, text: str) -> None:
+        # In a terminal papermill's bar stood in the line.
+        bar = bool(self._begun) and sys.stdout.isatty() and sys.stderr.isatty()
+        click.echo(f"\r{text}" if bar else text.removeprefix(self._begun))
+        self._begun = ""

@@ -1,0 +1,103 @@
+"""What to do after a run: sentences with commands to copy, each only where it is true."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+from .outcome import Outcome
+from .report import PARAMETERS, Report, Step
+from .runner import CLEAN_UP, select_notebooks
+
+# What is said before there is a resource group to make anything in.
+_NOT_LET_IN = re.compile(
+    r"^(ClientAuthenticationError|CredentialUnavailableError|AuthenticationRequiredError|SandboxError|NotReady|PermissionsMissing):"
+    r"|^CloudUnavailable: (No sign-in at |Azure .* GET \S*/resourcegroups/[^/\s]+ on )"
+    r"|\((SubscriptionNotFound|LocationNotAvailableForResourceGroup)\)"
+    r"|'Microsoft\.Resources/subscriptions/resourceGroups/(read|write)'",
+    re.IGNORECASE,
+)
+
+
+def program() -> str:
+    """This program as it can be called again: its bare name where that finds it, else as it was called now."""
+    called = Path(sys.argv[0])
+    if called.stem != "runbook":  # a test, or another program
+        return "runbook"
+    found = shutil.which("runbook")
+    # Windows: the name without .exe is what a script is told.
+    same = found and Path(found).with_suffix("").resolve() == called.with_suffix("").resolve()
+    return "runbook" if same else sys.argv[0]
+
+
+def how_to_go_on(report: Report) -> list[str]:
+    """How to finish a run that is not: nothing where it is, or where only notebook 06 refuses to delete."""
+    bad = [step for step in report.steps if not step.ok]
+    if not bad or all(_is_not_ours(step) for step in bad):
+        return []
+    resume = _command("--resume", str(report.output))
+    if report.outcome is Outcome.INTERRUPTED:
+        return [f"Interrupted; {report.output} has what was done. Run it again to go on: `{resume}`"]
+    lines = [f"Not finished: mend the cause, then go on with `{resume}`"]
+    if report.outcome in (Outcome.CLOUD_REFUSED, Outcome.VM_UNREACHABLE):  # perhaps a parameter is the cause
+        again = _command("-f", str(report.output / PARAMETERS), "-p", "NAME", "VALUE", *_chosen(report))
+        lines.append(f"With another value of a parameter it is a new run: `{again}`")
+    return lines
+
+
+def how_to_delete(report: Report, plain: bool) -> list[str]:
+    """How to delete what the run made, where it may have made something and would not be refused.
+
+    Args:
+        plain: the run had the parameters that a run has by default.
+    """
+    file = [] if plain else ["-f", str(report.output / PARAMETERS)]
+    delete = _command(*file, "--only", CLEAN_UP)
+    last = report.steps[-1]
+    if last.notebook.startswith(CLEAN_UP):
+        if last.ok or _is_not_ours(last):
+            return []
+        return [f"What was made may still be there, and cost money. To delete it: `{delete}`, or notebook 06."]
+    if not any(_may_have_made(report, step) for step in report.steps):
+        return []
+    return [
+        f"What was made stays. To delete it: `{delete}`, or notebook 06; `--clean-up` deletes it at the end of a run."
+    ]
+
+
+def _command(*arguments: str) -> str:
+    return shlex.join([program(), "run", *arguments])
+
+
+def _chosen(report: Report) -> list[str]:
+    """The options for the notebooks of a run; none where they are those of any run."""
+    usual = select_notebooks([], clean_up=report.clean_up)
+    deletes = ["--clean-up"] * report.clean_up
+    if [step.notebook for step in report.steps] == [path.stem for path in usual]:
+        return deletes
+    return ["--only", ",".join(step.notebook[:2] for step in report.steps), *deletes]
+
+
+def _is_not_ours(step: Step) -> bool:
+    return step.notebook.startswith(CLEAN_UP) and step.reason.startswith("NotOurs:")
+
+
+def _may_have_made(report: Report, step: Step) -> bool:
+    """Whether a notebook came through to its resource group; in doubt it did, since what is forgotten costs money."""
+    if step.outcome in (Outcome.NOT_RUN, Outcome.BAD_PARAMETERS):
+        return False
+    return not _NOT_LET_IN.search(step.error or "") or _made_something(report.output / f"{step.notebook}.ipynb")
+
+
+def _made_something(path: Path) -> bool:
+    """Whether a step of an executed notebook was ready before it failed; a sign-in may end between two of them."""
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    except (OSError, ValueError, KeyError):
+        return True
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    return any(": ready" in "".join(output.get("text", "")) for output in outputs)

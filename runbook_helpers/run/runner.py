@@ -1,0 +1,334 @@
+"""Run the notebooks headlessly with papermill, and report; execute them anew for the repository."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from ..errors import ParameterError
+from ..parameters import RULES, problems, read_parameters, secret_problem
+from ..secrets import shown, shown_name
+from . import progress
+from .outcome import Outcome, outcome_of
+from .report import RESULT, Report, Step, read_report, word
+from .result import read_result
+
+PROJECT = Path(__file__).parents[2]
+NOTEBOOKS = PROJECT / "notebooks"
+CLEAN_UP = "06"
+# It warns at each start that it listens on loopback, and tells an interrupted cell's end as an error of its own.
+KERNEL_ARGUMENTS = ["--IPKernelApp.log_level=CRITICAL"]
+KERNEL_LOG = "kernel.log"
+MEANWHILE = ".progress"
+MEANWHILE_SECONDS = 60.0
+INTERRUPTED = "interrupted: run it again, what is there already is kept"
+
+
+def collect_parameters(file: Path, overrides: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """The parameters of a run: those of the file, and over them those of the command line.
+
+    Raises:
+        ParameterError: everything that is wrong with them, at once.
+    """
+    values = {**read_parameters(file), **_typed(overrides)}
+    found = problems(values)
+    if values.get("result_path"):
+        found.append(
+            "result_path is for one notebook by itself: a run writes all results to result.json in its folder."
+        )
+    if found:
+        raise ParameterError(found)
+    return values
+
+
+def _typed(overrides: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """The parameters of the command line, with true and false where the rules have them."""
+    flags = {"true": True, "false": False}
+    return {
+        name: flags.get(text.lower(), text) if name in RULES and RULES[name].kind is bool else text
+        for name, text in overrides
+    }
+
+
+def select_notebooks(only: Sequence[str], clean_up: bool) -> list[Path]:
+    """The notebooks of a run, in order: 00 to 05, or those named; 06 where it is asked for.
+
+    Raises:
+        ParameterError: a number that no notebook has.
+    """
+    every = {path.name[:2]: path for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))}
+    only = [number.zfill(2) if number.isdecimal() else number for number in only]
+    unknown = [number for number in only if number not in every]
+    if unknown:
+        raise ParameterError([f"There is no notebook {', '.join(unknown)}: --only takes {', '.join(every)}."])
+    wanted = set(only or every) - (set() if CLEAN_UP in only else {CLEAN_UP}) | ({CLEAN_UP} if clean_up else set())
+    return [path for number, path in every.items() if number in wanted]
+
+
+def new_output_folder(chosen: Path | None = None) -> Path:
+    """A folder that no other run has, made here: the chosen one, or runs/<UTC time>.
+
+    Raises:
+        ParameterError: the chosen one has a run already, or the folder cannot be made.
+    """
+    if chosen is not None and chosen.resolve().is_relative_to(NOTEBOOKS):
+        raise ParameterError([f"The folder {chosen} is the notebooks' own: use another folder."])
+    try:
+        if chosen is None:
+            return _stamped_folder(Path("runs") / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"))
+        chosen.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ParameterError([f"The folder {error.filename} cannot be made: {error.strerror}."]) from error
+    if (chosen / RESULT).exists() or any(chosen.glob("[0-9][0-9]_*.ipynb")):
+        resume = f", or `--resume {chosen}`" if (chosen / RESULT).exists() else ""
+        raise ParameterError([f"The folder {chosen} has notebooks of a run already: use another folder{resume}."])
+    return chosen
+
+
+def _stamped_folder(path: Path) -> Path:
+    # Two runs may start in the same second: who makes the folder has it.
+    for number in count(2):
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            path = path.with_name(f"{path.name.partition('-')[0]}-{number}")
+        else:
+            break
+    return path
+
+
+def resume(folder: Path, file: Path | None, overrides: Sequence[tuple[str, str]], clean_up: bool) -> Report:
+    """The run in a folder, to be taken up by `run`.
+
+    Raises:
+        ParameterError: there is no run, or other parameters are given than it had.
+    """
+    report = read_report(folder)
+    secrets = [told for name, text in overrides if (told := secret_problem(name, text, known=name in RULES))]
+    if secrets:
+        raise ParameterError(secrets)
+    given = collect_parameters(file, overrides) if file else {**report.parameters, **_typed(overrides)}
+    names = [name for name in {**report.parameters, **given} if report.parameters.get(name) != given.get(name)]
+    if names:
+        had = ", ".join(
+            f"{shown_name(name)} {shown(report.parameters.get(name))} (not {shown(given.get(name))})" for name in names
+        )
+        message = (
+            f"--resume goes on with the parameters of the run in {folder}, which had {had}: start a new run for others."
+        )
+        raise ParameterError([message])
+    every = {path.stem: path for path in select_notebooks([], clean_up=True)}
+    unknown = [step.notebook for step in report.steps if step.notebook not in every]
+    if unknown:
+        raise ParameterError([f"The run in {folder} cannot be taken up: there is no notebook {', '.join(unknown)}."])
+    report.clean_up |= clean_up
+    last = list(every)[-1]
+    steps = [step if step.ok else Step(step.notebook) for step in report.steps if step.notebook != last]
+    deletes = [step for step in report.steps if step.notebook == last] or [Step(last)] * clean_up
+    # What is made from now on is deleted too, even where an earlier part of the run has deleted what it had made.
+    report.steps = steps + (deletes if all(step.ok for step in steps) else [Step(last) for _ in deletes])
+    return report
+
+
+def run(
+    notebooks: Sequence[Path],
+    parameters: Mapping[str, Any],
+    output: Path,
+    say: Callable[[str], None],
+    *,
+    begin: Callable[[str], None] = lambda text: None,
+    meanwhile: Callable[[str], None] = lambda text: None,
+    keep_going: bool = False,
+    clean_up: bool = False,
+    before: Report | None = None,
+) -> Report:
+    """Execute the notebooks in order; after one that fails the rest is not run.
+
+    An interruption (KeyboardInterrupt) ends the run; the report says at which notebook.
+
+    Args:
+        say: called with one line for each notebook, when it ends.
+        begin: called with the beginning of that line, when the notebook begins.
+        meanwhile: called with what the notebook waits for and how long it runs, each MEANWHILE_SECONDS.
+        keep_going: run the rest all the same.
+        clean_up: run notebook 06 all the same, so that nothing is left that costs money.
+        before: the same run, as far as it came: what was ok in it is not run again.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    report = before or Report(dict(parameters), output, steps=[Step(path.stem) for path in notebooks])
+    report.clean_up = clean_up
+    report.write()
+    names = {path.stem: f"[{number}/{len(notebooks)}] {path.stem}" for number, path in enumerate(notebooks, 1)}
+    failed, step = False, report.steps[0]
+    try:
+        for path, step in zip(notebooks, report.steps, strict=True):
+            if step.ok or (failed and not keep_going and not (clean_up and path.name.startswith(CLEAN_UP))):
+                continue
+            begin(names[path.stem])
+            with _told_meanwhile(output / MEANWHILE, meanwhile):
+                _run(path, step, report)
+            sentence = "ok" if step.ok else f"{word(step)}\n{step.error}"
+            say(f"{names[path.stem]} ({step.seconds:.1f} s): {sentence}")
+            if step.outcome is Outcome.INTERRUPTED:  # the kernel alone was
+                break
+            failed = failed or not step.ok
+    except KeyboardInterrupt:
+        # The notebook that was running; or, between two, the next.
+        waiting = [step] if step.outcome is Outcome.NOT_RUN else []
+        waiting += [each for each in report.steps if each.outcome is Outcome.NOT_RUN]
+        for each in waiting[:1]:
+            each.outcome, each.error = Outcome.INTERRUPTED, INTERRUPTED
+            say(f"{names[each.notebook]} ({each.seconds:.1f} s): {each.error}")
+        report.write()
+    return report
+
+
+def _run(path: Path, step: Step, report: Report) -> None:
+    """Execute one notebook, and report."""
+    started = time.monotonic()
+    try:
+        step.outcome, step.error, step.result = _execute(path, report.output / path.name, report.parameters)
+    finally:
+        step.seconds = round(time.monotonic() - started, 1)
+        report.write()
+
+
+def _execute(
+    path: Path, target: Path, parameters: Mapping[str, Any]
+) -> tuple[Outcome, str | None, dict[str, Any] | None]:
+    """Execute one notebook; returns how it ended, what went wrong if anything did, and its result if it came to it."""
+    import papermill
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+
+    target.unlink(missing_ok=True)  # of an earlier part of the run
+    log = target.with_name(KERNEL_LOG)
+    logging.getLogger("asyncio").addFilter(_is_no_dead_kernel)
+    bar: Any = {"desc": path.stem, "leave": False} if sys.stderr.isatty() else False
+    try:
+        notebook = papermill.execute_notebook(
+            path,
+            target,
+            dict(parameters),
+            progress_bar=bar,
+            cwd=NOTEBOOKS,
+            start_timeout=120,
+            extra_arguments=KERNEL_ARGUMENTS,
+            kernel_manager_class=_kernels_that_tell(log, target.with_name(MEANWHILE)),
+        )
+    except papermill.PapermillExecutionError as error:
+        return outcome_of(error.ename, error.evalue), f"{error.ename}: {error.evalue}", None
+    except DeadKernelError:
+        died = "The notebook's kernel died (killed, or out of memory): run it again, what is there already is kept."
+        return Outcome.FAILED, f"{died} (its own words: {log})" if log.stat().st_size else died, None
+    except CellTimeoutError as error:
+        return Outcome.FAILED, str(error).strip().splitlines()[0], None
+    finally:
+        if log.exists() and not log.stat().st_size:
+            log.unlink()
+    result = read_result(notebook)
+    if result is None:
+        return Outcome.FAILED, "The notebook ended without showing its result: its last cell did not run.", None
+    return Outcome.OK, None, result
+
+
+def _kernels_that_tell(log: Path, meanwhile: Path) -> type:
+    """A class of kernels.
+
+    Args:
+        log: for their own words: one that is interrupted while it starts tells a traceback.
+        meanwhile: for what the step that runs waits for.
+    """
+    from jupyter_client.manager import AsyncKernelManager
+
+    class Kernel(AsyncKernelManager):
+        async def _async_launch_kernel(self, kernel_cmd: list[str], **options: Any) -> None:
+            options["env"] = {**options.get("env", os.environ), progress.FILE: str(meanwhile)}
+            with log.open("ab") as words:
+                await super()._async_launch_kernel(kernel_cmd, stderr=words, **options)
+
+    return Kernel
+
+
+@contextmanager
+def _told_meanwhile(path: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Say what a notebook waits for, from a file that its kernel writes, so that a long wait is not taken for a hang."""
+    ended, began = threading.Event(), time.monotonic()
+
+    def look() -> None:
+        while not ended.wait(MEANWHILE_SECONDS):
+            with suppress(OSError, ValueError):  # whatever it is, the run goes on
+                told = path.read_text(encoding="utf-8") if path.exists() else ""
+                say(f"{time.monotonic() - began:.0f} s: {told or 'goes on'}")
+
+    watcher = threading.Thread(target=look, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join(timeout=1)
+        path.unlink(missing_ok=True)
+
+
+def _is_no_dead_kernel(record: logging.LogRecord) -> bool:
+    """Whether a line of asyncio's log is to be shown: after an interruption it may tell, with a traceback, that the kernel
+    died, in a task that nobody waits for any more."""
+    from nbclient.exceptions import DeadKernelError
+
+    return not (record.exc_info and isinstance(record.exc_info[1], DeadKernelError))
+
+
+def refresh() -> list[Path]:
+    """Execute all notebooks in a fresh sandbox and keep their outputs in the repository, without times and paths."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    from azure_sandbox import process
+
+    done = []
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        before = os.environ.get("RUNBOOK_SANDBOX")
+        os.environ["RUNBOOK_SANDBOX"] = folder
+        try:
+            for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")):
+                notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+                client = NotebookClient(
+                    notebook,
+                    record_timing=False,
+                    coalesce_streams=True,
+                    resources={"metadata": {"path": str(NOTEBOOKS)}},
+                    extra_arguments=KERNEL_ARGUMENTS,
+                )
+                client.execute()
+                path.write_text(normalised(notebook), encoding="utf-8", newline="\n")
+                done.append(path)
+        finally:
+            process.stop(Path(folder))
+            if before is None:
+                del os.environ["RUNBOOK_SANDBOX"]
+            else:
+                os.environ["RUNBOOK_SANDBOX"] = before
+    return done
+
+
+def normalised(notebook: Any) -> str:
+    """A notebook as it is kept in the repository: counts and outputs, but no times and nothing of this machine."""
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    for cell in notebook.cells:
+        cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
+    import nbformat
+
+    return str(nbformat.writes(notebook)) + "\n"  # type: ignore[no-untyped-call]

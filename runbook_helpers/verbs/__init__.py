@@ -1,0 +1,1 @@
+"""The verbs: one noun of Azure a module, one function for each documented ``az`` command."""

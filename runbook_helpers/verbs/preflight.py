@@ -1,0 +1,272 @@
+"""Before anything is made: does who is signed in have every permission, and is the subscription ready?"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..connection import Azure
+from ..errors import NotReady, PermissionsMissing
+from ..tags import is_ours
+from .permissions import Permission, allows, own_permissions
+from .resource_groups import find_resource_group
+
+if TYPE_CHECKING:
+    from azure.mgmt.resource.resources.models import ResourceGroup
+
+_GROUP = "Microsoft.Resources/subscriptions/resourceGroups"
+_REGISTRY = "Microsoft.ContainerRegistry/registries"
+_VM = "Microsoft.Compute/virtualMachines"
+_IDENTITY = "Microsoft.ManagedIdentity/userAssignedIdentities"
+_NETWORK = "Microsoft.Network"
+_ASSIGNMENT = "Microsoft.Authorization/roleAssignments"
+PROVIDERS = ("Microsoft.Compute", "Microsoft.ContainerRegistry", "Microsoft.ManagedIdentity", "Microsoft.Network")
+UNREGISTERED = ("NotRegistered", "Unregistered", "Unregistering")
+
+
+@dataclass(frozen=True)
+class Need:
+    """An action of the walkthrough."""
+
+    action: str
+    on: str
+    """What it is done on: group, registry, vm, identity. A role at that resource alone is enough where it is there."""
+    makes: str | None = None
+    """What it makes: where that is there already, the action is not needed."""
+    data: bool = False
+
+
+NEEDS = (
+    Need(f"{_GROUP}/read", "group"),
+    Need(f"{_GROUP}/write", "group", makes="group"),
+    Need(f"{_GROUP}/delete", "group"),
+    Need(f"{_REGISTRY}/read", "registry"),
+    Need(f"{_REGISTRY}/write", "registry", makes="registry"),
+    Need(f"{_REGISTRY}/importImage/action", "registry"),
+    Need(f"{_REGISTRY}/pull/read", "registry"),
+    Need(f"{_VM}/read", "vm"),
+    Need(f"{_VM}/write", "vm"),
+    *(Need(f"{_NETWORK}/{kind}/write", "group", makes="vm")
+      for kind in ("networkSecurityGroups", "publicIPAddresses", "virtualNetworks", "networkInterfaces")),
+    *(Need(f"{_NETWORK}/{kind}/join/action", "group", makes="vm")
+      for kind in ("networkSecurityGroups", "publicIPAddresses", "virtualNetworks/subnets", "networkInterfaces")),
+    *(Need(f"{_NETWORK}/{kind}/read", "group", makes="vm") for kind in ("networkSecurityGroups", "virtualNetworks")),
+    Need(f"{_NETWORK}/networkInterfaces/read", "group"),
+    Need(f"{_NETWORK}/publicIPAddresses/read", "group"),
+    Need(f"{_IDENTITY}/read", "identity"),
+    Need(f"{_IDENTITY}/write", "identity", makes="identity"),
+    Need(f"{_IDENTITY}/assign/action", "identity"),
+    Need("Microsoft.Authorization/roleDefinitions/read", "registry"),
+    Need(f"{_ASSIGNMENT}/read", "registry"),
+    Need(f"{_ASSIGNMENT}/write", "registry"),
+    Need(f"{_ASSIGNMENT}/delete", "registry"),
+)  # fmt: skip
+"""What the notebooks do, as Azure calls it."""
+
+_WRITES_OF_ROLES = ("Microsoft.Authorization/*/Write", "Microsoft.Authorization/*/Delete")
+BUILT_IN = {
+    # What is needed here of Azure's built-in roles; the narrow ones first.
+    "AcrPull": Permission((f"{_REGISTRY}/pull/read",)),
+    "Container Registry Repository Reader": Permission(data_actions=(f"{_REGISTRY}/repositories/*/read",)),
+    "Reader": Permission(("*/read",)),
+    "Managed Identity Operator": Permission((f"{_IDENTITY}/*/read", f"{_IDENTITY}/read", f"{_IDENTITY}/*/assign/action",
+                                             f"{_IDENTITY}/assign/action")),
+    "Managed Identity Contributor": Permission((f"{_IDENTITY}/read", f"{_IDENTITY}/write", f"{_IDENTITY}/delete")),
+    "Network Contributor": Permission((f"{_NETWORK}/*",)),
+    "Virtual Machine Contributor": Permission((f"{_VM}/*", f"{_NETWORK}/networkInterfaces/*")),
+    "Role Based Access Control Administrator": Permission((f"{_ASSIGNMENT}/write", f"{_ASSIGNMENT}/delete", "*/read")),
+    "User Access Administrator": Permission(("*/read", "Microsoft.Authorization/*")),
+    "Contributor": Permission(("*",), _WRITES_OF_ROLES),
+    "Owner": Permission(("*",)),
+}  # fmt: skip
+UNKNOWN = (
+    "a condition on your own role, which limits what roles you may grant, and to whom",
+    "deny assignments, policies and quotas",
+    "with a custom role: Microsoft.Compute/disks/write for the VM's disk, and the reads by which Azure tells how far an "
+    "operation is, such as Microsoft.Compute/locations/operations/read",
+)
+"""What cannot be known beforehand."""
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """A check that found nothing missing."""
+
+    scope: str
+    """The resource group where it is there, else the subscription."""
+    cannot_be_known: tuple[str, ...] = UNKNOWN
+
+    def __repr__(self) -> str:
+        lines = [f"- {each}" for each in self.cannot_be_known]
+        return "\n".join(["No permission is missing. What cannot be known beforehand:", *lines])
+
+
+def check_permissions(azure: Azure, *, registry_name: str, vm_name: str, identity_name: str) -> Preflight:
+    """Check that nothing is missing for the whole walkthrough; nothing is made or changed.
+
+    Args:
+        registry_name, vm_name, identity_name: as for the verbs; what is there already need not be made.
+
+    Raises:
+        PermissionsMissing: the permissions that are missing, each with its scope and who has it.
+        NotReady: a resource provider is not registered and may not be, or the registry's name is taken.
+    """
+    group = _group(azure)
+    subscription = f"/subscriptions/{azure.subscription_id}"
+    scope = f"{subscription}/resourceGroups/{azure.resource_group}" if group else subscription
+    there = _there(azure, registry_name, vm_name, identity_name) if group else {}
+    if group:
+        there["group"] = group
+    held = _own(azure, scope)
+    missing = [need for need in _needs(there) if not allows(held, need.action, need.data)]
+    missing = _not_granted_below(azure, missing, there)
+    others = [*_unregistered(azure, subscription), *_name_taken(azure, registry_name, there)]
+    if missing:
+        actions = [need.action for need in missing]
+        raise PermissionsMissing(scope, actions, [*_told(azure, scope, missing, bool(group)), *others])
+    if others:
+        raise NotReady(others)
+    return Preflight(scope)
+
+
+def _group(azure: Azure) -> ResourceGroup | None:
+    from azure.core.exceptions import HttpResponseError
+
+    try:
+        return find_resource_group(azure)
+    except HttpResponseError as error:  # it may be there, but we may not see it
+        if error.status_code != 403:
+            raise
+        return None
+
+
+def _there(azure: Azure, registry_name: str, vm_name: str, identity_name: str) -> dict[str, Any]:
+    """What is in the group already, of what we may see."""
+    group = azure.resource_group
+    looks: dict[str, Callable[[], Any]] = {
+        "registry": lambda: azure.registries.registries.get(group, registry_name),
+        "vm": lambda: azure.compute.virtual_machines.get(group, vm_name),
+        "identity": lambda: azure.identities.user_assigned_identities.get(group, identity_name),
+    }
+    return {kind: found for kind, look in looks.items() if (found := _or_none(look)) is not None}
+
+
+def _or_none(look: Callable[[], Any]) -> Any:
+    from azure.core.exceptions import HttpResponseError
+
+    try:
+        return look()
+    except HttpResponseError as error:
+        if error.status_code not in (403, 404):
+            raise
+        return None
+
+
+def _own(azure: Azure, scope: str) -> list[Permission]:
+    return _or_none(lambda: own_permissions(azure, scope)) or []
+
+
+def _needs(there: dict[str, Any]) -> list[Need]:
+    """What is needed, given what is there."""
+    needs = [need for need in NEEDS if need.makes is None or need.makes not in there]
+    if "group" in there and not is_ours(there["group"]):
+        needs = [need for need in needs if need.action != f"{_GROUP}/delete"]  # notebook 06 refuses it anyway
+    if _is_abac(there.get("registry")):
+        pull, read = f"{_REGISTRY}/pull/read", f"{_REGISTRY}/repositories/metadata/read"
+        needs = [Need(read, "registry", data=True) if need.action == pull else need for need in needs]
+    return needs
+
+
+def _is_abac(registry: Any) -> bool:
+    mode = getattr(registry, "role_assignment_mode", None) or getattr(
+        getattr(registry, "properties", None), "role_assignment_mode", None
+    )
+    return str(getattr(mode, "value", mode)).lower() == "abacrepositorypermissions"
+
+
+def _not_granted_below(azure: Azure, missing: Sequence[Need], there: dict[str, Any]) -> list[Need]:
+    """Those that are missing at the resource itself, too, where it is there."""
+    kinds = {need.on for need in missing} & (set(there) - {"group"})
+    held = {kind: _own(azure, str(there[kind].id)) for kind in sorted(kinds)}
+    return [need for need in missing if not allows(held.get(need.on, []), need.action, need.data)]
+
+
+def _unregistered(azure: Azure, subscription: str) -> list[str]:
+    """The resource providers that nobody has registered and we may not; the SDK registers those that we may by itself."""
+    states = {each: _or_none(functools.partial(azure.resources.providers.get, each)) for each in PROVIDERS}
+    # Who may not look at one does not know.
+    waiting = [each for each, found in states.items() if found and str(found.registration_state) in UNREGISTERED]
+    held = _own(azure, subscription) if waiting else []
+    return [
+        f"The resource provider {namespace} is not registered in the subscription, and you may not register it: `az provider "
+        f"register --namespace {namespace}` by a Contributor or Owner of the subscription; it takes some minutes."
+        for namespace in waiting
+        if not allows(held, f"{namespace}/register/action")
+    ]
+
+
+def _name_taken(azure: Azure, registry_name: str, there: dict[str, Any]) -> list[str]:
+    """A registry's name is unique in the whole cloud; that it is another's is better known before the VM is made."""
+    if "registry" in there:
+        return []
+    request = {"name": registry_name, "type": _REGISTRY}
+    status = _or_none(lambda: azure.registries.registries.check_name_availability(request))
+    if status is None or status.name_available or _may_be_ours(azure, registry_name):
+        return []
+    return [
+        f"The registry's name {registry_name} cannot be had ({status.message or status.reason}): choose another registry_name."
+    ]
+
+
+def _may_be_ours(azure: Azure, registry_name: str) -> bool:
+    """Whether the registry is there by now, made by another run, or we may not see whether it is."""
+    from azure.core.exceptions import HttpResponseError
+
+    try:
+        azure.registries.registries.get(azure.resource_group, registry_name)
+    except HttpResponseError as error:
+        if error.status_code not in (403, 404):
+            raise
+        return error.status_code == 403
+    return True
+
+
+def _told(azure: Azure, scope: str, missing: Sequence[Need], group_is_there: bool) -> list[str]:
+    count = "A permission is missing" if len(missing) == 1 else f"{len(missing)} permissions are missing"
+    lines = [f"{count}, and nothing was made:"]
+    for need in missing:
+        roles = [name for name, role in BUILT_IN.items() if role.allows(need.action, need.data)]
+        lines.append(f"- {need.action} at {scope} (in the roles {', '.join(roles)})")
+    grants = [Permission((need.action,)) for need in missing if not need.data]
+    writes = any(allows(grants, f"{_ASSIGNMENT}/{word}") for word in ("write", "delete"))
+    rest = any(BUILT_IN["Contributor"].allows(need.action, need.data) for need in missing)
+    wanted = ["Contributor"] * rest + ["Role Based Access Control Administrator"] * writes
+    wanted += ["Container Registry Repository Reader"] * any(need.data for need in missing)
+    lines.append(
+        "An Owner, User Access Administrator or Role Based Access Control Administrator of that scope can grant them; a "
+        "new role works after up to ten minutes:"
+    )
+    who = _object_id(azure) or "<your object id>"
+    lines += [
+        f'  az role assignment create --assignee-object-id {who} --role "{role}" --scope {scope}' for role in wanted
+    ]
+    if not group_is_there:
+        lines.append(
+            f"Or let somebody make the resource group {azure.resource_group} and grant you these roles on it alone."
+        )
+    return lines
+
+
+def _object_id(azure: Azure) -> str | None:
+    """Who is signed in, as the token says; no other part of the token is looked at."""
+    try:
+        token = azure.credential.get_token(azure.cloud.resource_manager_scope).token
+        part = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+        return str(claims["oid"])
+    except (ValueError, KeyError, IndexError, TypeError):
+        return None

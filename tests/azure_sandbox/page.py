@@ -1,0 +1,101 @@
+"""docs/sandbox.md: its tables come from the sandbox's own routes, from the recordings' test, and from the clients' runs.
+
+`python -m tests.azure_sandbox.page` writes them; a test says where they are out of date.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from starlette.routing import Host, Route
+
+from azure_sandbox.arm import OPERATIONS
+from azure_sandbox.server import Server
+from runbook_helpers.clouds import CLOUDS
+
+from ..conformance import proved
+from .test_recordings import DEVIATIONS, NOT_EMULATED
+
+PAGE = Path(__file__).parents[2] / "docs" / "sandbox.md"
+BEGIN, END = "<!-- {}: written by `python -m tests.azure_sandbox.page` -->", "<!-- end of {} -->"
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    return "\n".join([_row(*header), _row(*["---"] * len(header)), *(_row(*row) for row in rows)])
+
+
+def management() -> str:
+    """Resource Manager: by provider."""
+    known = proved.read()
+    by_provider: dict[str, list[tuple[str, ...]]] = {}
+    for each in OPERATIONS:
+        # The last namespace counts: role assignments are below any resource.
+        provider = each.path.split("/providers/")[-1].partition("/")[0] if "/providers/" in each.path else ""
+        short = each.path.replace("/subscriptions/{subscription}", "…").replace("/resourceGroups/{group}", "/…")
+        clients = ", ".join(sorted(known.get(f"{each.method} {each.path}", set()))) or "–"
+        row = (f"{each.method} `{short}`", f"`{each.action}`" if each.action else "–", clients)
+        by_provider.setdefault(provider or "Microsoft.Resources", []).append(row)
+    header = ("operation", "permission", "used by")
+    return "\n\n".join(f"### {name}\n\n{_table(header, rows)}" for name, rows in sorted(by_provider.items()))
+
+
+def others() -> str:
+    """Everything that is not Resource Manager."""
+    known = proved.read()
+    china = CLOUDS["AzureChinaCloud"]
+    titles = {
+        china.authority_hosts[0]: "Entra ID",
+        china.graph: "Microsoft Graph",
+        "169.254.169.254": "Instance metadata service",
+        "{registry}" + china.registry_suffix: "Container registries",
+    }
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(Path(folder), 0)
+        routes = server.app.routes
+        server.close()
+    for host in routes:
+        assert isinstance(host, Host)
+        title = titles.get(host.host)
+        if title is None:
+            continue
+        rows = [
+            (f"{method} `{route.path}`", ", ".join(sorted(known.get(f"{method} {route.path}", set()))) or "–")
+            for route in host.routes
+            if isinstance(route, Route) and route.path != "/{path:path}"
+            for method in sorted(route.methods or [])
+            if method != "HEAD" or "manifests" in route.path or "blobs" in route.path
+        ]
+        found.append(f"### {title}\n\n{_table(('request', 'used by'), rows)}")
+    return "\n\n".join(found)
+
+
+def recordings() -> str:
+    """What differs from the recorded answers, and what was not replayed."""
+    different = [(f"`{name}`", why) for name, (_, why) in sorted(DEVIATIONS.items())]
+    missing = [(f"`{name}`", why) for name, why in sorted(NOT_EMULATED.items())]
+    return (
+        f"{_table(('recorded answer', 'why the sandbox differs'), different)}\n\n"
+        f"{_table(('recorded answer', 'not emulated'), missing)}"
+    )
+
+
+SECTIONS = {"operations": management, "requests": others, "recordings": recordings}
+
+
+def written(text: str) -> str:
+    """The page with its sections as they are now."""
+    for name, section in SECTIONS.items():
+        begin, end = BEGIN.format(name), END.format(name)
+        before, rest = text.split(begin)
+        text = f"{before}{begin}\n\n{section()}\n\n{end}{rest.split(end)[1]}"
+    return text
+
+
+if __name__ == "__main__":
+    PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

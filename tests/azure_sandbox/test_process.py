@@ -1,0 +1,175 @@
+"""The sandbox's process: one a folder, found by all, nothing lost when it is killed, nothing of others' touched."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from azure_sandbox import process
+from azure_sandbox.errors import SandboxError
+from runbook_helpers import create_identity, create_resource_group, show_identity
+from runbook_helpers.errors import SandboxError as OurSandboxError
+
+from ..conftest import connect_to
+
+
+def wait_until_gone(folder: Path) -> None:
+    deadline = time.monotonic() + 10
+    while process.find(folder):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_many_starters_get_one_process(fresh: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        found = set(pool.map(lambda _: process.start(fresh), range(8)))
+    assert len(found) == 1
+
+
+def test_start_and_memory_figures(fresh: Path) -> None:
+    began = time.monotonic()
+    running = process.start(fresh)
+    seconds = time.monotonic() - began
+    status = Path(f"/proc/{running.pid}/status")
+    resident = status.read_text().split("VmRSS:")[1].split("\n")[0].strip() if status.exists() else "not known here"
+    print(f"\nstart {seconds:.2f} s, memory {resident}")
+    assert process.find(fresh) == running
+
+
+def test_killed_sandbox_has_lost_nothing(fresh: Path, name: str) -> None:
+    azure = connect_to(name)
+    made = create_identity(azure, "kept")
+    running = process.find(fresh)
+    assert running
+    os.kill(running.pid, 9)
+    wait_until_gone(fresh)
+    assert (fresh / "address.json").exists()  # stale, and not believed
+    assert show_identity(connect_to(name), "kept").principal_id == made.principal_id
+
+
+def test_stop_and_start_again_keeps_state_and_secrets(fresh: Path) -> None:
+    operator = process.start(fresh).operator("AzureCloud")
+    assert process.stop(fresh)
+    assert not process.stop(fresh)
+    assert process.start(fresh).operator("AzureCloud") == operator
+
+
+def test_ends_by_itself_when_idle(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNBOOK_SANDBOX_IDLE", "0.3")
+    process.start(fresh)
+    wait_until_gone(fresh)
+    assert not (fresh / "address.json").exists()
+
+
+def test_port_that_is_used(fresh: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SandboxError, match=f"port {port} of 127.0.0.1 cannot be used: Address already in use"):
+            process.start(fresh, port)
+    assert process.find(fresh) is None
+
+
+def test_chosen_port(fresh: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    assert process.start(fresh, port).port == port
+    with pytest.raises(SandboxError, match=f"runs on port {port} already"):
+        process.start(fresh, port + 1)
+
+
+def test_folder_with_other_things_is_left_alone(fresh: Path) -> None:
+    fresh.mkdir()
+    (fresh / "thesis.txt").write_text("mine")
+    for act in (process.start, process.reset):
+        with pytest.raises(SandboxError, match="holds files that are not a sandbox's"):
+            act(fresh)
+    assert [path.name for path in fresh.iterdir()] == ["thesis.txt"]
+
+
+def test_damaged_state_is_told(fresh: Path) -> None:
+    process.start(fresh)
+    process.stop(fresh)
+    for leftover in fresh.glob("AzureCloud.sqlite*"):
+        leftover.unlink()
+    (fresh / "AzureCloud.sqlite").write_text("this is no database, and long enough to be sure of it" * 10)
+    with pytest.raises(SandboxError, match="cannot be read: file is not a database"):
+        process.start(fresh)
+    process.reset(fresh)
+    assert process.start(fresh)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX")
+def test_nobody_else_may_read_it(fresh: Path) -> None:
+    process.start(fresh)
+    assert stat.S_IMODE(fresh.stat().st_mode) == 0o700
+    for path in fresh.rglob("*"):
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
+def test_listens_on_loopback_only(fresh: Path) -> None:
+    psutil = pytest.importorskip("psutil", reason="psutil is not installed")
+    running = process.start(fresh)
+    listening = [c.laddr.ip for c in psutil.Process(running.pid).net_connections() if c.status == "LISTEN"]
+    assert listening == ["127.0.0.1"]
+
+
+def test_reset_of_a_sandbox_that_another_process_started(tmp_path: Path) -> None:
+    """It is still closing its databases when it can be found no more."""
+    folder = tmp_path / "sandbox"
+    begin = "import sys, pathlib; from azure_sandbox import process; process.start(pathlib.Path(sys.argv[1]))"
+    for _ in range(4):
+        subprocess.run([sys.executable, "-c", begin, str(folder)], check=True)
+        running = process.find(folder)
+        assert running is not None
+        process.reset(folder)
+        assert not folder.exists()
+
+
+def test_started_again_it_has_the_port_of_last_time_if_that_is_free(fresh: Path) -> None:
+    port = process.start(fresh).port
+    process.stop(fresh)
+    assert process.start(fresh).port == port
+    process.stop(fresh)
+    with socket.create_server(("127.0.0.1", port)):
+        assert process.start(fresh).port != port
+
+
+def test_a_connection_outlives_the_sandbox(fresh: Path) -> None:
+    """A trainee comes back after a break: the sandbox ended when nobody used it, or was killed."""
+    azure = connect_to("group")
+    create_resource_group(azure)
+    process.stop(fresh)
+    assert azure.resources.resource_groups.get("group").name == "group"
+    running = process.find(fresh)
+    assert running
+    os.kill(running.pid, signal.SIGKILL)
+    while psutil.pid_exists(running.pid) and psutil.Process(running.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    assert azure.resources.resource_groups.get("group").name == "group"
+    process.stop(fresh)
+    with (
+        socket.create_server(("127.0.0.1", running.port)),
+        pytest.raises(OurSandboxError, match="run the cell with `connect` again"),
+    ):
+        azure.resources.resource_groups.get("group")
+
+
+def test_a_sandbox_whose_folder_was_removed_leaves_the_next_one_its_address(fresh: Path) -> None:
+    first = process.start(fresh)
+    shutil.rmtree(fresh)
+    second = process.start(fresh)
+    os.kill(first.pid, signal.SIGTERM)
+    while psutil.pid_exists(first.pid) and psutil.Process(first.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    assert process.find(fresh) == second

@@ -1,0 +1,312 @@
+"""What becomes of a step whose requests go wrong: it waits, tries again or says what to do, and repeats no write."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.core.pipeline.policies import RetryPolicy
+from azure.core.rest import HttpRequest
+from azure.mgmt.compute.models import VirtualMachineUpdate
+
+from azure_sandbox.faults import rules
+from azure_sandbox.faults.rules import Fault
+from runbook_helpers import (
+    Azure,
+    assign_identity,
+    assign_role,
+    az_login,
+    connect,
+    connection,
+    create_identity,
+    create_registry,
+    create_vm,
+    delete_resource_group,
+    import_image,
+    install_azure_cli,
+    install_docker,
+    remove_identity,
+    show_image,
+    show_registry,
+)
+from runbook_helpers.errors import (
+    CloudUnavailable,
+    CommandFailed,
+    NotReady,
+    OperationFailed,
+    OperationTimeout,
+    SignInRefused,
+)
+from runbook_helpers.verbs import vm_software
+from runbook_helpers.verbs.identities import principals_of
+from runbook_helpers.verbs.preflight import check_permissions
+
+from ..conftest import SSH_SOURCE, SUBSCRIPTION, connect_to, writes
+
+SOURCE = "mcr.microsoft.com/azuredocs/aci-helloworld:latest"
+
+
+@pytest.fixture
+def folder(shared_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of the sandbox; no rule stays in it. Operations are looked at often."""
+    monkeypatch.setattr(connection, "POLLING_INTERVAL", 0.1)
+    yield shared_folder
+    rules.clear(shared_folder)
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDKs try as often as ever, but sleep less between two tries."""
+    monkeypatch.setattr(RetryPolicy, "BACKOFF_MAX", 0.01)
+
+
+def test_an_operation_that_fails_names_the_resource_and_what_to_do(azure: Azure, folder: Path, name: str) -> None:
+    code, message = "OverconstrainedAllocationRequest", "Allocation failed."
+    rules.add(
+        folder,
+        Fault(method="PUT", path=f"*/{name}/*/virtualMachines/vm", operation="failed", code=code, message=message),
+    )
+    with pytest.raises(OperationFailed, match=f"The VM vm failed in Azure: {code}: .* another size"):
+        create_vm(azure, "vm", ssh_source=SSH_SOURCE)
+    rules.clear(folder)
+    vm = create_vm(azure, "vm", ssh_source=SSH_SOURCE, size="Standard_D4s_v5")
+    assert vm.provisioning_state == "Succeeded"
+    assert vm.hardware_profile and vm.hardware_profile.vm_size == "Standard_D4s_v5"
+
+
+def test_what_others_have_made_is_not_made_again(azure: Azure, folder: Path, name: str) -> None:
+    create_vm(azure, "vm", ssh_source=SSH_SOURCE)
+    machines = azure.compute.virtual_machines
+    machines.begin_update(azure.resource_group, "vm", VirtualMachineUpdate(tags={})).result()
+    rules.add(folder, Fault(method="PATCH", path=f"*/{name}/*/virtualMachines/vm", operation="failed"))
+    with pytest.raises(HttpResponseError):
+        machines.begin_update(azure.resource_group, "vm", VirtualMachineUpdate(tags={"made-by": "others"})).result()
+    before = writes(folder)
+    assert create_vm(azure, "vm", ssh_source=SSH_SOURCE).provisioning_state == "Failed"
+    assert writes(folder) == before
+
+
+def test_an_operation_without_end_is_waited_for_again(
+    azure: Azure, folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules.add(folder, Fault(method="PUT", path=f"*/{name}/*/virtualMachines/vm", operation="stuck"))
+    monkeypatch.setattr(connection, "OPERATION_SECONDS", 1.0)
+    for _ in range(2):
+        with pytest.raises(OperationTimeout, match=r"The VM vm .* run this step again"):
+            create_vm(azure, "vm", ssh_source=SSH_SOURCE)
+    rules.clear(folder)
+    assert create_vm(azure, "vm", ssh_source=SSH_SOURCE).provisioning_state == "Succeeded"
+    assert len([each for each in writes(folder) if name in each.lower() and each.lower().endswith("/vm")]) == 1
+
+
+def test_an_import_is_not_sent_twice(azure: Azure, folder: Path, name: str) -> None:
+    create_registry(azure, name)
+    rule = rules.add(folder, Fault(method="POST", path=f"*/registries/{name}/importImage", status=503, after=True))
+    with pytest.raises(CloudUnavailable, match=f"POST .*/registries/{name}/importImage .* the answer was 503"):
+        import_image(azure, name, "app:v1", SOURCE)
+    assert [hit["rule"] for hit in rules.hits(folder)].count(rule) == 1
+    assert import_image(azure, name, "app:v1", SOURCE).digest
+    assert sum("importimage" in each.lower() and name in each.lower() for each in writes(folder)) == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "POST"])
+def test_throttling_is_obeyed(azure: Azure, folder: Path, name: str, method: str) -> None:
+    rule = rules.add(folder, Fault(method=method, path=f"*/{name}*", status=429, headers={"Retry-After": "1"}, times=2))
+    began = time.monotonic()
+    create_registry(azure, name)
+    import_image(azure, name, "app:v1", SOURCE)
+    assert time.monotonic() - began > 2
+    assert [hit["rule"] for hit in rules.hits(folder)].count(rule) == 2
+
+
+@pytest.mark.parametrize(
+    ("where", "status"), [("login.*", 429), ("management.*", 429), ("management.*", 503), ("*.azurecr.cn", 503)]
+)
+def test_what_is_to_be_asked_again_much_later_is_told_at_once(
+    azure: Azure, folder: Path, name: str, where: str, status: int
+) -> None:
+    """The SDKs' own retries would sleep for as long as the answer says."""
+    create_registry(azure, name)
+    again = connect_to(name)  # not signed in yet
+    rules.add(folder, Fault(host=where, status=status, headers={"Retry-After": "100000"}, times=0))
+    with pytest.raises(
+        CloudUnavailable, match=rf"answer was {status}, request id .*, and to ask again after 100000 s.*again"
+    ):
+        show_image(again, name, "app:v1")
+
+
+def test_a_sign_in_that_nobody_answers_names_the_authority(azure: Azure, folder: Path, name: str) -> None:
+    rules.add(folder, Fault(host="login.*", reset=True, times=0))
+    with pytest.raises(
+        CloudUnavailable, match=r"No sign-in at https://login\.chinacloudapi\.cn: .*closed connection.*again"
+    ):
+        show_registry(azure, name)
+
+
+@pytest.mark.parametrize("what", [{"status": 401}, {"flip": 20}, {"status": 200, "body": "<html>"}])
+def test_a_sign_in_that_comes_back_odd_names_it_too(
+    azure: Azure, folder: Path, name: str, what: dict[str, Any]
+) -> None:
+    rules.add(folder, Fault(host="login.*", times=0, **what))
+    with pytest.raises(
+        CloudUnavailable, match=r"^No sign-in at https://login\.chinacloudapi\.cn: .*Run this step again"
+    ):
+        show_registry(azure, name)
+
+
+@pytest.mark.parametrize(
+    ("host", "what"),
+    [
+        ("management.*", {"flip": 20}),
+        ("management.*", {"status": 200, "body": "<html>"}),
+        ("management.*", {"status": 200, "body": "[]"}),
+        ("*.azurecr.cn", {"status": 200, "body": "<html>"}),
+    ],
+)
+def test_an_answer_that_cannot_be_read_is_asked_for_again_and_told(
+    azure: Azure, folder: Path, name: str, host: str, what: dict[str, Any]
+) -> None:
+    create_registry(azure, name)
+    import_image(azure, name, "app:v1", SOURCE)
+    rule = rules.add(folder, Fault(host=host, method="GET", path=f"*{name if host[0] == 'm' else 'app'}*", **what))
+    assert show_image(azure, name, "app:v1").digest
+    assert [hit["rule"] for hit in rules.hits(folder)].count(rule) == 1
+    rules.add(folder, Fault(host=host, method="GET", times=0, **what))
+    with pytest.raises(CloudUnavailable, match=r"did not answer GET .* \(its answer cannot be read: .*again"):
+        show_image(azure, name, "app:v1")
+
+
+def test_a_registry_that_we_may_not_see_is_not_called_anothers(azure: Azure, folder: Path, name: str) -> None:
+    create_registry(azure, name)
+    names = {"registry_name": name, "vm_name": "vm", "identity_name": "id1"}
+    for path in (f"*/resourcegroups/{name}", f"*/registries/{name}"):
+        rules.add(folder, Fault(method="GET", path=path, status=403))
+        check_permissions(azure, **names)
+    other = connect_to(f"{name}-other")
+    with pytest.raises(NotReady, match=f"{name} cannot be had"):
+        check_permissions(other, **names)
+
+
+def test_a_way_to_sign_in_of_the_default_credential_that_nobody_answers_does_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET"):
+        monkeypatch.setenv(name, SUBSCRIPTION)
+    azure = connect(
+        "AzureChinaCloud", subscription_id=SUBSCRIPTION, resource_group="g", location="chinanorth3",
+        proxy="http://127.0.0.1:9",
+    )  # fmt: skip
+    with pytest.raises(
+        CloudUnavailable, match=r"No sign-in at https://login\.chinacloudapi\.cn: Environment.*refused.*again"
+    ):
+        show_registry(azure, "registry")
+
+
+def test_a_mirror_that_stays_broken_after_a_lock_is_no_wait_without_end(
+    azure: Azure, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vm_software, "APT_SECONDS", 0.0)
+    create_vm(azure, "vm", ssh_source=SSH_SOURCE)
+    for times, words in ((3, "E: Could not get lock /var/lib/dpkg/lock"), (0, "E: Failed to fetch http://mirror")):
+        rules.add(folder, Fault(command="*apt-get*", vm="vm", exit_status=100, stderr=words, times=times))
+    with pytest.raises(CommandFailed, match="Failed to fetch"):
+        install_docker(azure, "vm")
+
+
+def test_an_import_that_azure_gives_up(azure: Azure, folder: Path, name: str) -> None:
+    create_registry(azure, name)
+    path = f"*/registries/{name}/importImage"
+    rules.add(folder, Fault(method="POST", path=path, operation="failed", code="X", message="No image."))
+    with pytest.raises(OperationFailed, match=r"The import of .* failed in Azure: X: No image\. Run this step again"):
+        import_image(azure, name, "app:v1", SOURCE)
+    assert import_image(azure, name, "app:v1", SOURCE).digest
+
+
+def test_a_service_that_is_down_is_named(azure: Azure, folder: Path, name: str) -> None:
+    rules.add(folder, Fault(method="GET", path=f"*/registries/{name}", status=503, times=0))
+    with pytest.raises(CloudUnavailable, match=rf"GET .*/registries/{name} on management\..*503, request id .*again"):
+        show_registry(azure, name)
+
+
+@pytest.mark.parametrize("read", ["read", "stream_download"])
+def test_an_answer_that_breaks_off_is_asked_for_again(azure: Azure, folder: Path, name: str, read: str) -> None:
+    """However the code that an SDK was generated with reads its answers; some of it does so as streams."""
+    create_registry(azure, name)
+    rule = rules.add(folder, Fault(method="GET", path=f"*/registries/{name}", cut=20))
+    path = (
+        f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{name}/providers/Microsoft.ContainerRegistry/registries/{name}"
+    )
+    request = HttpRequest("GET", f"{azure.cloud.resource_manager_url}{path}?api-version=2023-07-01")
+    client = azure.resources._client
+    response: Any = client.send_request(request, stream=True)
+    content = response.read() if read == "read" else b"".join(response.stream_download(client._pipeline))
+    assert json.loads(content)["name"] == name
+    assert [hit["rule"] for hit in rules.hits(folder)].count(rule) == 1
+
+
+def test_a_deletion_whose_answer_is_lost_is_done(azure: Azure, folder: Path, name: str) -> None:
+    create_registry(azure, name)
+    rules.add(folder, Fault(method="DELETE", path=f"*/resourcegroups/{name}", reset=True, after=True))
+    delete_resource_group(azure)
+    with pytest.raises(ResourceNotFoundError, match="ResourceGroupNotFound"):
+        show_registry(azure, name)
+
+
+def test_an_identity_that_azure_gave_up_is_set_again(azure: Azure, folder: Path, name: str) -> None:
+    create_vm(azure, "vm", ssh_source=SSH_SOURCE)
+    identity = create_identity(azure, name)
+    for change in (assign_identity, remove_identity):
+        rules.add(folder, Fault(method="PATCH", path=f"*/{name}/*/virtualMachines/vm", operation="failed"))
+        with pytest.raises(OperationFailed, match="The identity of the VM vm"):
+            change(azure, "vm", identity.id)
+        rules.clear(folder)
+        vm = change(azure, "vm", identity.id)
+        assert vm.provisioning_state == "Succeeded"
+        assert (identity.id in principals_of(vm)) == (change is assign_identity)
+
+
+def test_a_registry_that_does_not_accept_us_is_named(azure: Azure, folder: Path, name: str) -> None:
+    create_registry(azure, name)
+    import_image(azure, name, "app:v1", SOURCE)
+    rules.add(folder, Fault(host=f"{name}.azurecr.cn", path="/acr/v1/*", nth=2, times=0, status=401))
+    with pytest.raises(SignInRefused, match=f"{name}.azurecr.cn does not accept our sign-in"):
+        show_image(azure, name, "app:v1")
+
+
+def test_polling_never_empties_the_bucket_of_a_vm() -> None:
+    # Compute takes 45 looks at one VM's operations, and 15 more each minute.
+    interval = connection.POLLING_INTERVAL
+    assert all(looks <= 45 + looks * interval / 4 for looks in range(10_000))
+
+
+def test_a_bare_sign_in_waits_for_the_identity_that_is_meant(
+    azure: Azure, folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a new system-assigned identity is not seen, the VM gets the token of the only other one."""
+    monkeypatch.setattr(vm_software, "LOGIN_SECONDS", 0.5)
+    create_registry(azure, name)
+    create_vm(azure, "vm", ssh_source=SSH_SOURCE)
+    install_azure_cli(azure, "vm")
+    other = create_identity(azure, "other")
+    scope = str(show_registry(azure, name).id)
+    assign_role(azure, "AcrPull", assignee=str(other.principal_id), scope=scope)
+    assign_identity(azure, "vm", other.id)
+    az_login(azure, "vm")
+    rule = rules.add(folder, Fault(method="PATCH", path=f"*/{name}/*/virtualMachines/vm", hide=3600.0))
+    own = principals_of(assign_identity(azure, "vm"))[None]
+    assign_role(azure, "AcrPull", assignee=own, scope=scope)
+    with pytest.raises(
+        OperationTimeout, match=f"does not see .* {own} .* id {other.principal_id}, so .* not signed in. .*again"
+    ):
+        az_login(azure, "vm", within=0)
+    timer = threading.Timer(2.0, rules.clear, (folder, rule))
+    timer.start()
+    az_login(azure, "vm")
+    assert not timer.is_alive()
+    timer.join()
