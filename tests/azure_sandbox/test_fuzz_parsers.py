@@ -262,7 +262,7 @@ def test_durations(text: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("state")
     opened = Store(folder / "x.sqlite", Blobs(folder / "blobs"))
     yield opened

@@ -14,6 +14,7 @@ import pytest
 
 from runbook_helpers import Azure, Shell, create_vm, ssh
 from runbook_helpers.errors import CommandFailed, ConnectionLost
+from runbook_helpers.ssh import jobs
 from runbook_helpers.ssh.jobs import RUNNING, Completed, Job
 
 from ..conftest import SSH_SOURCE
@@ -67,7 +68,7 @@ def test_one_that_failed_is_begun_anew(tmp_path: Path) -> None:
 
 @real_tools
 def test_it_runs_still_or_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runbook_helpers.ssh.jobs.LOOK_SECONDS", 1)
+    monkeypatch.setattr(jobs, "LOOK_SECONDS", 1)
     wanted = job(30)
     assert shell(tmp_path, wanted.begin).exit_status == RUNNING
     ours = [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(tmp_path)]

@@ -13,7 +13,7 @@ from runbook_helpers.run.progress import LIVE, step
 
 CODE = """
 import time
-from runbook_helpers import progress
+from runbook_helpers.run import progress
 progress.TICK = 0.05
 with progress.step("VM myDockerVM") as waiting:
     waiting.waits_for("Azure makes it")

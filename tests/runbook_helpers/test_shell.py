@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from runbook_helpers import Azure, create_vm, show_vm, ssh
 from runbook_helpers.errors import CommandFailed, ConnectionFailed, ConnectionLost
 from runbook_helpers.ssh import client as shell_module
+from runbook_helpers.ssh import transport
 from runbook_helpers.ssh.keys import login_key, new_host_key, pin_host_key, pinned_host_key
 from runbook_helpers.verbs.virtual_machines import public_address_of
 
@@ -108,6 +109,7 @@ OPEN = b"HTTP/1.1 200 OK\r\n\r\n"
 def test_the_cause_is_told(vm: Azure, said: bytes, stays: bool, cause: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever answers in the place of the VM, or of the proxy before it."""
     monkeypatch.setattr(shell_module, "HANDSHAKE_SECONDS", 1.0)
+    monkeypatch.setattr(transport, "HANDSHAKE_SECONDS", 1.0)
 
     class Answer(socketserver.BaseRequestHandler):
         def handle(self) -> None:
