@@ -9,6 +9,7 @@
 # make soak   two hundred walkthroughs in one sandbox, twenty at once: nothing fails, nothing grows (a quarter of an hour)
 # make fuzz   the parsers and requests of the sandbox with many more random examples, and led by coverage (a quarter of an hour)
 # make audit  is a locked version known to be vulnerable? by our own list, and where there is a network by pip-audit
+# make docs   write docs/sandbox/operations.md anew, from the routes and what the clients used
 # make check  linters and types only; make lint mends what can be mended
 #
 # Each makes .venv first, from the lock files, with nothing but Python 3.11 or newer and pip.
@@ -21,10 +22,9 @@ else
 BIN := $(VENV)/bin
 endif
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# The notebooks' kernel is ours alone: a Jupyter configuration of the user's does not change a run.
 export PYTHONUTF8 := 1
 
-.PHONY: run test lab conformance browser regression sweep fleet soak fuzz audit check lint lock clean
+.PHONY: run test lab conformance browser regression sweep fleet soak fuzz audit docs check lint lock clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/runbook run
@@ -69,6 +69,9 @@ audit: $(VENV)/dev.stamp
 		build/audit/bin/pip-audit --require-hashes --disable-pip -r requirements-dev.lock >build/audit/found || { cat build/audit/found; exit 1; }; \
 		echo "pip-audit: $$(grep -c 'could not be audited' build/audit/found) packages are unknown to the index that answers here: only our own list has looked at those"; \
 	else echo "pip-audit cannot be had here: only our own list was looked at"; fi
+
+docs: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.azure_sandbox.page
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

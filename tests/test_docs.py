@@ -19,11 +19,16 @@ from runbook_helpers.parameters import RULES
 from .conftest import clean_environment
 
 PROJECT = Path(__file__).parents[1]
-PAGES = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md")])
+PAGES = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md")])
+
+
+def by_path(page: Path) -> str:
+    return page.relative_to(PROJECT).as_posix()
+
 
 # Lines that are not run here, and why. A line of the pages that is in neither group fails the test.
 ELSEWHERE = {
-    r"make (run|test|lab|check|lint|lock|clean|conformance|browser|fleet|regression|sweep|soak|fuzz|audit)\b.*": "the targets themselves",
+    r"make (run|test|lab|check|lint|lock|clean|conformance|browser|fleet|regression|sweep|soak|fuzz|audit|docs|coverage)\b.*": "the targets themselves",
     r"conda .*": "needs conda's channels",
     r"pip install .*": "the lines of Windows; make does the same",
     r"pre-commit install": "changes the hooks of the checkout",
@@ -79,13 +84,13 @@ def checkout(tmp_path: Path) -> Iterator[Path]:
     process.stop(tmp_path / "sandbox")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=by_path)
 def test_a_block_that_is_typed_says_its_language(page: Path) -> None:
     """Otherwise its lines are no shell lines, and nothing runs them."""
     assert not [block for kind, block in fences(page) if not kind and re.search(r"^(\$ |runbook)", block, re.MULTILINE)]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=by_path)
 def test_every_shell_line_runs(page: Path, checkout: Path, tmp_path: Path) -> None:
     before_it = [shell_lines(other) for other in PAGES[: PAGES.index(page)]]
     if shell_lines(page) in before_it:  # a translation
@@ -116,7 +121,21 @@ def test_the_page_of_parameters_has_them_all_with_their_defaults() -> None:
         assert rows[name].startswith(words), name
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_to_files(page: Path) -> None:
-    for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
-        assert (page.parent / link).exists(), link
+def anchors(page: Path) -> set[str]:
+    """The anchors that a page's headings get."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=by_path)
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    for link, anchor in re.findall(r"\]\(([^)#:]*)#?([^):]*)\)", page.read_text(encoding="utf-8")):
+        target = page.parent / link if link else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), f"{link}#{anchor}"
+
+
+def test_the_index_has_every_page() -> None:
+    index = (PROJECT / "docs" / "README.md").read_text(encoding="utf-8")
+    pages = {page.relative_to(PROJECT / "docs").as_posix() for page in PAGES if page.is_relative_to(PROJECT / "docs")}
+    assert {page for page in pages if f"({page})" not in index} == {"README.md"}

@@ -92,7 +92,7 @@ def _check_subscription(tenant: Tenant, subscription: str) -> None:
 def _not_emulated(request: Request) -> Response:
     message = (
         f"The sandbox does not emulate {request.method} {request.url.path}: it plays the operations of the "
-        "walkthrough only, which its documentation lists (docs/sandbox.md)."
+        "walkthrough only, which its documentation lists (docs/sandbox/operations.md)."
     )
     return ArmError(501, "NotImplementedInSandbox", message).response()
 

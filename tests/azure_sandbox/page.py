@@ -1,6 +1,6 @@
-"""docs/sandbox.md: its tables come from the sandbox's own routes, from the recordings' test, and from the clients' runs.
+"""docs/sandbox/operations.md: from the sandbox's routes, the clients' runs, and the recordings' test.
 
-`python -m tests.azure_sandbox.page` writes them; a test says where they are out of date.
+`make docs` writes it; a test says when it is out of date.
 """
 
 from __future__ import annotations
@@ -11,14 +11,40 @@ from pathlib import Path
 from starlette.routing import Host, Route
 
 from azure_sandbox.arm import OPERATIONS
+from azure_sandbox.clouds import CLOUDS
 from azure_sandbox.server import Server
-from runbook_helpers.clouds import CLOUDS
 
 from ..conformance import proved
 from .test_recordings import DEVIATIONS, NOT_EMULATED
 
-PAGE = Path(__file__).parents[2] / "docs" / "sandbox.md"
-BEGIN, END = "<!-- {}: written by `python -m tests.azure_sandbox.page` -->", "<!-- end of {} -->"
+PAGE = Path(__file__).parents[2] / "docs" / "sandbox" / "operations.md"
+TEXT = """\
+# Every operation of the sandbox
+
+<!-- Written by `make docs`. -->
+
+"Used by" names the clients that have used an operation with success in `make conformance`; "–" means that only this
+project's own tests have. What is not here is answered with `501 NotImplementedInSandbox`. What differs from Azure on
+purpose stands in the [overview](overview.md#different-on-purpose).
+
+## Resource Manager
+
+`…` stands for the subscription and the resource group. A permission is asked for at the scope of the path.
+
+{management}
+
+## Other hosts
+
+The names are those of Azure China; the other clouds have the same.
+
+{others}
+
+## Recorded answers
+
+Recorded answers of Azure that the sandbox does not give, and why.
+
+{recordings}
+"""
 
 
 def _row(*cells: str) -> str:
@@ -85,17 +111,10 @@ def recordings() -> str:
     )
 
 
-SECTIONS = {"operations": management, "requests": others, "recordings": recordings}
-
-
-def written(text: str) -> str:
-    """The page with its sections as they are now."""
-    for name, section in SECTIONS.items():
-        begin, end = BEGIN.format(name), END.format(name)
-        before, rest = text.split(begin)
-        text = f"{before}{begin}\n\n{section()}\n\n{end}{rest.split(end)[1]}"
-    return text
+def written() -> str:
+    """The page as it is now."""
+    return TEXT.format(management=management(), others=others(), recordings=recordings())
 
 
 if __name__ == "__main__":
-    PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(written(), encoding="utf-8")

@@ -3,7 +3,7 @@
 The recordings lie beside the project, not in it; where they are absent the test is skipped. Compared are the status,
 the headers that clients act on, and the shape of the JSON: member names, types, error codes and the values of
 enumerations; ids, names, times and sentences are not. What the sandbox does differently on purpose stands in
-`DEVIATIONS`, and in docs/sandbox.md.
+`DEVIATIONS`, and in docs/sandbox/operations.md.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def test_the_sandbox_answers_as_azure_did(player: Player, record_property: Calla
     record_property("figures", figures)
     assert not wrong, "\n".join(wrong)
     assert replayed + len(NOT_EMULATED) == total
-    assert f"{replayed} of {total} replayed, {agree} agree" in (PROJECT / "docs" / "sandbox.md").read_text()
+    assert f"{replayed} of {total} replayed, {agree} agree" in (PROJECT / "docs/sandbox/overview.md").read_text()
 
 
 def grouped(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:

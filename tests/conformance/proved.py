@@ -1,4 +1,4 @@
-"""Which client has used which operation of the sandbox: kept by `make conformance`, shown in docs/sandbox.md."""
+"""Which client has used which operation of the sandbox: kept by `make conformance`, shown in docs/sandbox/operations.md."""
 
 from __future__ import annotations
 
