@@ -19,7 +19,7 @@ from .conftest import SSH_SOURCE, SUBSCRIPTION, clean_environment, regression
 
 GITHUB = PROJECT / "examples" / "github-actions.yml"
 AZURE = PROJECT / "examples" / "azure-pipelines.yml"
-OWN = PROJECT / ".github" / "workflows" / "test.yml"
+OWN = sorted((PROJECT / ".github" / "workflows").iterdir())
 EACH = "${{ each target in parameters.targets }}"
 AUDIENCES = {
     "AzureChinaCloud": "api://AzureADTokenExchangeChina",
@@ -60,7 +60,7 @@ def check_schema(kind: str, path: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*command, str(path)], env=clean_environment(), capture_output=True, text=True, timeout=60)
 
 
-@pytest.mark.parametrize("path", [GITHUB, OWN], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [GITHUB, *OWN], ids=lambda path: path.name)
 def test_github_workflows_are_valid(path: Path) -> None:
     done = check_schema("vendor.github-workflows", path)
     assert done.returncode == 0, done.stdout
@@ -88,7 +88,7 @@ def test_a_slip_is_found(kind: str, path: Path, right: str, wrong: str, tmp_path
     assert check_schema(kind, changed).returncode == 1
 
 
-@pytest.mark.parametrize("path", [GITHUB, OWN], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [GITHUB, *OWN], ids=lambda path: path.name)
 def test_actions_have_a_major_version_and_outputs_are_always_kept(path: Path) -> None:
     steps = [step for job in load(path)["jobs"].values() for step in job["steps"]]
     assert all(re.fullmatch(r"[\w-]+/[\w-]+@v\d+", step["uses"]) for step in steps if "uses" in step)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import random
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +34,11 @@ def minutes() -> float:
 def workers() -> int:
     """Many of the cells wait for something; a worker more than there are processors does no harm."""
     return int(os.environ.get("RUNBOOK_SWEEP_WORKERS", "2"))
+
+
+def shuffled(items: Sequence[Item]) -> list[Item]:
+    """The items in a random order, so that a sweep which is broken off has seen something of everything."""
+    return random.Random(int(os.environ.get("RUNBOOK_SWEEP_SEED", "0"))).sample(items, len(items))
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from .children import Forker
 from .kinds import Cell, cells
 from .outcomes import Outcome, try_cell
 from .points import distinct, record
-from .sweeping import forkers, spread, whole, workers
+from .sweeping import forkers, shuffled, spread, whole, workers
 from .walkthrough import steps
 
 
@@ -38,8 +37,7 @@ def _chosen(every: list[Cell]) -> list[Cell]:
         lines = [line.split(" | ") for line in Path(before).read_text(encoding="utf-8").splitlines()]
         bad = {" | ".join(words[1:4]) for words in lines if words[0].startswith("BAD")}
         chosen = [cell for cell in chosen if cell.name in bad]
-    random.Random(0).shuffle(chosen)  # a run that is broken off has seen something of everything
-    return chosen
+    return shuffled(chosen)
 
 
 @whole
