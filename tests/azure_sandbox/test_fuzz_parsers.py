@@ -22,7 +22,7 @@ from azure_sandbox.guests.simulated import syntax
 from azure_sandbox.guests.simulated.registry_client import Credentials, DistributionError, Reference, Registry
 from azure_sandbox.store import Blobs, Store
 
-from ..fuzz import fuzzed
+from .fuzz import fuzzed
 
 
 def pieces(*parts: str) -> st.SearchStrategy[str]:

@@ -24,7 +24,7 @@ from azure_sandbox.tenant import Tenant
 from runbook_helpers.clouds import REGISTRY_AUDIENCE
 
 from ..conftest import SUBSCRIPTION
-from ..fuzz import fuzzed
+from .fuzz import fuzzed
 from .test_fuzz_parsers import pieces
 from .wire import ARM_HOST
 

@@ -14,7 +14,7 @@ import pytest
 from runbook_helpers.document import COMMANDS, cover, folded
 from runbook_helpers.run.runner import NOTEBOOKS, PROJECT
 
-from .runbook_helpers.test_cli import runbook
+from .test_cli import runbook
 
 PROGRAMS = "az|ssh|sudo|docker|echo|apt|curl"
 
