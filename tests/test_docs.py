@@ -139,3 +139,16 @@ def test_the_index_has_every_page() -> None:
     index = (PROJECT / "docs" / "README.md").read_text(encoding="utf-8")
     pages = {page.relative_to(PROJECT / "docs").as_posix() for page in PAGES if page.is_relative_to(PROJECT / "docs")}
     assert {page for page in pages if f"({page})" not in index} == {"README.md"}
+
+
+def test_the_map_names_what_is_there_and_every_room() -> None:
+    """A path in ARCHITECTURE.md counts from the project or from one of its packages."""
+    text = (PROJECT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    packages = [PROJECT / "azure_sandbox", PROJECT / "runbook_helpers"]
+    named = set(re.findall(r"`([\w./]+(?:\.py|/))`", text))
+    assert {name for name in named if not any((folder / name).exists() for folder in (PROJECT, *packages))} == set()
+    rooms = {
+        f"{path.parent.relative_to(package)}/" for package in packages for path in package.glob("*/**/__init__.py")
+    }
+    modules = {path.name for package in packages for path in package.glob("[!_]*.py")}
+    assert (rooms | modules) - named == set()
