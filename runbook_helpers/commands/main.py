@@ -58,7 +58,7 @@ main.add_command(sandbox)
 @click.option("-p", "overrides", type=(str, str), multiple=True, metavar="NAME VALUE", help="Set one parameter.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def ssh(file: Path | None, overrides: tuple[tuple[str, str], ...], command: tuple[str, ...]) -> None:
-    """Open a terminal on the VM, in the sandbox too; or run COMMAND there.
+    """Open a terminal on the VM, or run COMMAND there.
 
     Exit status: that of ssh, which is that of the command, or 255; before ssh begins, as for run.
     """
@@ -76,7 +76,7 @@ def ssh(file: Path | None, overrides: tuple[tuple[str, str], ...], command: tupl
 @click.option("-f", "file", type=click.Path(path_type=Path), default=None, help="Parameter file, as for run.")
 @click.option("-p", "overrides", type=(str, str), multiple=True, metavar="NAME VALUE", help="Set one parameter.")
 def check(file: Path | None, overrides: tuple[tuple[str, str], ...]) -> None:
-    """Say which permissions are missing for a run, before anything is made; nothing is changed.
+    """Say which permissions are missing for a run; nothing is changed.
 
     Exit status: 0 nothing is missing, 1 another failure, 2 bad parameters, 3 something is missing, or Azure refused or did
     not answer in time.
@@ -99,7 +99,7 @@ def check(file: Path | None, overrides: tuple[tuple[str, str], ...]) -> None:
 @click.option("-f", "file", type=click.Path(path_type=Path), default=None, help="Parameter file, as for run.")
 @click.option("-p", "overrides", type=(str, str), multiple=True, metavar="NAME VALUE", help="Set one parameter.")
 def trust_vm(name: str, first_use: bool, file: Path | None, overrides: tuple[tuple[str, str], ...]) -> None:
-    """Pin the host key of the VM NAME, which is there already, so that it can be told from an impostor.
+    """Pin the host key of the VM NAME, which is there already.
 
     It is read through Azure, by run-command, unless --first-use is given. The VM is not changed: what it needs to let us in is printed.
     """
@@ -130,7 +130,10 @@ def refresh() -> None:
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def lab(arguments: tuple[str, ...]) -> None:
-    """Open JupyterLab on the first notebook; ARGUMENTS go to `jupyter lab`: --no-browser, --port 8889."""
+    """Open JupyterLab on the first notebook.
+
+    ARGUMENTS go to `jupyter lab`: --no-browser, --port 8889.
+    """
     from ..run import runner
 
     try:
@@ -152,7 +155,10 @@ def lab(arguments: tuple[str, ...]) -> None:
     help="Their folder.  [default: the repository's]",
 )
 def coverage(as_json: bool, notebooks: Path | None) -> None:
-    """Print which command of the document is done in which cell; exit status 1 where one has none."""
+    """Print which cell does which command of the document.
+
+    Exit status 1 where a command has none.
+    """
     from .. import document
     from ..run import runner
 

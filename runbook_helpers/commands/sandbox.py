@@ -76,7 +76,7 @@ def reset(folder: Path | None) -> None:
 @click.option("--cloud", default="AzureChinaCloud", help="As in `az cloud set -n`.", show_default=True)
 @with_folder
 def env(folder: Path | None, vm: str | None, cloud: str) -> None:
-    """Print what turns a terminal into the sandbox: eval "$(runbook sandbox env)"."""
+    """Print variables for a terminal: eval "$(runbook sandbox env)"."""
     from azure_sandbox import process
 
     from ..clouds import CLOUDS
