@@ -80,7 +80,6 @@ RULES: dict[str, Rule] = {
         r"[A-Za-z0-9][A-Za-z0-9_-]{2,127}",
         "have 3 to 128 letters, digits, '-' or '_' and begin with a letter or digit",
     ),
-    "exercises": Rule(bool, lambda value: True, "be true or false"),
     "result_path": _pattern(
         r"(?!~)(?!(.*[/\\])?\.\.[/\\])([^\0-\x1f\x7f]+\.json)?",
         "be empty, or the path of a file that ends in .json, without '..' and without '~' in front",
@@ -102,9 +101,6 @@ def problems(values: Mapping[str, object]) -> list[str]:
             found.append(f"{shown_name(name)} is not a parameter: {hint}")
         elif not isinstance(value, rule.kind) or not rule.accepts(value):
             found.append(f"{name} must {rule.words}; {_what_it_is(name, value)}.")
-    if values.get("exercises") is True and values.get("sandbox") is False:
-        reason = "they take a role away, and Azure goes on acting on it for minutes"
-        found.append(f"exercises must be false where sandbox is false: {reason}.")
     if values.get("subscription_id") == SANDBOX_SUBSCRIPTION and values.get("sandbox") is False:
         found.append(
             f"subscription_id must be your own where sandbox is false: {SANDBOX_SUBSCRIPTION} is the sandbox's."
@@ -138,10 +134,14 @@ def _what_it_is(name: str, value: object) -> str:
     return f"it is {shown(value)}"
 
 
-def check_parameters(namespace: Mapping[str, object]) -> None:
+def check_parameters(namespace: Mapping[str, object], *, sandbox_only: bool = False) -> None:
     """Check a notebook's parameters; to be called with ``globals()`` before anything else.
 
-    Names are checked as well as values: papermill puts a mistyped name into the notebook and says nothing.
+    Names are checked as well as values: papermill puts a mistyped name into the notebook. Those that other notebooks
+    use are no mistake: a parameter file is for all.
+
+    Args:
+        sandbox_only: the notebook takes roles away, and Azure goes on acting on such a role for minutes.
 
     Raises:
         ParameterError: every problem, one sentence each.
@@ -149,6 +149,10 @@ def check_parameters(namespace: Mapping[str, object]) -> None:
     values = {name: namespace[name] for name in RULES if name in namespace}
     values |= {name: namespace[name] for name in _injected_names(namespace) if name in namespace}
     found = problems(values)
+    if sandbox_only and values.get("sandbox") is False:
+        found.append(
+            "sandbox must be true in this notebook, which takes roles away: Azure acts on them for minutes more."
+        )
     if found:
         raise ParameterError(found)
 

@@ -114,7 +114,7 @@ def test_the_page_of_parameters_has_them_all_with_their_defaults() -> None:
     page = (PROJECT / "docs" / "parameters.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `(\w+)` \|.*\| ([^|]+) \|$", page, re.MULTILINE))
     assert list(rows) == list(RULES)
-    notebook = json.loads((PROJECT / "notebooks" / "00_start_here.ipynb").read_text(encoding="utf-8"))
+    notebook = json.loads((PROJECT / "notebooks" / "04_user_assigned_identity.ipynb").read_text(encoding="utf-8"))
     (cell,) = [cell for cell in notebook["cells"] if "parameters" in cell["metadata"].get("tags", [])]
     for name, default in re.findall(r"^(\w+): \w+ = ([^#\n]+)", "".join(cell["source"]), re.MULTILINE):
         words = {"True": "true", "False": "false", '""': "empty"}.get(default.strip(), default.strip().strip('"'))

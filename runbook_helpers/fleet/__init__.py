@@ -63,10 +63,7 @@ class Fleet:
 
     def _run(self, folder: Path, name: str, **own: str) -> dict[str, Any]:
         own["result_path"] = str(folder / f"{name}.json")
-        return {
-            "output_nb": str(_output_path(folder, name)),
-            "parameters": {**self.common, "exercises": False, **own},
-        }
+        return {"output_nb": str(_output_path(folder, name)), "parameters": {**self.common, **own}}
 
 
 def _output_path(folder: Path, name: str) -> Path:

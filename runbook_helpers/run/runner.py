@@ -26,6 +26,7 @@ from .result import read_result
 PROJECT = Path(__file__).parents[2]
 NOTEBOOKS = PROJECT / "notebooks"
 CLEAN_UP = "06"
+ANSWER = "nbval-skip"  # the tag of the cells whose output is not kept
 # It warns at each start that it listens on loopback, and tells an interrupted cell's end as an error of its own.
 KERNEL_ARGUMENTS = ["--IPKernelApp.log_level=CRITICAL"]
 KERNEL_LOG = "kernel.log"
@@ -61,18 +62,25 @@ def _typed(overrides: Sequence[tuple[str, str]]) -> dict[str, Any]:
 
 
 def select_notebooks(only: Sequence[str], clean_up: bool) -> list[Path]:
-    """The notebooks of a run, in order: 00 to 05, or those named; 06 where it is asked for.
+    """The notebooks of a run, in order: 00 to 05, or those named; last of all 06, where it is asked for.
 
     Raises:
         ParameterError: a number that no notebook has.
     """
-    every = {path.name[:2]: path for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))}
+    every = _every_notebook()
     only = [number.zfill(2) if number.isdecimal() else number for number in only]
     unknown = [number for number in only if number not in every]
     if unknown:
-        raise ParameterError([f"There is no notebook {', '.join(unknown)}: --only takes {', '.join(every)}."])
-    wanted = set(only or every) - (set() if CLEAN_UP in only else {CLEAN_UP}) | ({CLEAN_UP} if clean_up else set())
-    return [path for number, path in every.items() if number in wanted]
+        raise ParameterError([f"There is no notebook {', '.join(unknown)}: --only takes {', '.join(sorted(every))}."])
+    # What comes after clean-up are exercises: a person does them, or names them.
+    wanted = set(only) or {number for number in every if number < CLEAN_UP}
+    return [path for number, path in every.items() if number in wanted or (clean_up and number == CLEAN_UP)]
+
+
+def _every_notebook() -> dict[str, Path]:
+    """The notebooks by their numbers, in the order of a run: clean-up is the last."""
+    paths = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"), key=lambda path: (path.name.startswith(CLEAN_UP), path.name))
+    return {path.name[:2]: path for path in paths}
 
 
 def new_output_folder(chosen: Path | None = None) -> Path:
@@ -127,12 +135,12 @@ def resume(folder: Path, file: Path | None, overrides: Sequence[tuple[str, str]]
             f"--resume goes on with the parameters of the run in {folder}, which had {had}: start a new run for others."
         )
         raise ParameterError([message])
-    every = {path.stem: path for path in select_notebooks([], clean_up=True)}
+    every = [path.stem for path in _every_notebook().values()]
     unknown = [step.notebook for step in report.steps if step.notebook not in every]
     if unknown:
         raise ParameterError([f"The run in {folder} cannot be taken up: there is no notebook {', '.join(unknown)}."])
     report.clean_up |= clean_up
-    last = list(every)[-1]
+    last = every[-1]
     steps = [step if step.ok else Step(step.notebook) for step in report.steps if step.notebook != last]
     deletes = [step for step in report.steps if step.notebook == last] or [Step(last)] * clean_up
     # What is made from now on is deleted too, even where an earlier part of the run has deleted what it had made.
@@ -215,10 +223,11 @@ def _execute(
     logging.getLogger("asyncio").addFilter(_is_no_dead_kernel)
     bar: Any = {"desc": path.stem, "leave": False} if sys.stderr.isatty() else False
     try:
+        used = papermill.inspect_notebook(path)  # of what it does not use, papermill would say that it is unknown
         notebook = papermill.execute_notebook(
             path,
             target,
-            dict(parameters),
+            {name: value for name, value in parameters.items() if name in used},
             progress_bar=bar,
             cwd=NOTEBOOKS,
             start_timeout=120,
@@ -289,7 +298,10 @@ def _is_no_dead_kernel(record: logging.LogRecord) -> bool:
 
 
 def refresh() -> list[Path]:
-    """Execute all notebooks in a fresh sandbox and keep their outputs in the repository, without times and paths."""
+    """Execute all notebooks in a fresh sandbox and keep their outputs in the repository, without times and paths.
+
+    The answers of the exercises are not executed: the reader shall see them only after trying.
+    """
     import nbformat
     from nbclient import NotebookClient
 
@@ -300,12 +312,13 @@ def refresh() -> list[Path]:
         before = os.environ.get("RUNBOOK_SANDBOX")
         os.environ["RUNBOOK_SANDBOX"] = folder
         try:
-            for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")):
+            for path in _every_notebook().values():
                 notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
                 client = NotebookClient(
                     notebook,
                     record_timing=False,
                     coalesce_streams=True,
+                    skip_cells_with_tag=ANSWER,
                     resources={"metadata": {"path": str(NOTEBOOKS)}},
                     extra_arguments=KERNEL_ARGUMENTS,
                 )
@@ -322,13 +335,14 @@ def refresh() -> list[Path]:
 
 
 def normalised(notebook: Any) -> str:
-    """A notebook as it is kept in the repository: counts and outputs, but no times and nothing of this machine."""
+    """A notebook as it is kept in the repository: counts, outputs, tags and folded cells, but no times and nothing of this
+    machine."""
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
     }
     for cell in notebook.cells:
-        cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
+        cell.metadata = {name: cell.metadata[name] for name in ("jupyter", "tags") if cell.metadata.get(name)}
     import nbformat
 
     return str(nbformat.writes(notebook)) + "\n"  # type: ignore[no-untyped-call]

@@ -19,7 +19,7 @@ from azure_sandbox import process
 from runbook_helpers import create_vm, show_image
 from runbook_helpers.run.outcome import Outcome
 from runbook_helpers.run.report import Report, Step
-from runbook_helpers.run.runner import NOTEBOOKS, PROJECT, new_output_folder
+from runbook_helpers.run.runner import NOTEBOOKS, PROJECT, new_output_folder, select_notebooks
 
 from ..conftest import SSH_SOURCE, SUBSCRIPTION, clean_environment, connect_to, writes
 
@@ -54,6 +54,19 @@ def test_run_twice_then_clean_up(fresh: Path, tmp_path: Path) -> None:
         "/registries/myContainerRegistry/providers/Microsoft.Authorization"
     ] * 2
     print(f"\nwrites of the first run {len(before)}, of the second 0; seconds {result['seconds']}")
+
+
+@pytest.mark.parametrize(
+    ("only", "clean_up", "chosen"),
+    [
+        ([], False, ["00", "01", "02", "03", "04", "05"]),
+        ([], True, ["00", "01", "02", "03", "04", "05", "06"]),
+        (["7", "06", "04"], False, ["04", "07", "06"]),
+        (["07"], True, ["07", "06"]),
+    ],
+)
+def test_exercises_are_run_by_name_and_clean_up_is_the_last(only: list[str], clean_up: bool, chosen: list[str]) -> None:
+    assert [path.name[:2] for path in select_notebooks(only, clean_up)] == chosen
 
 
 def test_bad_parameters_are_all_told_and_nothing_is_started(fresh: Path, tmp_path: Path) -> None:

@@ -88,9 +88,14 @@ def test_missing_file(tmp_path: Path) -> None:
 
 
 def test_exercises_are_for_the_sandbox() -> None:
-    (problem,) = problems({"sandbox": False, "exercises": True})
-    assert problem.startswith("exercises must be false where sandbox is false")
-    assert not problems({"sandbox": False, "exercises": False})
+    check_parameters({"sandbox": True}, sandbox_only=True)
+    check_parameters({"sandbox": False})
+    with pytest.raises(ParameterError, match="sandbox must be true in this notebook"):
+        check_parameters({"sandbox": False}, sandbox_only=True)
+
+
+def test_a_name_that_is_a_parameter_no_more() -> None:
+    assert problems({"exercises": False}) == [f"exercises is not a parameter: the parameters are {', '.join(RULES)}."]
 
 
 def test_the_sandboxs_subscription_is_for_the_sandbox() -> None:

@@ -192,10 +192,12 @@ _PREREQUISITES: list[tuple[str, Run]] = [
     ("install_docker", _docker), ("install_azure_cli", _azure_cli),
 ]  # fmt: skip
 _EXERCISES: list[tuple[str, Run]] = [
+    *_PREREQUISITES, ("create_identity", _identity), ("assign_identity", _assign), ("assign_role", _role),
     ("remove_role", _remove_role), ("try_pull without role", _try_pull), ("assign_role again", _role),
     ("try_pull", _try_pull), ("create_identity wrong", _wrong_identity), ("assign_identity wrong", _assign_wrong),
     ("assign_role wrong", _reader), ("try_pull wrong", _try_wrong), ("remove_identity wrong", _remove_wrong),
-    ("try_pull after", _try_pull),
+    ("try_pull after", _try_pull), ("assign_identity own", _own_identity), ("remove_role own", _remove_role),
+    ("try_pull own without role", _try_pull), ("assign_role own", _role), ("try_pull own", _try_pull),
 ]  # fmt: skip
 _PULL: list[tuple[str, Run]] = [
     ("assign_role", _role), ("az_login", _login), ("acr_login", _acr_login), ("docker_pull", _pull),
@@ -205,7 +207,6 @@ _PULL: list[tuple[str, Run]] = [
 
 def steps(exercises: bool = True, clean_up: bool = True) -> list[Step]:
     """The steps of all notebooks, in order."""
-    more = _EXERCISES if exercises else []
     notebooks: dict[str, list[tuple[str, Run]]] = {
         "00": [("create_resource_group", lambda azure, names, known: {"group": create_resource_group(azure).id})],
         "01": [
@@ -220,8 +221,9 @@ def steps(exercises: bool = True, clean_up: bool = True) -> list[Step]:
         "03": [
             ("create_vm", _vm), ("install_docker", _docker), ("install_azure_cli", _azure_cli), ("docker image ls", _images)
         ],
-        "04": [*_PREREQUISITES, ("create_identity", _identity), ("assign_identity", _assign), *_PULL, *more],
-        "05": [*_PREREQUISITES, ("assign_identity", _own_identity), *_PULL, *more],
+        "04": [*_PREREQUISITES, ("create_identity", _identity), ("assign_identity", _assign), *_PULL],
+        "05": [*_PREREQUISITES, ("assign_identity", _own_identity), *_PULL],
+        "07": _EXERCISES if exercises else [],
         "06": [("delete_resource_group", _delete)] if clean_up else [],
     }  # fmt: skip
     return [Step(notebook, title, run) for notebook, parts in notebooks.items() for title, run in parts]
