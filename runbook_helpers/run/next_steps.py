@@ -43,11 +43,8 @@ def how_to_go_on(report: Report) -> list[str]:
     if report.outcome is Outcome.INTERRUPTED:
         return [f"Interrupted; {report.output} has what was done. Run it again to go on: `{resume}`"]
     lines = [f"Not finished: mend the cause, then go on with `{resume}`"]
-    if report.outcome in (
-        Outcome.BAD_PARAMETERS,
-        Outcome.CLOUD_REFUSED,
-        Outcome.VM_UNREACHABLE,
-    ):  # perhaps one is the cause
+    # Perhaps a parameter is the cause.
+    if report.outcome in (Outcome.BAD_PARAMETERS, Outcome.CLOUD_REFUSED, Outcome.VM_UNREACHABLE):
         again = _command("-f", str(report.output / PARAMETERS), "-p", "NAME", "VALUE", *_chosen(report))
         lines.append(f"With another value of a parameter it is a new run: `{again}`")
     return lines
