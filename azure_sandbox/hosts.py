@@ -10,9 +10,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Host, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from . import metadata
+from . import metadata, topology
 from .arm import Management
-from .arm.container_registry import TYPE as REGISTRY
 from .faults.active import Faults
 from .faults.http import Faulty
 from .graph import Graph
@@ -71,10 +70,9 @@ class Sandbox:
     def plays(self, host: str) -> bool:
         """Whether a name is one of ours now: the fixed ones, and the login servers of registries that exist."""
         return host in self._names or any(
-            registry["properties"]["loginServer"] == host
+            topology.registry_at(tenant.store, host)
             for tenant in self._clouds
             if host.endswith(tenant.cloud.registry_suffix)
-            for registry in tenant.store.resources(type=REGISTRY)
         )
 
     def _could_play(self, host: str) -> bool:
@@ -82,8 +80,8 @@ class Sandbox:
         return host in self._names or any(host.endswith(tenant.cloud.registry_suffix) for tenant in self._clouds)
 
     def _vm_name(self, vm_id: str | None) -> str:
-        vms = (vm for tenant in self._clouds if vm_id for vm in tenant.vms)
-        return next((str(vm["name"]) for vm in vms if vm["properties"]["vmId"] == vm_id), "")
+        found = topology.vm_with_id(self._clouds, vm_id)
+        return found[1].name if found else ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
@@ -145,16 +143,15 @@ class _Traffic:
 
     def _cloud(self, request: Request) -> Tenant:
         """Whose traffic it is: the cloud of the host, else of the VM that asks, else the first."""
-        host, vm_id = request.url.hostname or "", _caller(request).vm_id
+        host = request.url.hostname or ""
         for tenant in self._clouds:
             cloud = tenant.cloud
             if host in (*cloud.authority_hosts, cloud.resource_manager, cloud.graph):
                 return tenant
             if host.endswith(cloud.registry_suffix):
                 return tenant
-            if vm_id and any(vm["properties"]["vmId"] == vm_id for vm in tenant.vms):
-                return tenant
-        return self._clouds[0]
+        found = topology.vm_with_id(self._clouds, _caller(request).vm_id)
+        return found[0] if found else self._clouds[0]
 
 
 def _caller(request: Request) -> Caller:

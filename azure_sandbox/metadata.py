@@ -12,12 +12,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from .arm import network
-from .arm.managed_identity import at_resource
+from . import topology
 from .limits import INSTANCE_LIMIT, METADATA_LIMIT
 from .login import audiences
 from .proxy import Caller
 from .requests import note, note_token
+from .resource import Resource, ResourceId
 from .tenant import Tenant
 
 HOST = "169.254.169.254"
@@ -57,13 +57,9 @@ class Metadata:
             Route("/metadata/versions", self.versions),
         ]
 
-    def _vm(self, request: Request) -> tuple[Tenant, dict[str, Any]] | None:
+    def _vm(self, request: Request) -> tuple[Tenant, Resource] | None:
         caller: Caller = request.state.caller
-        for tenant in self._clouds if caller.vm_id else []:
-            for vm in tenant.vms:
-                if vm["properties"]["vmId"] == caller.vm_id:
-                    return tenant, vm
-        return None
+        return topology.vm_with_id(self._clouds, caller.vm_id)
 
     async def token(self, request: Request) -> Response:
         found = self._vm(request)
@@ -81,7 +77,7 @@ class Metadata:
         response.headers["Server"] = "IMDS/150.870.65.1953"
         return response
 
-    def _token(self, request: Request, tenant: Tenant, vm: dict[str, Any]) -> Response:
+    def _token(self, request: Request, tenant: Tenant, vm: Resource) -> Response:
         if request.headers.get("metadata") != "true":  # documented: in lower case
             raise MetadataError("invalid_request", "Required metadata header not specified")
         if "x-forwarded-for" in request.headers:
@@ -107,7 +103,7 @@ class Metadata:
             raise MetadataError("invalid_resource", message)
         now = int(tenant.clock.now())
         extra = {"appidacr": "2", "xms_mirid": mirid.replace("/resourceGroups/", "/resourcegroups/")}
-        if mirid.lower() != vm["id"].lower():
+        if ResourceId(mirid) != vm.id:
             extra["xms_az_rid"] = vm["id"].replace("/resourceGroups/", "/resourcegroups/")
         token = tenant.issue_token(principal, resource, LIFETIME, extra)
         note_token(request, token)
@@ -175,7 +171,7 @@ def _missing_version() -> JSONResponse:
     return JSONResponse({"error": message, "newest-versions": NEWEST_VERSIONS}, status_code=400)
 
 
-def _choose(tenant: Tenant, vm: dict[str, Any], selectors: dict[str, str]) -> tuple[dict[str, Any], str]:
+def _choose(tenant: Tenant, vm: Resource, selectors: dict[str, str]) -> tuple[dict[str, Any], str]:
     """The service principal a token is for, and the resource id of the identity.
 
     Without a selector: the system-assigned identity, else the only user-assigned one.
@@ -186,7 +182,7 @@ def _choose(tenant: Tenant, vm: dict[str, Any], selectors: dict[str, str]) -> tu
         for resource_id, shown in identity.get("userAssignedIdentities", {}).items()
         # One that was deleted and made again is another identity, which nobody has attached yet.
         if (resource := tenant.store.get(resource_id))
-        and resource["properties"]["principalId"] == shown["principalId"]
+        and resource.properties["principalId"] == shown["principalId"]
         and not _hidden(tenant, vm, shown["principalId"])
     ]
     if len(selectors) > 1:
@@ -195,11 +191,11 @@ def _choose(tenant: Tenant, vm: dict[str, Any], selectors: dict[str, str]) -> tu
         (name, wanted), *_ = selectors.items()
         for resource in attached:
             values: dict[str, str] = {
-                "client_id": resource["properties"]["clientId"],
-                "object_id": resource["properties"]["principalId"],
+                "client_id": resource.properties["clientId"],
+                "object_id": resource.properties["principalId"],
             }
-            if values.get(name, str(resource["id"])).lower() == wanted.lower():
-                return _principal(tenant, resource["properties"]["principalId"]), resource["id"]
+            if values.get(name, str(str(resource.id))).lower() == wanted.lower():
+                return _principal(tenant, resource.properties["principalId"]), str(resource.id)
         system = tenant.principal(identity.get("principalId", ""))
         if (
             system
@@ -212,7 +208,7 @@ def _choose(tenant: Tenant, vm: dict[str, Any], selectors: dict[str, str]) -> tu
     if "SystemAssigned" in identity.get("type", "") and not _hidden(tenant, vm, identity["principalId"]):
         return _principal(tenant, identity["principalId"]), vm["id"]
     if len(attached) == 1:
-        return _principal(tenant, attached[0]["properties"]["principalId"]), attached[0]["id"]
+        return _principal(tenant, attached[0].properties["principalId"]), attached[0]["id"]
     if attached:
         message = (
             "Multiple user assigned identities exist, please specify the clientId / resourceId of the identity in the "
@@ -222,9 +218,9 @@ def _choose(tenant: Tenant, vm: dict[str, Any], selectors: dict[str, str]) -> tu
     raise MetadataError("invalid_request", "Identity not found")
 
 
-def _hidden(tenant: Tenant, vm: dict[str, Any], principal_id: str) -> bool:
+def _hidden(tenant: Tenant, vm: Resource, principal_id: str) -> bool:
     """Whether a fault keeps an identity from being seen here."""
-    names = (principal_id, at_resource(vm, principal_id))
+    names = (principal_id, topology.at_resource(vm, principal_id))
     return any(tenant.pending.is_hidden(name) for name in names)
 
 
@@ -235,13 +231,12 @@ def _principal(tenant: Tenant, object_id: str) -> dict[str, Any]:
     return principal
 
 
-def _document(tenant: Tenant, vm: dict[str, Any]) -> dict[str, Any]:
+def _document(tenant: Tenant, vm: Resource) -> dict[str, Any]:
     """The instance document; every value is a string, an absent one is empty."""
-    properties = vm["properties"]
+    properties = vm.properties
     profile, image = properties["osProfile"], properties["storageProfile"]["imageReference"]
-    parts = vm["id"].split("/")
-    interface = tenant.store.get(properties["networkProfile"]["networkInterfaces"][0]["id"]) or {}
-    private = [c["properties"] for c in interface.get("properties", {}).get("ipConfigurations", [])]
+    interface = tenant.store.get(topology.interfaces_of(vm)[0])
+    private = [each.properties for each in interface.children("ipConfigurations")] if interface else []
     linux = profile["linuxConfiguration"]
     disk = properties["storageProfile"]["osDisk"]
     return {
@@ -268,7 +263,7 @@ def _document(tenant: Tenant, vm: dict[str, Any]) -> dict[str, Any]:
             "provider": "Microsoft.Compute",
             "publicKeys": linux.get("ssh", {}).get("publicKeys", []),
             "publisher": image["publisher"],
-            "resourceGroupName": parts[4],
+            "resourceGroupName": vm.id.group,
             "resourceId": vm["id"],
             "securityProfile": {"secureBootEnabled": "false", "virtualTpmEnabled": "false"},
             "sku": image.get("sku", ""),
@@ -299,9 +294,9 @@ def _document(tenant: Tenant, vm: dict[str, Any]) -> dict[str, Any]:
                 },
                 "resourceDisk": {"size": "16384"},
             },
-            "subscriptionId": parts[2],
-            "tags": ";".join(f"{key}:{value}" for key, value in vm.get("tags", {}).items()),
-            "tagsList": [{"name": key, "value": value} for key, value in vm.get("tags", {}).items()],
+            "subscriptionId": vm.id.subscription,
+            "tags": ";".join(f"{key}:{value}" for key, value in vm.tags.items()),
+            "tagsList": [{"name": key, "value": value} for key, value in vm.tags.items()],
             "userData": "",
             "version": image["exactVersion"],
             "vmId": properties["vmId"],
@@ -317,7 +312,7 @@ def _document(tenant: Tenant, vm: dict[str, Any]) -> dict[str, Any]:
                         "subnet": [_subnet(tenant, c["subnet"]["id"])],
                     },
                     "ipv6": {"ipAddress": []},
-                    "macAddress": network.mac_address(vm).replace("-", ""),
+                    "macAddress": topology.mac_address(vm).replace("-", ""),
                 }
                 for c in private
             ]
@@ -326,6 +321,6 @@ def _document(tenant: Tenant, vm: dict[str, Any]) -> dict[str, Any]:
 
 
 def _subnet(tenant: Tenant, subnet_id: str) -> dict[str, str]:
-    subnet = network.find_subnet(tenant.store, subnet_id)
-    address, _, prefix = subnet["properties"]["addressPrefix"].partition("/") if subnet else ("", "", "")
+    subnet = topology.find_subnet(tenant.store, ResourceId(subnet_id))
+    address, _, prefix = subnet.properties["addressPrefix"].partition("/") if subnet else ("", "", "")
     return {"address": address, "prefix": prefix}

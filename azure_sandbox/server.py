@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING
 
 from uvicorn import Config
 
-from .arm import compute, network
+from . import topology
+from .arm import compute
 from .authority import authority
 from .clock import Clock
 from .clouds import CLOUDS
@@ -151,7 +152,8 @@ class Server:
         if (self._folder / "machines").exists():
             from .guests.machine.state_folder import remove_leftovers
 
-            remove_leftovers(self._folder, {vm["properties"]["vmId"] for tenant in self.clouds for vm in tenant.vms})
+            vms = [vm for tenant in self.clouds for vm in topology.vms(tenant.store)]
+            remove_leftovers(self._folder, {vm.properties["vmId"] for vm in vms})
 
     def _setup_script(self) -> str:
         """What installs azure-cli on a VM."""
@@ -163,27 +165,24 @@ class Server:
 
     def _caller(self, user: str, password: str) -> Caller | None:
         """The VM whose proxy credentials these are."""
-        for tenant in self.clouds:
-            secret = tenant.store.read("secret", user)
-            is_vm = any(vm["properties"]["vmId"] == user for vm in tenant.vms)
-            if secret and is_vm and secrets.compare_digest(secret["value"].encode(), password.encode()):
-                return Caller(user)
-        return None
+        found = topology.vm_with_id(self.clouds, user)
+        secret = found and found[0].store.read("secret", user)
+        return Caller(user) if secret and secrets.compare_digest(secret["value"].encode(), password.encode()) else None
 
     async def _connect_ssh(self, host: str, caller: Caller) -> socket.socket:
         """A connection to the SSH server of the VM that has the public address, if its security groups admit it."""
         for tenant in self.clouds:
-            target = network.ssh_target(tenant, host)
+            target = topology.vm_at(tenant.store, host)
             if target is None:
                 continue
             vm, interface = target
-            source = network.source_address(tenant, caller.vm_id)
-            if not network.admits(tenant.store, interface, source, 22):
+            source = topology.source_address(tenant.store, caller.vm_id)
+            if not topology.admits(tenant.store, interface, source, 22):
                 message = f"no answer from {host}: the network security group does not admit SSH from {source}"
                 raise Refused("403 Forbidden", message)
             if vm["powerState"] != "running":
                 raise Refused("403 Forbidden", f"no answer from {host}: the VM is {vm['powerState']}")
-            fault = fault_of_connection(self._faults, host, vm["name"])
+            fault = fault_of_connection(self._faults, host, vm.name)
             ours, theirs = socket.socketpair()
             ours.setblocking(False)
             theirs.setblocking(False)
@@ -194,7 +193,7 @@ class Server:
                 return ours
             link = Link(fault == "host_key", partial(self.proxy.reset_ssh, ours))
             try:
-                await tenant.guests.serve_ssh(vm["properties"]["vmId"], theirs, link)
+                await tenant.guests.serve_ssh(vm.properties["vmId"], theirs, link)
             except BaseException:
                 ours.close()
                 raise
@@ -203,8 +202,9 @@ class Server:
 
     async def run(self, idle_seconds: float) -> None:
         """Serve until told to stop, or until nobody has asked anything for a while."""
-        running = [(tenant, vm) for tenant in self.clouds for vm in tenant.vms if vm["powerState"] == "running"]
-        await asyncio.gather(*(self._boot(tenant, compute.machine(tenant, vm)) for tenant, vm in running))
+        vms = [(tenant, vm) for tenant in self.clouds for vm in topology.vms(tenant.store)]
+        running = [(tenant, compute.machine(tenant, vm)) for tenant, vm in vms if vm["powerState"] == "running"]
+        await asyncio.gather(*(self._boot(tenant, machine) for tenant, machine in running))
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for name in ("SIGTERM", "SIGINT"):

@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .files import touch_private
-
-Json = dict[str, Any]
+from .resource import Json, Resource, ResourceId
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS resource (key TEXT PRIMARY KEY, type TEXT NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;
@@ -74,9 +73,9 @@ class Store:
 
     # Resources of Resource Manager. An id is found whatever its case; the stored case is what is answered.
 
-    def get(self, resource_id: str) -> Json | None:
-        rows = self._query("SELECT body FROM resource WHERE key = ?", resource_id.lower())
-        return json.loads(rows[0][0]) if rows else None
+    def get(self, resource_id: ResourceId | str) -> Resource | None:
+        rows = self._query("SELECT body FROM resource WHERE key = ?", str(resource_id).lower())
+        return Resource(json.loads(rows[0][0])) if rows else None
 
     def put(self, resource: Json) -> None:
         self._query(
@@ -86,11 +85,11 @@ class Store:
             json.dumps(resource),
         )
 
-    def delete(self, resource_id: str) -> None:
+    def delete(self, resource_id: ResourceId | str) -> None:
         """Remove a resource; one made later under the same id is another generation."""
         with self.transaction():
-            self._query("DELETE FROM resource WHERE key = ?", resource_id.lower())
-            self.next_generation(resource_id)
+            self._query("DELETE FROM resource WHERE key = ?", str(resource_id).lower())
+            self.next_generation(str(resource_id))
 
     def generation(self, key: str) -> int:
         """How many things of this id there have been before this one."""
@@ -102,9 +101,9 @@ class Store:
             "INSERT INTO generation VALUES (?, 1) ON CONFLICT (key) DO UPDATE SET number = number + 1", key.lower()
         )
 
-    def resources(self, *, under: str = "", type: str = "") -> list[Json]:
-        """The resources of a type (any, when empty) whose id begins with `under`, ordered by id."""
-        prefix = under.lower()
+    def resources(self, *, under: ResourceId | None = None, type: str = "") -> list[Resource]:
+        """The resources of a type (any, when empty) that are below an id (any, when None), ordered by id."""
+        prefix = f"{under.key}/" if under else ""
         rows = self._query(
             "SELECT body FROM resource WHERE (? = '' OR type = ?) AND substr(key, 1, ?) = ? ORDER BY key",
             type,
@@ -112,7 +111,7 @@ class Store:
             len(prefix),
             prefix,
         )
-        return [json.loads(row[0]) for row in rows]
+        return [Resource(json.loads(row[0])) for row in rows]
 
     # Documents: everything else that has a name (principals, operations, the files of a simulated guest).
 

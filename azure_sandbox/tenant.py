@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .access.roles import ASSIGNMENT
 from .clock import Clock
 from .clouds import Cloud
 from .faults.active import Faults
 from .faults.pending import PendingOperations
 from .guests import Guests
 from .limits import Buckets
+from .resource import ASSIGNMENT, DEFINITION, ResourceId
 from .store import Store
 from .tokens import Signer, TokenError, token_id
 
@@ -61,6 +61,14 @@ class Tenant:
         """The ``iss`` claim of this tenant's tokens."""
         return f"https://{self.cloud.token_issuer}/{self.tenant_id}/"
 
+    @property
+    def subscription(self) -> ResourceId:
+        return ResourceId(f"/subscriptions/{self.subscription_id}")
+
+    def group(self, name: str) -> ResourceId:
+        """The id of a resource group, in the case that its name is given in."""
+        return ResourceId(f"{self.subscription}/resourceGroups/{name}")
+
     def stable_id(self, name: str) -> str:
         """A GUID that is the same for the same name in the same generation of it, in every sandbox."""
         generation = self.store.generation(name)
@@ -103,11 +111,11 @@ class Tenant:
         known_from = principal["created"] + self.clock.settings.directory_delay
         return principal if known_from <= self.clock.now() else None
 
-    def delete_resource(self, resource_id: str) -> None:
+    def delete_resource(self, resource_id: ResourceId) -> None:
         """Remove a resource, and with it the role assignments at it and below: one made later has none of them."""
         with self.store.transaction():
-            for assignment in self.store.resources(under=f"{resource_id}/", type=ASSIGNMENT):
-                self.store.delete(assignment["id"])
+            for assignment in self.store.resources(under=resource_id, type=ASSIGNMENT):
+                self.store.delete(assignment.id)
             self.store.delete(resource_id)
 
     def ensure_operator(self) -> dict[str, Any]:
@@ -117,7 +125,7 @@ class Tenant:
         if existing:
             return existing
         operator = self.create_principal("operator", "sandbox-operator", "Application")
-        scope = f"/subscriptions/{self.subscription_id}"
+        scope = str(self.subscription)
         name = self.stable_id("operator/assignment")
         self.store.put(
             {
@@ -125,7 +133,7 @@ class Tenant:
                 "name": name,
                 "type": ASSIGNMENT,
                 "properties": {
-                    "roleDefinitionId": f"{scope}/providers/Microsoft.Authorization/roleDefinitions/{_OWNER}",
+                    "roleDefinitionId": f"{scope}/providers/{DEFINITION}/{_OWNER}",
                     "principalId": operator["objectId"],
                     "principalType": "ServicePrincipal",
                     "scope": scope,
@@ -173,7 +181,3 @@ class Tenant:
         if not all(isinstance(claims.get(name), str) for name in ("oid", "appid")):
             raise TokenError(TokenError.INVALID, "oid and appid are missing")
         return claims
-
-    @property
-    def vms(self) -> list[dict[str, Any]]:
-        return self.store.resources(type="Microsoft.Compute/virtualMachines")

@@ -9,11 +9,12 @@ count depends on its roleAssignmentMode (see `repository_actions`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import clock
+from ..resource import ASSIGNMENT, REGISTRY, Resource, ResourceId
 from . import conditions
-from .roles import ASSIGNMENT, REGISTRY, REPOSITORIES, role_definition
+from .roles import REPOSITORIES, role_definition
 
 if TYPE_CHECKING:
     from ..tenant import Tenant
@@ -37,27 +38,30 @@ def _matches(patterns: list[str], action: str) -> bool:
     )
 
 
-def covers(scope: str, resource_id: str) -> bool:
-    """Whether a scope is the resource itself or above it (subscription, resource group, resource, root)."""
-    scope, resource_id = scope.lower().rstrip("/"), resource_id.lower().rstrip("/")
-    return resource_id == scope or resource_id.startswith(scope + "/")
+def scope_of(assignment: Resource) -> ResourceId:
+    return ResourceId(assignment.properties["scope"])
 
 
-def assignments(tenant: Tenant, principal_id: str) -> list[dict[str, Any]]:
+def role_id_of(assignment: Resource) -> str:
+    """The GUID of the role that is assigned."""
+    return ResourceId(assignment.properties["roleDefinitionId"]).name
+
+
+def assignments(tenant: Tenant, principal_id: str) -> list[Resource]:
     """The role assignments of a principal, at any scope, that are in effect now."""
     delay, now = tenant.clock.settings.role_delay, tenant.clock.now()
     found = tenant.store.resources(type=ASSIGNMENT)
     if delay:
         found += [
-            removed["assignment"]
+            Resource(removed["assignment"])
             for removed in tenant.store.documents(_REMOVED)
             if clock.parse(removed["removedOn"]) + delay > now
         ]
     return [
         assignment
         for assignment in found
-        if assignment["properties"]["principalId"].lower() == principal_id.lower()
-        and (not delay or clock.parse(assignment["properties"]["createdOn"]) + delay <= now)
+        if assignment.properties["principalId"].lower() == principal_id.lower()
+        and (not delay or clock.parse(assignment.properties["createdOn"]) + delay <= now)
         and not tenant.pending.is_hidden(assignment["id"])
     ]
 
@@ -65,10 +69,10 @@ def assignments(tenant: Tenant, principal_id: str) -> list[dict[str, Any]]:
 _REMOVED = "removed-assignment"
 
 
-def remove_assignment(tenant: Tenant, assignment: dict[str, Any]) -> None:
+def remove_assignment(tenant: Tenant, assignment: Resource) -> None:
     """Delete a role assignment; it still counts for the sandbox's role_delay."""
     with tenant.store.transaction():
-        tenant.store.delete(assignment["id"])
+        tenant.store.delete(assignment.id)
         if tenant.clock.settings.role_delay:
             document = {"removedOn": tenant.clock.timestamp(), "assignment": assignment}
             tenant.store.write(_REMOVED, assignment["id"], document)
@@ -78,7 +82,7 @@ def decide(
     tenant: Tenant,
     principal_id: str,
     action: str,
-    scope: str,
+    scope: ResourceId,
     *,
     data_action: bool = False,
     attributes: dict[str, str] | None = None,
@@ -90,18 +94,18 @@ def decide(
     `whatever_condition` it is enough that there are attributes for which the answer could be yes.
     """
     kind = "dataActions" if data_action else "actions"
-    held = [a for a in assignments(tenant, principal_id) if covers(a["properties"]["scope"], scope)]
+    held = [a for a in assignments(tenant, principal_id) if scope_of(a).covers(scope)]
     for assignment in held:
-        role_id = assignment["properties"]["roleDefinitionId"].rpartition("/")[2]
-        definition = role_definition(tenant.store, role_id, tenant.subscription_id)
-        condition = assignment["properties"].get("condition")
-        if condition and not whatever_condition and not conditions.parse(condition)(action, attributes or {}):
+        definition = role_definition(tenant.store, role_id_of(assignment), tenant.subscription_id)
+        condition = assignment.properties.get("condition")
+        unmet = condition and not whatever_condition and not conditions.parse(condition)(action, attributes or {})
+        if definition is None or unmet:
             continue
-        for permission in definition["properties"]["permissions"] if definition else []:
+        for permission in definition.properties["permissions"]:
             denied = permission["notDataActions" if data_action else "notActions"]
             if _matches(permission[kind], action) and not _matches(denied, action):
-                name = definition["properties"]["roleName"] if definition else role_id
-                return Decision(True, f"{name} at {assignment['properties']['scope']}", assignment["id"])
+                reason = f"{definition.properties['roleName']} at {scope_of(assignment)}"
+                return Decision(True, reason, str(assignment.id))
     if held:
         return Decision(False, f"none of the {len(held)} role assignments at or above {scope} has {action}")
     return Decision(False, f"no role assignment of {principal_id} at or above {scope}")
@@ -123,11 +127,11 @@ _ABAC_ACTIONS = {
 }
 
 
-def _is_abac(registry: dict[str, Any]) -> bool:
-    return bool(registry["properties"].get("roleAssignmentMode") == "AbacRepositoryPermissions")
+def _is_abac(registry: Resource) -> bool:
+    return bool(registry.properties.get("roleAssignmentMode") == "AbacRepositoryPermissions")
 
 
-def repository_actions(tenant: Tenant, principal_id: str, registry: dict[str, Any], repository: str) -> set[str]:
+def repository_actions(tenant: Tenant, principal_id: str, registry: Resource, repository: str) -> set[str]:
     """What a principal may do with a repository: pull, push, delete, metadata_read, metadata_write.
 
     With LegacyRegistryPermissions the registry's actions count (AcrPull and the like, Reader, Contributor, Owner);
@@ -139,24 +143,24 @@ def repository_actions(tenant: Tenant, principal_id: str, registry: dict[str, An
     return {
         name
         for name, action in table.items()
-        if decide(tenant, principal_id, action, registry["id"], data_action=abac, attributes=attributes)
+        if decide(tenant, principal_id, action, registry.id, data_action=abac, attributes=attributes)
     }
 
 
-def may_list_catalog(tenant: Tenant, principal_id: str, registry: dict[str, Any]) -> bool:
+def may_list_catalog(tenant: Tenant, principal_id: str, registry: Resource) -> bool:
     """Whether a principal may list a registry's repositories."""
     if _is_abac(registry):
-        return bool(decide(tenant, principal_id, f"{REGISTRY}/catalog/read", registry["id"], data_action=True))
-    return bool(decide(tenant, principal_id, _LEGACY_ACTIONS["pull"], registry["id"]))
+        return bool(decide(tenant, principal_id, f"{REGISTRY}/catalog/read", registry.id, data_action=True))
+    return bool(decide(tenant, principal_id, _LEGACY_ACTIONS["pull"], registry.id))
 
 
-def may_sign_in(tenant: Tenant, principal_id: str, registry: dict[str, Any]) -> bool:
+def may_sign_in(tenant: Tenant, principal_id: str, registry: Resource) -> bool:
     """Whether a registry exchanges the principal's token at all: any role that has to do with it is enough."""
     if not _is_abac(registry):
         return bool(repository_actions(tenant, principal_id, registry, ""))
     # The exchange does not know which repository will be asked for, so no condition counts yet.
     data_actions = (*_ABAC_ACTIONS.values(), f"{REGISTRY}/catalog/read")
-    return bool(decide(tenant, principal_id, f"{REGISTRY}/read", registry["id"])) or any(
-        decide(tenant, principal_id, action, registry["id"], data_action=True, whatever_condition=True)
+    return bool(decide(tenant, principal_id, f"{REGISTRY}/read", registry.id)) or any(
+        decide(tenant, principal_id, action, registry.id, data_action=True, whatever_condition=True)
         for action in data_actions
     )

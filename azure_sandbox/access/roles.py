@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
+from ..resource import ASSIGNMENT, DEFINITION, REGISTRY, Resource
 from ..store import Store
-
-ASSIGNMENT = "Microsoft.Authorization/roleAssignments"
-DEFINITION = "Microsoft.Authorization/roleDefinitions"
-REGISTRY = "Microsoft.ContainerRegistry/registries"
 
 
 @dataclass(frozen=True)
@@ -127,12 +123,12 @@ BUILT_IN_ROLES = {
 }
 
 
-def role_definition(store: Store, role_id: str, subscription_id: str) -> dict[str, Any] | None:
+def role_definition(store: Store, role_id: str, subscription_id: str) -> Resource | None:
     """A role, built in or custom, as Resource Manager shows it; `role_id` is its GUID."""
     role = BUILT_IN_ROLES.get(role_id.lower())
     if role is None:
         return store.get(definition_id(subscription_id, role_id))
-    return {
+    shown = {
         "properties": {
             "roleName": role.name,
             "type": "BuiltInRole",
@@ -155,6 +151,7 @@ def role_definition(store: Store, role_id: str, subscription_id: str) -> dict[st
         "type": DEFINITION,
         "name": role.id,
     }
+    return Resource(shown)
 
 
 def definition_id(subscription_id: str, role_id: str) -> str:

@@ -15,9 +15,10 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope
 
 from ..limits import ARM_LIMITS
+from ..resource import Json, ResourceId
 from ..tenant import Tenant
 from . import authorization, compute, container_registry, deployments, managed_identity, network, resources
-from .call import ArmError, Call, Json, Operation, authenticate, authorize, group_id, read_body
+from .call import ArmError, Call, Operation, authenticate, authorize, read_body
 
 logger = logging.getLogger(__name__)
 _METHODS = ["GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE"]
@@ -174,10 +175,10 @@ async def _answer(tenant: Tenant, operation: Operation, request: Request, header
     _check_subscription(tenant, parameters.get("subscription", tenant.subscription_id))
     if operation.action is not None:
         action = operation.action.format(**parameters)
-        authorize(tenant, claims, action, request.url.path)
+        authorize(tenant, claims, action, ResourceId(request.url.path))
         parameters["action"] = action
     group = parameters.get("group")
-    if group is not None and operation.needs_group and tenant.store.get(group_id(tenant, group)) is None:
+    if group is not None and operation.needs_group and tenant.store.get(tenant.group(group)) is None:
         message = f"Resource group '{group}' could not be found."
         raise ArmError(404, "ResourceGroupNotFound", message, gateway=True)
     body = await read_body(request)

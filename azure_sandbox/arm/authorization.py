@@ -7,29 +7,29 @@ import re
 from starlette.responses import JSONResponse, Response
 
 from ..access import conditions
-from ..access.decide import assignments, covers, remove_assignment
-from ..access.roles import ASSIGNMENT, BUILT_IN_ROLES, DEFINITION, definition_id, role_definition
-from .call import ArmError, Call, Json, Operation, group_id, not_found
+from ..access.decide import assignments, remove_assignment, role_id_of, scope_of
+from ..access.roles import BUILT_IN_ROLES, definition_id, role_definition
+from ..resource import ASSIGNMENT, DEFINITION, Json, Resource, ResourceId
+from .call import ArmError, Call, Operation, not_found
 
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
-def _scope(call: Call) -> str:
+def _scope(call: Call) -> ResourceId:
     """The scope in front of /providers/Microsoft.Authorization; in the case it was first stored in."""
-    path = call.request.url.path
-    scope = path[: path.lower().rindex("/providers/microsoft.authorization/")]
-    stored = call.tenant.store.get(scope)
-    return stored["id"] if stored else scope
+    stored = call.tenant.store.get(call.id.scope)
+    return stored.id if stored else call.id.scope
 
 
-def _exists(call: Call, scope: str) -> None:
+def _exists(call: Call, scope: ResourceId) -> None:
     """404 where the scope of a new assignment is a group or a resource that is not there."""
-    match = re.match(r"/subscriptions/[^/]+/resourcegroups/([^/]+)", scope, re.IGNORECASE)
-    if match and call.tenant.store.get(group_id(call.tenant, match[1])) is None:
-        message = f"Resource group '{match[1]}' could not be found."
+    if not scope.group:
+        return
+    if call.tenant.store.get(call.tenant.group(scope.group)) is None:
+        message = f"Resource group '{scope.group}' could not be found."
         raise ArmError(404, "ResourceGroupNotFound", message, gateway=True)
-    inside = re.fullmatch(r"/providers/[^/]+/[^/]+/[^/]+", scope[match.end() :]) if match else None
-    if inside and call.tenant.store.get(scope) is None:
+    is_child = "/" in scope.names  # which is stored in its parent
+    if scope.names and not is_child and call.tenant.store.get(scope) is None:
         raise not_found(scope)
 
 
@@ -47,17 +47,17 @@ async def list_definitions(call: Call) -> Response:
         definition
         for definition in [*found, *store.resources(type=DEFINITION)]
         if definition
-        and criteria.get("rolename", definition["properties"]["roleName"].lower())
-        == definition["properties"]["roleName"].lower()
+        and criteria.get("rolename", definition.properties["roleName"].lower())
+        == definition.properties["roleName"].lower()
         and _assignable(definition, scope)
-        and criteria.get("type", definition["properties"]["type"].lower()) == definition["properties"]["type"].lower()
+        and criteria.get("type", definition.properties["type"].lower()) == definition.properties["type"].lower()
     ]
     return JSONResponse({"value": value})
 
 
-def _assignable(definition: Json, scope: str) -> bool:
+def _assignable(definition: Resource, scope: ResourceId) -> bool:
     """Whether a role may be assigned at a scope: it, or one above it, is among the role's assignable scopes."""
-    return any(covers(each, scope) for each in definition["properties"]["assignableScopes"])
+    return any(ResourceId(each).covers(scope) for each in definition.properties["assignableScopes"])
 
 
 def _no_definition(role_id: str) -> ArmError:
@@ -86,7 +86,7 @@ async def put_definition(call: Call) -> Response:
         message = "A role definition needs properties.roleName, properties.permissions and properties.assignableScopes."
         raise ArmError(400, "InvalidRoleDefinition", message)
     names = {role.name.lower(): role.id for role in BUILT_IN_ROLES.values()}
-    names |= {d["properties"]["roleName"].lower(): d["name"] for d in tenant.store.resources(type=DEFINITION)}
+    names |= {d.properties["roleName"].lower(): d.name for d in tenant.store.resources(type=DEFINITION)}
     if names.get(name.lower(), role_id).lower() != role_id.lower():
         message = f"A custom role with the same name already exists in this directory. Use a different name: '{name}'."
         raise ArmError(409, "RoleDefinitionWithSameNameExists", message)
@@ -99,9 +99,9 @@ async def put_definition(call: Call) -> Response:
             "description": given.get("description"),
             "assignableScopes": given["assignableScopes"],
             "permissions": [{key: list(each.get(key) or []) for key in keys} for each in permissions],
-            "createdOn": existing["properties"]["createdOn"] if existing else now,
+            "createdOn": existing.properties["createdOn"] if existing else now,
             "updatedOn": now,
-            "createdBy": existing["properties"]["createdBy"] if existing else call.claims["oid"],
+            "createdBy": existing.properties["createdBy"] if existing else call.claims["oid"],
             "updatedBy": call.claims["oid"],
         },
         "id": definition_id(tenant.subscription_id, role_id),
@@ -117,13 +117,10 @@ async def delete_definition(call: Call) -> Response:
     definition = tenant.store.get(definition_id(tenant.subscription_id, role_id))
     if definition is None:
         return Response(status_code=204)
-    if any(
-        a["properties"]["roleDefinitionId"].lower().endswith(role_id.lower())
-        for a in tenant.store.resources(type=ASSIGNMENT)
-    ):
+    if any(role_id_of(each).lower() == role_id.lower() for each in tenant.store.resources(type=ASSIGNMENT)):
         message = f"There are existing role assignments referencing role '{role_id}'. Delete them first."
         raise ArmError(400, "RoleDefinitionHasAssignments", message)
-    tenant.store.delete(definition["id"])
+    tenant.store.delete(definition.id)
     return JSONResponse(definition)
 
 
@@ -132,7 +129,7 @@ async def put_assignment(call: Call) -> Response:
     name, scope = call.parameters["name"], _scope(call)
     _exists(call, scope)
     principal_id = _checked_principal_id(given)
-    role_id = str(given.get("roleDefinitionId", "")).rpartition("/")[2]
+    role_id = ResourceId(str(given.get("roleDefinitionId", ""))).name
     definition = role_definition(call.tenant.store, role_id, call.tenant.subscription_id)
     if definition is None or not _assignable(definition, scope):
         raise _no_definition(role_id)
@@ -145,15 +142,15 @@ async def put_assignment(call: Call) -> Response:
     now = call.tenant.clock.timestamp()
     assignment: Json = {
         "properties": {
-            "roleDefinitionId": f"/subscriptions/{call.tenant.subscription_id}/providers/{DEFINITION}/{role_id}",
+            "roleDefinitionId": definition_id(call.tenant.subscription_id, role_id),
             "principalId": principal_id,
             "principalType": principal_type,
-            "scope": scope,
+            "scope": str(scope),
             "condition": condition,
             "conditionVersion": "2.0" if condition else None,
-            "createdOn": existing["properties"]["createdOn"] if existing else now,
+            "createdOn": existing.properties["createdOn"] if existing else now,
             "updatedOn": now,
-            "createdBy": existing["properties"]["createdBy"] if existing else call.claims["oid"],
+            "createdBy": existing.properties["createdBy"] if existing else call.claims["oid"],
             "updatedBy": call.claims["oid"],
             "delegatedManagedIdentityResourceId": None,
             "description": given.get("description"),
@@ -224,17 +221,12 @@ def _principal_type(call: Call, principal_id: str, said: str | None) -> str:
     return given or "ServicePrincipal"
 
 
-def _conflict(call: Call, name: str, scope: str, principal_id: str, role_id: str) -> Json | None:
+def _conflict(call: Call, name: str, scope: ResourceId, principal_id: str, role_id: str) -> Resource | None:
     """The assignment this PUT repeats, if any; 409 or 400 where it contradicts one."""
-    triple = (scope.lower(), principal_id, role_id.lower())
+    triple = (scope, principal_id, role_id.lower())
     for assignment in call.tenant.store.resources(type=ASSIGNMENT):
-        properties = assignment["properties"]
-        other = (
-            properties["scope"].lower(),
-            properties["principalId"],
-            properties["roleDefinitionId"].rpartition("/")[2].lower(),
-        )
-        same_name = assignment["name"].lower() == name.lower()  # names are unique over all scopes
+        other = (scope_of(assignment), assignment.properties["principalId"], role_id_of(assignment).lower())
+        same_name = assignment.name.lower() == name.lower()  # names are unique over all scopes
         if same_name and other == triple:
             return assignment
         if same_name:
@@ -243,14 +235,14 @@ def _conflict(call: Call, name: str, scope: str, principal_id: str, role_id: str
         if other == triple:
             message = (
                 "The role assignment already exists. The ID of the existing role assignment is "
-                f"{assignment['name'].replace('-', '')}."
+                f"{assignment.name.replace('-', '')}."
             )
             raise ArmError(409, "RoleAssignmentExists", message)
     return None
 
 
 async def get_assignment(call: Call) -> Response:
-    assignment = call.tenant.store.get(call.request.url.path)
+    assignment = call.tenant.store.get(call.id)
     if assignment is None:
         message = f"The role assignment '{call.parameters['name']}' is not found."
         raise ArmError(404, "RoleAssignmentNotFound", message)
@@ -258,7 +250,7 @@ async def get_assignment(call: Call) -> Response:
 
 
 async def delete_assignment(call: Call) -> Response:
-    assignment = call.tenant.store.get(call.request.url.path)
+    assignment = call.tenant.store.get(call.id)
     if assignment is None:
         return Response(status_code=204)
     remove_assignment(call.tenant, assignment)
@@ -278,11 +270,8 @@ async def list_assignments(call: Call) -> Response:
     value = [
         assignment
         for assignment in call.tenant.store.resources(type=ASSIGNMENT)
-        if (
-            covers(assignment["properties"]["scope"], scope)
-            or (not at_scope and covers(scope, assignment["properties"]["scope"]))
-        )
-        and (principal is None or assignment["properties"]["principalId"] == principal[1].lower())
+        if (scope_of(assignment).covers(scope) or (not at_scope and scope.covers(scope_of(assignment))))
+        and (principal is None or assignment.properties["principalId"] == principal[1].lower())
     ]
     return JSONResponse({"value": value})
 
@@ -295,12 +284,11 @@ async def list_permissions(call: Call) -> Response:
     scope = _scope(call)
     _exists(call, scope)
     held = [
-        role_definition(call.tenant.store, role_id, call.tenant.subscription_id)
+        role_definition(call.tenant.store, role_id_of(assignment), call.tenant.subscription_id)
         for assignment in assignments(call.tenant, call.claims["oid"])
-        if covers(assignment["properties"]["scope"], scope)
-        and (role_id := assignment["properties"]["roleDefinitionId"].rpartition("/")[2])
+        if scope_of(assignment).covers(scope)
     ]
-    value = [permission for definition in held if definition for permission in definition["properties"]["permissions"]]
+    value = [permission for definition in held if definition for permission in definition.properties["permissions"]]
     return JSONResponse({"value": value})
 
 

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from starlette.requests import Request
@@ -16,12 +17,9 @@ from starlette.routing import compile_path
 from ..access.decide import decide
 from ..faults.rules import Rule
 from ..requests import bearer_token, note, parse_json
+from ..resource import Json, Resource, ResourceId
 from ..tenant import Tenant
 from ..tokens import TokenError
-
-Json = dict[str, Any]
-GROUP = "Microsoft.Resources/resourceGroups"
-
 
 _ALLOCATION = (
     "AllocationFailed",
@@ -61,15 +59,10 @@ class ArmError(Exception):
         return JSONResponse({"error": error, **self.members}, status_code=self.status, headers=self.headers)
 
 
-def not_found(resource_id: str) -> ArmError:
+def not_found(resource: ResourceId) -> ArmError:
     """The 404 of a resource in a resource group that exists."""
-    match = re.search(r"/resourcegroups/([^/]+)/providers/([^/]+)/(.+)$", resource_id, re.IGNORECASE)
-    assert match, resource_id
-    group, namespace, rest = match.groups()
-    parts = rest.split("/")
-    kind, name = "/".join([namespace, *parts[0::2]]), "/".join(parts[1::2])
     message = (
-        f"The Resource '{kind}/{name}' under resource group '{group}' was not found. "
+        f"The Resource '{resource.type}/{resource.names}' under resource group '{resource.group}' was not found. "
         "For more details please go to https://aka.ms/ARMResourceNotFoundFix"
     )
     return ArmError(404, "ResourceNotFound", message, gateway=True)
@@ -89,16 +82,18 @@ class Call:
     failed: bool = False
     """Whether a fault lets the long-running operation fail that the call has started."""
 
-    @property
-    def resource_id(self) -> str:
+    @cached_property
+    def id(self) -> ResourceId:
         """The request's path, with the resource group as it was first written."""
         group = self.parameters.get("group")
-        path = self.request.url.path.rstrip("/")
+        path = self.request.url.path
         if group is None:
-            return path
-        stored = self.tenant.store.get(group_id(self.tenant, group))
-        name = stored["name"] if stored else group
-        return re.sub(r"/resourcegroups/[^/]+", f"/resourceGroups/{name}", path, count=1, flags=re.IGNORECASE)
+            return ResourceId(path)
+        stored = self.tenant.store.get(self.tenant.group(group))
+        name = stored.name if stored else group
+        return ResourceId(
+            re.sub("/resourcegroups/[^/]+", f"/resourceGroups/{name}", path, count=1, flags=re.IGNORECASE)
+        )
 
     @property
     def api_version(self) -> str:
@@ -108,14 +103,21 @@ class Call:
     def base_url(self) -> str:
         return f"https://{self.request.url.hostname}"
 
-    def existing(self) -> Json:
+    def existing(self) -> Resource:
         """The resource that the request names; 404 where there is none."""
-        resource = self.tenant.store.get(self.request.url.path)
+        return self._existing(self.id)
+
+    def parent(self) -> Resource:
+        """The resource whose child or action the request names; 404 where there is none."""
+        return self._existing(self.id.parent)
+
+    def _existing(self, resource_id: ResourceId) -> Resource:
+        resource = self.tenant.store.get(resource_id)
         if resource is None:
-            raise not_found(self.resource_id)
+            raise not_found(resource_id)
         return resource
 
-    def require(self, action: str, scope: str) -> None:
+    def require(self, action: str, scope: ResourceId) -> None:
         """Refuse the call where its caller may not do a further action, on a linked resource."""
         oid = self.claims["oid"]
         if not decide(self.tenant, oid, action, scope):
@@ -162,16 +164,16 @@ class Call:
         rule, pending = self.fault("operation"), self.tenant.pending
         leaves = self.request.method in ("PUT", "PATCH")
         if rule is None:
-            pending.done(self.resource_id)
+            pending.done(str(self.id))
             return {}
         if rule.fault.operation == "stuck":
             if leaves:
-                pending.leave(self.resource_id, state, rule.id)
+                pending.leave(str(self.id), state, rule.id)
             return {"stuck": rule.id}
         self.failed = True
         if leaves:
-            pending.leave(self.resource_id, "Failed", None)
-        compute = "/microsoft.compute/" in self.resource_id.lower()
+            pending.leave(str(self.id), "Failed", None)
+        compute = self.id.provider.lower() == "microsoft.compute"
         code, message = _ALLOCATION if compute and leaves else _INTERNAL
         return {"error": {"code": rule.fault.code or code, "message": rule.fault.message or message}}
 
@@ -197,14 +199,13 @@ class Call:
             raise ArmError(409, operation["error"]["code"], operation["error"]["message"])
         return operation
 
-    def readable(self, kind: str) -> list[Json]:
+    def may(self, action: str, resource: Resource) -> bool:
+        return bool(decide(self.tenant, self.claims["oid"], action, resource.id))
+
+    def readable(self, kind: str) -> list[Resource]:
         """The resources of a type, below the group or subscription that is asked for, which the caller may read."""
-        under = self.resource_id.lower().partition("/providers/")[0] + "/"
-        return [
-            resource
-            for resource in self.tenant.store.resources(under=under, type=kind)
-            if decide(self.tenant, self.claims["oid"], f"{kind}/read", resource["id"])
-        ]
+        found = self.tenant.store.resources(under=self.id.scope, type=kind)
+        return [resource for resource in found if self.may(f"{kind}/read", resource)]
 
 
 Handler = Callable[[Call], Awaitable[Response]]
@@ -229,7 +230,7 @@ class Operation:
         return re.compile(compile_path(self.path)[0].pattern, re.IGNORECASE)
 
 
-def lists(kind: str, show: Callable[[Call, Json], Json] = lambda call, resource: resource) -> list[Operation]:
+def lists(kind: str, show: Callable[[Call, Resource], Json] = lambda call, resource: resource) -> list[Operation]:
     """The operations that list a type's resources: of a group, and of the whole subscription."""
 
     async def list_them(call: Call) -> Response:
@@ -244,10 +245,6 @@ def lists(kind: str, show: Callable[[Call, Json], Json] = lambda call, resource:
 
 def new_operation_id() -> str:
     return str(uuid.uuid4())
-
-
-def group_id(tenant: Tenant, name: str) -> str:
-    return f"/subscriptions/{tenant.subscription_id}/resourceGroups/{name}"
 
 
 def answer(resource: Json, *, status: int = 200, state: str | None = None, **headers: str) -> JSONResponse:
@@ -316,7 +313,7 @@ def _unauthorized(code: str, message: str, description: str, authority: str = "h
     return ArmError(401, code, message, headers=headers, gateway=True)
 
 
-def authorize(tenant: Tenant, claims: Json, action: str, scope: str) -> None:
+def authorize(tenant: Tenant, claims: Json, action: str, scope: ResourceId) -> None:
     """403 where the caller may not do the action on the scope."""
     if decide(tenant, claims["oid"], action, scope):
         return

@@ -10,12 +10,13 @@ import secrets
 from starlette.responses import JSONResponse, Response
 
 from ..guests import Machine
+from ..resource import INTERFACE, VIRTUAL_MACHINE, Json, Resource, ResourceId
 from ..tenant import Tenant
-from . import compute_members, managed_identity, network
-from .call import ArmError, Call, Json, Operation, answer, group_id, lists, new_operation_id, not_found
+from ..topology import vm_of_interface
+from . import compute_members, managed_identity
+from .call import ArmError, Call, Operation, answer, lists, new_operation_id
 
 NAMESPACE = "Microsoft.Compute"
-TYPE = f"{NAMESPACE}/virtualMachines"
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9_])?")
 _RESERVED_USERS = {"administrator", "admin", "user", "user1", "test", "user2", "test1", "user3", "admin1", "1", "123",
                    "a", "actuser", "adm", "admin2", "aspnet", "backup", "console", "david", "guest", "john", "owner",
@@ -31,8 +32,8 @@ def _invalid(message: str, target: str) -> ArmError:
 
 
 async def put(call: Call) -> Response:
-    existing = call.tenant.store.get(call.request.url.path)
-    if existing and existing["properties"]["provisioningState"] == "Failed":  # this is the next try
+    existing = call.tenant.store.get(call.id)
+    if existing and existing.properties["provisioningState"] == "Failed":  # this is the next try
         existing["powerState"] = "running"
     vm = _updated(call, existing) if existing else _created(call)
     identity = call.body.get("identity")
@@ -44,7 +45,7 @@ async def put(call: Call) -> Response:
         await _boot(call, vm)
     status, state = (200, "Updating") if existing else (201, "Creating")
     if not existing:  # the disk is not there yet
-        disk = vm["properties"]["storageProfile"]["osDisk"]
+        disk = vm.properties["storageProfile"]["osDisk"]
         del disk["name"], disk["managedDisk"]["id"]
     response = _started(call, vm, status=status, state=state)
     if call.failed and not existing:
@@ -55,11 +56,11 @@ async def put(call: Call) -> Response:
 async def _give_back(call: Call) -> None:
     """A VM that could not be allocated is there and does not run."""
     vm = call.existing()
-    await call.tenant.guests.stop(vm["properties"]["vmId"])
+    await call.tenant.guests.stop(vm.properties["vmId"])
     call.tenant.store.put({**vm, "powerState": "deallocated"})
 
 
-def _created(call: Call) -> Json:
+def _created(call: Call) -> Resource:
     name, given = call.parameters["name"], call.body.get("properties", {})
     if not _NAME.fullmatch(name):
         message = (
@@ -72,12 +73,12 @@ def _created(call: Call) -> Json:
         raise ArmError(400, "LocationRequired", message, gateway=True)
     os_profile = _checked_os_profile(given.get("osProfile") or {})
     interfaces = _checked_interfaces(call, given.get("networkProfile") or {})
-    vm_id = call.tenant.stable_id(call.resource_id)
+    vm_id = call.tenant.stable_id(str(call.id))
     call.tenant.store.write("secret", vm_id, {"value": secrets.token_urlsafe(24)})
     vm: Json = {
         "name": name,
-        "id": call.resource_id,
-        "type": TYPE,
+        "id": str(call.id),
+        "type": VIRTUAL_MACHINE,
         "location": call.body["location"],
         **{key: call.body[key] for key in ("tags", "zones") if key in call.body},
         "properties": {
@@ -93,7 +94,7 @@ def _created(call: Call) -> Json:
         "powerState": "running",
         "customData": (given.get("osProfile") or {}).get("customData") or "",
     }
-    return vm
+    return Resource(vm)
 
 
 def _checked_interfaces(call: Call, given: Json) -> list[Json]:
@@ -105,21 +106,13 @@ def _checked_interfaces(call: Call, given: Json) -> list[Json]:
         if not interface.get("id"):
             raise _invalid("Required parameter 'networkInterfaces.id' is missing (null).", "networkInterfaces.id")
         found = call.tenant.store.get(interface["id"])
-        if found is None or found["type"] != network.INTERFACE:
+        if found is None or found.type != INTERFACE:
             raise ArmError(404, "NotFound", f"Resource {interface['id']} not found.", details=[])
-        call.require(f"{network.INTERFACE}/join/action", interface["id"])
-        _refuse_used_interface(call.tenant, found, call.resource_id)
+        call.require(f"{INTERFACE}/join/action", ResourceId(interface["id"]))
+        user = vm_of_interface(call.tenant.store, found.id)
+        if user and user.id != call.id:
+            raise ArmError(400, "NicInUse", f"Network Interface {found.id} is used by existing resource {user.id}.")
     return [{key: value for key, value in each.items() if value != {}} for each in interfaces]
-
-
-def _refuse_used_interface(tenant: Tenant, interface: Json, user: str) -> None:
-    for vm in tenant.vms:
-        if vm["id"].lower() != user.lower() and any(
-            nic["id"].lower() == interface["id"].lower()
-            for nic in vm["properties"]["networkProfile"]["networkInterfaces"]
-        ):
-            message = f"Network Interface {interface['id']} is used by existing resource {vm['id']}."
-            raise ArmError(400, "NicInUse", message)
 
 
 def _checked_os_profile(given: Json) -> Json:
@@ -168,9 +161,9 @@ def _storage_profile(call: Call, given: Json) -> Json:
     if not image.get("publisher"):
         raise _invalid("Required parameter 'imageReference' is missing (null).", "imageReference")
     disk = given.get("osDisk") or {}
-    unique = call.tenant.stable_id(f"{call.resource_id}/disk").replace("-", "")
+    unique = call.tenant.stable_id(f"{call.id}/disk").replace("-", "")
     disk_name = disk.get("name") or f"{name}_OsDisk_1_{unique}"
-    disk_id = f"{group_id(call.tenant, call.parameters['group'])}/providers/{NAMESPACE}/disks/{disk_name}"
+    disk_id = f"{call.tenant.group(call.parameters['group'])}/providers/{NAMESPACE}/disks/{disk_name}"
     managed = {"storageAccountType": "Premium_LRS", **(disk.get("managedDisk") or {}), "id": disk_id}
     return {
         "imageReference": {**image, "exactVersion": _version(image) or IMAGE_VERSIONS["22.04"]},
@@ -187,12 +180,12 @@ def _storage_profile(call: Call, given: Json) -> Json:
     }
 
 
-def _updated(call: Call, vm: Json) -> Json:
+def _updated(call: Call, vm: Resource) -> Resource:
     """PUT on a VM that is there: tags and size may change, how it was first set up may not."""
     given = call.body.get("properties", {})
     os_profile = given.get("osProfile") or {}
     for key in ("adminUsername", "computerName"):
-        if key in os_profile and os_profile[key] != vm["properties"]["osProfile"][key]:
+        if key in os_profile and os_profile[key] != vm.properties["osProfile"][key]:
             message = f"Changing property 'osProfile.{key}' is not allowed."
             raise ArmError(409, "PropertyChangeNotAllowed", message, target=f"osProfile.{key}")
     if os_profile.get("customData") and os_profile["customData"] != vm["customData"]:
@@ -204,13 +197,13 @@ def _updated(call: Call, vm: Json) -> Json:
     return vm
 
 
-def _change_properties(call: Call, vm: Json, given: Json) -> None:
+def _change_properties(call: Call, vm: Resource, given: Json) -> None:
     """What a PUT or PATCH may change of a VM's properties."""
     if (given.get("hardwareProfile") or {}).get("vmSize"):
-        vm["properties"]["hardwareProfile"] = {"vmSize": given["hardwareProfile"]["vmSize"]}
+        vm.properties["hardwareProfile"] = {"vmSize": given["hardwareProfile"]["vmSize"]}
     if given.get("networkProfile"):
-        vm["properties"]["networkProfile"] = {"networkInterfaces": _checked_interfaces(call, given["networkProfile"])}
-    vm["properties"] |= {key: given[key] for key in compute_members.ECHOED if key in given}
+        vm.properties["networkProfile"] = {"networkInterfaces": _checked_interfaces(call, given["networkProfile"])}
+    vm.properties.update({key: given[key] for key in compute_members.ECHOED if key in given})
 
 
 async def patch(call: Call) -> Response:
@@ -246,47 +239,47 @@ async def get(call: Call) -> Response:
 
 
 async def get_instance_view(call: Call) -> Response:
-    return JSONResponse(_instance_view(call, _vm(call)))
+    return JSONResponse(_instance_view(call, call.parent()))
 
 
 async def delete(call: Call) -> Response:
-    vm = call.tenant.store.get(call.request.url.path)
+    vm = call.tenant.store.get(call.id)
     if vm is None:
         return Response(status_code=204)
     await remove(call.tenant, vm)
-    return _accepted(call, vm["location"])
+    return _accepted(call, vm.location)
 
 
-async def remove(tenant: Tenant, vm: Json) -> None:
+async def remove(tenant: Tenant, vm: Resource) -> None:
     """Delete a VM, its system-assigned identity and its disk."""
-    vm_id = vm["properties"]["vmId"]
+    vm_id = vm.properties["vmId"]
     if "SystemAssigned" in vm.get("identity", {}).get("type", ""):
-        tenant.delete_principal(vm["id"])
-    tenant.delete_resource(vm["id"])
+        tenant.delete_principal(str(vm.id))
+    tenant.delete_resource(vm.id)
     tenant.store.erase("secret", vm_id)
     await tenant.guests.delete(vm_id)
 
 
-def _shown(call: Call, vm: Json) -> Json:
+def _shown(call: Call, vm: Resource) -> Json:
     """The VM as the asked version of the API knows it."""
     return compute_members.shown(vm, call.api_version)
 
 
-def _instance_view(call: Call, vm: Json) -> Json:
+def _instance_view(call: Call, vm: Resource) -> Json:
     now = call.tenant.clock.offset_timestamp()
-    state = vm["properties"]["provisioningState"].lower()
+    state = vm.properties["provisioningState"].lower()
     status: Json = {"level": "Info", "displayStatus": f"Provisioning {state}", "time": now}
     running = vm["powerState"] == "running"
     ready = {"code": "ProvisioningState/succeeded", "level": "Info", "displayStatus": "Ready",
              "message": "Guest Agent is running", "time": now}  # fmt: skip
     return {
-        "computerName": vm["properties"]["osProfile"]["computerName"],
+        "computerName": vm.properties["osProfile"]["computerName"],
         "osName": "ubuntu",
         "osVersion": "22.04",
         "vmAgent": {"vmAgentVersion": "2.11.1.12", "statuses": [ready] if running else [], "extensionHandlers": []},
         "disks": [
             {
-                "name": vm["properties"]["storageProfile"]["osDisk"]["name"],
+                "name": vm.properties["storageProfile"]["osDisk"]["name"],
                 "statuses": [{"code": "ProvisioningState/succeeded", **status}],
             }
         ],
@@ -299,27 +292,27 @@ def _instance_view(call: Call, vm: Json) -> Json:
     }
 
 
-def _has_boot_diagnostics(vm: Json) -> bool:
-    profile = vm["properties"].get("diagnosticsProfile") or {}
+def _has_boot_diagnostics(vm: Resource) -> bool:
+    profile = vm.properties.get("diagnosticsProfile") or {}
     return bool((profile.get("bootDiagnostics") or {}).get("enabled"))
 
 
-def machine(tenant: Tenant, vm: Json) -> Machine:
+def machine(tenant: Tenant, vm: Resource) -> Machine:
     """What the guest is told about a VM."""
-    profile, vm_id = vm["properties"]["osProfile"], vm["properties"]["vmId"]
+    profile, vm_id = vm.properties["osProfile"], vm.properties["vmId"]
     keys = profile["linuxConfiguration"].get("ssh", {"publicKeys": []})["publicKeys"]
     secret = (tenant.store.read("secret", vm_id) or {"value": ""})["value"]
     return Machine(
         vm_id=vm_id,
-        resource_id=vm["id"],
-        computer_name=profile["computerName"] or vm["name"],
+        resource_id=str(vm.id),
+        computer_name=profile["computerName"] or vm.name,
         admin_username=profile["adminUsername"],
         public_keys=tuple(key["keyData"] for key in keys),
         custom_data=base64.b64decode(vm["customData"]).decode("utf-8", "replace"),
         cloud_name=tenant.cloud.name,
         proxy=tenant.proxy.url(vm_id, secret),
         authority_file=str(tenant.proxy.authority_file),
-        memory_mib=_SIZES.get(vm["properties"]["hardwareProfile"]["vmSize"], (2, 8192))[1],
+        memory_mib=_SIZES.get(vm.properties["hardwareProfile"]["vmSize"], (2, 8192))[1],
     )
 
 
@@ -339,31 +332,31 @@ async def power_off(call: Call) -> Response:
 
 
 async def restart(call: Call) -> Response:
-    await call.tenant.guests.stop(_vm(call)["properties"]["vmId"])
+    await call.tenant.guests.stop(call.parent().properties["vmId"])
     return await _power(call, "running")
 
 
 async def _power(call: Call, state: str) -> Response:
-    vm = _vm(call)
+    vm = call.parent()
     vm["powerState"] = state
     call.tenant.store.put(vm)
     if state == "running":
         await _boot(call, vm)
     else:
-        await call.tenant.guests.stop(vm["properties"]["vmId"])
-    return _accepted(call, vm["location"])
+        await call.tenant.guests.stop(vm.properties["vmId"])
+    return _accepted(call, vm.location)
 
 
-async def _boot(call: Call, vm: Json) -> None:
+async def _boot(call: Call, vm: Resource) -> None:
     try:
         await call.tenant.guests.boot(machine(call.tenant, vm))
     except Exception as error:  # whatever a guest or its custom data fails with
-        message = f"OS Provisioning failed for VM '{vm['name']}' due to an internal error: {error}"
+        message = f"OS Provisioning failed for VM '{vm.name}' due to an internal error: {error}"
         raise ArmError(409, "OSProvisioningInternalError", message) from error
 
 
 async def run_command(call: Call) -> Response:
-    vm = _vm(call)
+    vm = call.parent()
     command = call.body.get("commandId")
     if command != "RunShellScript":
         message = f"The entity {command} was not found in this location: the sandbox plays RunShellScript."
@@ -373,36 +366,28 @@ async def run_command(call: Call) -> Response:
         raise not_running
     script = "\n".join(call.body.get("script") or [])
     try:
-        _, stdout, stderr = await call.tenant.guests.run_command(vm["properties"]["vmId"], script)
+        _, stdout, stderr = await call.tenant.guests.run_command(vm.properties["vmId"], script)
     except OSError as error:  # it powered itself off
         raise not_running from error
     text = f"Enable succeeded: \n[stdout]\n{stdout[-4096:]}\n[stderr]\n{stderr[-4096:]}"
     status = {"code": "ProvisioningState/succeeded", "level": "Info", "displayStatus": "Provisioning succeeded"}
-    return _accepted(call, vm["location"], result={"value": [{**status, "message": text}]})
-
-
-def _vm(call: Call) -> Json:
-    """The VM whose child or action is asked for."""
-    vm = call.tenant.store.get(call.resource_id.rpartition("/")[0])
-    if vm is None:
-        raise not_found(call.resource_id.rpartition("/")[0])
-    return vm
+    return _accepted(call, vm.location, result={"value": [{**status, "message": text}]})
 
 
 # Long-running operations
 
 
 def _operation_path(call: Call, location: str) -> str:
-    locations = f"/subscriptions/{call.tenant.subscription_id}/providers/{NAMESPACE}/locations"
+    locations = f"{call.tenant.subscription}/providers/{NAMESPACE}/locations"
     return f"{locations}/{location}/operations/{new_operation_id()}"
 
 
-def _started(call: Call, vm: Json, *, status: int, state: str) -> Response:
+def _started(call: Call, vm: Resource, *, status: int, state: str) -> Response:
     shown = _shown(call, vm)
     response = answer(shown, status=status, state=state)
     if "etag" in shown:
         response.headers["ETag"] = shown["etag"]
-    response.headers["Azure-AsyncOperation"] = call.start_operation(_operation_path(call, vm["location"]), state=state)
+    response.headers["Azure-AsyncOperation"] = call.start_operation(_operation_path(call, vm.location), state=state)
     response.headers["Azure-AsyncNotification"] = "Enabled"
     if status == 201:
         response.headers["Retry-After"] = "10"
@@ -530,7 +515,7 @@ def _image_properties(call: Call) -> Json:
     }
 
 
-_PATH = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{TYPE}"
+_PATH = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{VIRTUAL_MACHINE}"
 _OPERATIONS = f"/subscriptions/{{subscription}}/providers/{NAMESPACE}/locations/{{location}}/operations/{{id}}"
 _READ_IMAGE = f"{NAMESPACE}/locations/publishers/artifacttypes/offers/skus/versions/read"
 _IMAGE = (
@@ -538,17 +523,17 @@ _IMAGE = (
     "/artifacttypes/vmimage/offers/{offer}/skus/{sku}/versions"
 )
 OPERATIONS = [
-    *lists(TYPE, lambda call, vm: _shown(call, vm)),
-    Operation("PUT", f"{_PATH}/{{name}}", f"{TYPE}/write", put),
-    Operation("PATCH", f"{_PATH}/{{name}}", f"{TYPE}/write", patch),
-    Operation("GET", f"{_PATH}/{{name}}", f"{TYPE}/read", get),
-    Operation("DELETE", f"{_PATH}/{{name}}", f"{TYPE}/delete", delete),
-    Operation("GET", f"{_PATH}/{{name}}/instanceView", f"{TYPE}/instanceView/read", get_instance_view),
-    Operation("POST", f"{_PATH}/{{name}}/start", f"{TYPE}/start/action", start),
-    Operation("POST", f"{_PATH}/{{name}}/powerOff", f"{TYPE}/powerOff/action", power_off),
-    Operation("POST", f"{_PATH}/{{name}}/deallocate", f"{TYPE}/deallocate/action", deallocate),
-    Operation("POST", f"{_PATH}/{{name}}/restart", f"{TYPE}/restart/action", restart),
-    Operation("POST", f"{_PATH}/{{name}}/runCommand", f"{TYPE}/runCommand/action", run_command),
+    *lists(VIRTUAL_MACHINE, lambda call, vm: _shown(call, vm)),
+    Operation("PUT", f"{_PATH}/{{name}}", f"{VIRTUAL_MACHINE}/write", put),
+    Operation("PATCH", f"{_PATH}/{{name}}", f"{VIRTUAL_MACHINE}/write", patch),
+    Operation("GET", f"{_PATH}/{{name}}", f"{VIRTUAL_MACHINE}/read", get),
+    Operation("DELETE", f"{_PATH}/{{name}}", f"{VIRTUAL_MACHINE}/delete", delete),
+    Operation("GET", f"{_PATH}/{{name}}/instanceView", f"{VIRTUAL_MACHINE}/instanceView/read", get_instance_view),
+    Operation("POST", f"{_PATH}/{{name}}/start", f"{VIRTUAL_MACHINE}/start/action", start),
+    Operation("POST", f"{_PATH}/{{name}}/powerOff", f"{VIRTUAL_MACHINE}/powerOff/action", power_off),
+    Operation("POST", f"{_PATH}/{{name}}/deallocate", f"{VIRTUAL_MACHINE}/deallocate/action", deallocate),
+    Operation("POST", f"{_PATH}/{{name}}/restart", f"{VIRTUAL_MACHINE}/restart/action", restart),
+    Operation("POST", f"{_PATH}/{{name}}/runCommand", f"{VIRTUAL_MACHINE}/runCommand/action", run_command),
     Operation("GET", _OPERATIONS, None, get_operation),
     Operation(
         "GET",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ..resource import Json, Resource
 from . import versions
-from .versions import Json, Since
+from .versions import Since
 
 _SINCE: Since = {
     "etag": ("2024-07", "2024-07"),
@@ -18,7 +19,7 @@ ECHOED = (
 """Properties that are kept and shown as they were asked for, and have no effect on the guest."""
 
 
-def shown(vm: Json, version: str) -> Json:
+def shown(vm: Resource, version: str) -> Json:
     """The VM as a version of the API knows it."""
     hidden = ("customData", "powerState", "changes")
     document = {key: value for key, value in vm.items() if key not in hidden} | {"etag": f'"{vm["changes"]}"'}

@@ -16,9 +16,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from .call import ArmError, Call, Json, Operation, group_id, lists, new_operation_id
-
-TYPE = "Microsoft.Resources/deployments"
+from ..resource import DEPLOYMENT, Json, ResourceId
+from .call import ArmError, Call, Operation, lists, new_operation_id
 
 
 async def put(call: Call) -> Response:
@@ -41,9 +40,9 @@ async def put(call: Call) -> Response:
         await _make(call, path, evaluate.value(written[id(resource)]))
     now = call.tenant.clock.timestamp()
     deployment: Json = {
-        "id": call.resource_id,
+        "id": str(call.id),
         "name": call.parameters["name"],
-        "type": TYPE,
+        "type": DEPLOYMENT,
         "properties": {
             "templateHash": str(zlib.crc32(json.dumps(template, sort_keys=True).encode())),
             "parameters": evaluate.shown_parameters(),
@@ -58,13 +57,13 @@ async def put(call: Call) -> Response:
             "outputResources": [{"id": resource_id} for resource_id in paths],
         },
     }
-    existing = call.tenant.store.get(call.resource_id)
+    existing = call.tenant.store.get(call.id)
     call.tenant.store.put(deployment)
     shown = {key: value for key, value in deployment["properties"].items() if not key.startswith("output")}
     response = JSONResponse(
         {**deployment, "properties": {**shown, "provisioningState": "Accepted"}}, status_code=200 if existing else 201
     )
-    path = f"{call.resource_id}/operationStatuses/{new_operation_id()}"
+    path = f"{call.id}/operationStatuses/{new_operation_id()}"
     response.headers["Azure-AsyncOperation"] = call.start_operation(path, word="Running")
     return response
 
@@ -74,11 +73,11 @@ async def get(call: Call) -> Response:
 
 
 async def delete(call: Call) -> Response:
-    deployment = call.tenant.store.get(call.resource_id)
+    deployment = call.tenant.store.get(call.id)
     if deployment is None:
         return Response(status_code=204)
-    call.tenant.store.delete(deployment["id"])  # what was deployed stays
-    path = f"/subscriptions/{call.tenant.subscription_id}/operationresults/{new_operation_id()}"
+    call.tenant.store.delete(deployment.id)  # what was deployed stays
+    path = f"{call.tenant.subscription}/operationresults/{new_operation_id()}"
     url = call.start_operation(path, result={"status": 204})
     return Response(status_code=202, headers={"Location": url, "Retry-After": "15"})
 
@@ -140,13 +139,16 @@ def _ordered(resources: list[Json]) -> list[Json]:
 
 def _path(call: Call, resource: Json) -> str:
     """The id of a resource of the template."""
-    kinds, names = resource["type"].split("/"), resource["name"].split("/")
-    path = f"{group_id(call.tenant, call.parameters['group'])}/providers/{kinds[0]}"
-    for kind, name in zip(kinds[1:], names, strict=True):
-        path += f"/{kind}/{name}"
     if not isinstance(resource["apiVersion"], str):
         raise TypeError("apiVersion must be a string")
-    return path
+    return _resource_id(call, resource["type"], *resource["name"].split("/"))
+
+
+def _resource_id(call: Call, kind: str, *names: str) -> str:
+    """The id of a resource in the deployment's group."""
+    provider, *kinds = kind.split("/")
+    pairs = "".join(f"/{each}/{name}" for each, name in zip(kinds, names, strict=True))
+    return f"{call.tenant.group(call.parameters['group'])}/providers/{provider}{pairs}"
 
 
 async def _make(call: Call, path: str, resource: Json) -> None:
@@ -237,11 +239,11 @@ class _Evaluator:
 
     def _reference(self, arguments: list[Any], members: str) -> Any:
         """A member of what the template has made: of its properties, or of all of it; none before it is made."""
-        wanted = str(arguments[0]).lower()
-        given = next((each for each, _ in self.written if each["name"].lower() == wanted.rpartition("/")[2]), None)
-        path = wanted if wanted.startswith("/") or given is None else _path(self._call, given)
+        wanted = ResourceId(str(arguments[0]).lower())
+        given = next((each for each, _ in self.written if each["name"].lower() == wanted.name), None)
+        path = str(wanted) if wanted.key.startswith("/") or given is None else _path(self._call, given)
         found = self._call.tenant.store.get(path)
-        value: Any = found if arguments[2:] == ["Full"] else (found or {}).get("properties")
+        value: Any = found if arguments[2:] == ["Full"] or found is None else found.get("properties")
         for member in filter(None, members.split(".")):
             value = (value or {}).get(member)
         return value
@@ -255,15 +257,13 @@ class _Evaluator:
         if name == "concat":
             return "".join(str(each) for each in arguments)
         if name == "resourceid":
-            kinds, names = arguments[0].split("/"), arguments[1:]
-            path = "".join(f"/{kind}/{each}" for kind, each in zip(kinds[1:], names, strict=True))
-            return f"{group_id(tenant, self._call.parameters['group'])}/providers/{kinds[0]}{path}"
+            return _resource_id(self._call, *arguments)
         if name == "resourcegroup":
-            return tenant.store.get(group_id(tenant, self._call.parameters["group"]))
+            return tenant.store.get(tenant.group(self._call.parameters["group"]))
         if name == "subscription":
             return {
                 "subscriptionId": tenant.subscription_id,
-                "id": f"/subscriptions/{tenant.subscription_id}",
+                "id": str(tenant.subscription),
                 "tenantId": tenant.tenant_id,
             }
         raise self._unknown(text)
@@ -289,11 +289,11 @@ def _arguments(text: str) -> list[str]:
 
 
 _GROUP = "/subscriptions/{subscription}/resourcegroups/{group}"
-_PATH = f"{_GROUP}/providers/{TYPE}/{{name}}"
+_PATH = f"{_GROUP}/providers/{DEPLOYMENT}/{{name}}"
 OPERATIONS = [
-    *lists(TYPE),
-    Operation("PUT", _PATH, f"{TYPE}/write", put),
-    Operation("GET", _PATH, f"{TYPE}/read", get),
-    Operation("DELETE", _PATH, f"{TYPE}/delete", delete),
+    *lists(DEPLOYMENT),
+    Operation("PUT", _PATH, f"{DEPLOYMENT}/write", put),
+    Operation("GET", _PATH, f"{DEPLOYMENT}/read", get),
+    Operation("DELETE", _PATH, f"{DEPLOYMENT}/delete", delete),
     Operation("GET", f"{_PATH}/operationStatuses/{{id}}", None, get_operation),
 ]

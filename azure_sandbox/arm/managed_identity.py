@@ -6,10 +6,11 @@ import re
 
 from starlette.responses import JSONResponse, Response
 
+from ..resource import IDENTITY, Json, Resource, ResourceId
 from ..tenant import Tenant
-from .call import ArmError, Call, Json, Operation, lists
+from ..topology import at_resource
+from .call import ArmError, Call, Operation, lists
 
-TYPE = "Microsoft.ManagedIdentity/userAssignedIdentities"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,127}")
 
 
@@ -22,7 +23,7 @@ async def put(call: Call) -> Response:
         )
         raise ArmError(400, "InvalidResourceName", message)
     # The provider writes resourcegroups in lower case in the id of its resources.
-    resource_id = re.sub("/resourceGroups/", "/resourcegroups/", call.resource_id)
+    resource_id = re.sub("/resourceGroups/", "/resourcegroups/", str(call.id))
     resource = call.tenant.store.get(resource_id)
     status = 200 if resource else 201
     if resource is None:
@@ -30,22 +31,24 @@ async def put(call: Call) -> Response:
             message = "The location property is required for this definition."
             raise ArmError(400, "LocationRequired", message, gateway=True)
         principal = call.tenant.create_principal(resource_id, name, "ManagedIdentity", resource_id)
-        resource = {
-            "location": call.body["location"],
-            "tags": {},
-            "id": resource_id,
-            "name": name,
-            "type": TYPE,
-            "properties": {
-                "tenantId": call.tenant.tenant_id,
-                "principalId": principal["objectId"],
-                "clientId": principal["appId"],
-            },
-        }
+        resource = Resource(
+            {
+                "location": call.body["location"],
+                "tags": {},
+                "id": resource_id,
+                "name": name,
+                "type": IDENTITY,
+                "properties": {
+                    "tenantId": call.tenant.tenant_id,
+                    "principalId": principal["objectId"],
+                    "clientId": principal["appId"],
+                },
+            }
+        )
     resource["tags"] = call.body.get("tags", resource["tags"])
     call.tenant.store.put(resource)
     if rule := call.fault("hide"):
-        call.tenant.pending.hide(rule, resource["properties"]["principalId"])
+        call.tenant.pending.hide(rule, resource.properties["principalId"])
     headers = {"Location": resource_id} if status == 201 else {}
     return JSONResponse(resource, status_code=status, headers=headers)
 
@@ -62,21 +65,21 @@ async def patch(call: Call) -> Response:
 
 
 async def delete(call: Call) -> Response:
-    resource = call.tenant.store.get(call.request.url.path)
+    resource = call.tenant.store.get(call.id)
     if resource is None:
         return Response(status_code=204)
     await remove(call.tenant, resource)
     return Response(status_code=200)
 
 
-async def remove(tenant: Tenant, resource: Json) -> None:
+async def remove(tenant: Tenant, resource: Resource) -> None:
     """Delete an identity: its service principal goes with it, its role assignments stay as orphans."""
     with tenant.store.transaction():
-        tenant.delete_principal(resource["id"])
-        tenant.delete_resource(resource["id"])
+        tenant.delete_principal(str(resource.id))
+        tenant.delete_resource(resource.id)
 
 
-def apply_identity(call: Call, resource: Json, wanted: Json, *, merge: bool) -> None:
+def apply_identity(call: Call, resource: Resource, wanted: Json, *, merge: bool) -> None:
     """Give a resource the identities that a PUT (all of them) or a PATCH (a merge) asks for."""
     kinds = {kind.strip().lower() for kind in str(wanted.get("type", "")).split(",")}
     if kinds != {"none"} and not kinds <= {"systemassigned", "userassigned"}:
@@ -122,40 +125,35 @@ def _principals(identity: Json) -> set[str]:
     return {each["principalId"] for each in (identity, *attached) if "principalId" in each}
 
 
-def at_resource(resource: Json, principal_id: str) -> str:
-    """What an identity that is attached to a resource is hidden by."""
-    return f"{resource['id']}/{principal_id}"
-
-
-def _attached(call: Call, resource: Json, current: Json, given: Json, *, merge: bool) -> Json:
+def _attached(call: Call, resource: Resource, current: Json, given: Json, *, merge: bool) -> Json:
     """The user-assigned identities after the change; null detaches one."""
-    kept = {key.lower(): (key, value) for key, value in current.get("userAssignedIdentities", {}).items()}
+    kept = {ResourceId(key): (key, value) for key, value in current.get("userAssignedIdentities", {}).items()}
     result = dict(kept) if merge else {}
     for identity_id, value in given.items():
+        wanted = ResourceId(identity_id)
         if value is None:
-            result.pop(identity_id.lower(), None)
+            result.pop(wanted, None)
             continue
         found = call.tenant.store.get(identity_id)
-        if found is None or found["type"] != TYPE:
+        if found is None or found.type != IDENTITY:
             inner = f'{{"error":{{"code":"BadRequest","message":"Resource \'{identity_id}\' was not found."}}}}'
             message = (
                 f"Identity operation for resource '{resource['id']}' failed with error 'Failed to perform resource identity "
                 f"operation. Status: 'BadRequest'. Response: '{inner}'.'."
             )
             raise ArmError(400, "FailedIdentityOperation", message, gateway=True)
-        if identity_id.lower() not in kept:
-            call.require(f"{TYPE}/assign/action", found["id"])
-        properties = found["properties"]
-        shown = {"principalId": properties["principalId"], "clientId": properties["clientId"]}
-        result[identity_id.lower()] = (kept.get(identity_id.lower(), (identity_id,))[0], shown)
+        if wanted not in kept:
+            call.require(f"{IDENTITY}/assign/action", found.id)
+        shown = {key: found.properties[key] for key in ("principalId", "clientId")}
+        result[wanted] = (kept.get(wanted, (identity_id,))[0], shown)
     return dict(result.values())
 
 
-_PATH = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{TYPE}"
+_PATH = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{IDENTITY}"
 OPERATIONS = [
-    *lists(TYPE),
-    Operation("PUT", f"{_PATH}/{{name}}", f"{TYPE}/write", put),
-    Operation("PATCH", f"{_PATH}/{{name}}", f"{TYPE}/write", patch),
-    Operation("GET", f"{_PATH}/{{name}}", f"{TYPE}/read", get),
-    Operation("DELETE", f"{_PATH}/{{name}}", f"{TYPE}/delete", delete),
+    *lists(IDENTITY),
+    Operation("PUT", f"{_PATH}/{{name}}", f"{IDENTITY}/write", put),
+    Operation("PATCH", f"{_PATH}/{{name}}", f"{IDENTITY}/write", patch),
+    Operation("GET", f"{_PATH}/{{name}}", f"{IDENTITY}/read", get),
+    Operation("DELETE", f"{_PATH}/{{name}}", f"{IDENTITY}/delete", delete),
 ]

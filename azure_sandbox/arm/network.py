@@ -10,18 +10,13 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
-from ..store import Store
+from .. import topology
+from ..resource import ADDRESS, INTERFACE, NETWORK, SECURITY_GROUP, SECURITY_RULE, SUBNET, Json, Resource, ResourceId
 from ..tenant import Tenant
 from . import network_members
-from .call import ArmError, Call, Json, Operation, answer, lists, new_operation_id, not_found
+from .call import ArmError, Call, Operation, answer, lists, new_operation_id
 
 NAMESPACE = "Microsoft.Network"
-NETWORK = f"{NAMESPACE}/virtualNetworks"
-SUBNET = f"{NETWORK}/subnets"
-SECURITY_GROUP = f"{NAMESPACE}/networkSecurityGroups"
-RULE = f"{SECURITY_GROUP}/securityRules"
-ADDRESS = f"{NAMESPACE}/publicIPAddresses"
-INTERFACE = f"{NAMESPACE}/networkInterfaces"
 
 # The public addresses of VMs come from the ranges that are reserved for documentation, one range a cloud.
 ADDRESS_RANGES = {
@@ -34,40 +29,32 @@ _DNS_SUFFIXES = {
     "AzureCloud": "cloudapp.azure.com",
     "AzureUSGovernment": "cloudapp.usgovcloudapi.net",
 }
-OPERATOR_ADDRESS = "192.0.2.200"
-"""The address that the operator's machine has towards the VMs of the sandbox."""
 
 
-def _child(parent: Json, collection: str, name: str, properties: Json) -> Json:
+def _child(parent: Resource, collection: str, name: str, properties: Json) -> Resource:
     """A resource that is stored inside another one."""
-    kind = f"{parent['type']}/{collection}"
-    return {
+    child = {
         "name": name,
-        "id": f"{parent['id']}/{collection}/{name}",
+        "id": str(parent.id.child(collection, name)),
         "etag": parent["etag"],
-        "type": kind,
+        "type": f"{parent.type}/{collection}",
         "properties": {"provisioningState": "Succeeded", **properties},
     }
+    return Resource(child)
 
 
-def _require_reference(call: Call, reference: Json | None, what: str) -> Json:
+def _require_reference(call: Call, reference: Json | None, what: str) -> Resource:
     """The resource another one refers to by id; 400 where it does not exist."""
     reference_id = (reference or {}).get("id", "")
-    found = call.tenant.store.get(reference_id) or find_subnet(call.tenant.store, reference_id)
+    found = call.tenant.store.get(reference_id) or topology.find_subnet(call.tenant.store, ResourceId(reference_id))
     if found is None:
         message = (
-            f"Resource {reference_id} referenced by resource {call.resource_id} was not found. Please make sure that "
+            f"Resource {reference_id} referenced by resource {call.id} was not found. Please make sure that "
             f"the referenced resource exists, and that both resources are in the same region. ({what})"
         )
         raise ArmError(400, "InvalidResourceReference", message)
-    call.require(f"{found['type']}/join/action", found["id"])
+    call.require(f"{found.type}/join/action", found.id)
     return found
-
-
-def find_subnet(store: Store, subnet_id: str) -> Json | None:
-    network = store.get(subnet_id.lower().partition("/subnets/")[0])
-    subnets = network["properties"].get("subnets", []) if network else []
-    return next((subnet for subnet in subnets if subnet["id"].lower() == subnet_id.lower()), None)
 
 
 def _named(children: list[Json], collection: str) -> list[Json]:
@@ -77,27 +64,29 @@ def _named(children: list[Json], collection: str) -> list[Json]:
     return children
 
 
-def _fill_network(call: Call, resource: Json, given: Json) -> None:
+def _fill_network(call: Call, resource: Resource, given: Json) -> None:
     space = given.get("addressSpace") or {"addressPrefixes": []}
     defaults: Json = {"dhcpOptions": {"dnsServers": []}, "encryption": {"enforcement": "AllowUnencrypted"}}
-    resource["properties"] |= {
-        "addressSpace": space,
-        **{key: {**default, **given[key]} for key, default in defaults.items() if key in given},
-        **{key: given[key] for key in ("flowTimeoutInMinutes",) if key in given},
-        "virtualNetworkPeerings": [],
-        "enableDdosProtection": False,
-        "privateEndpointVNetPolicies": given.get("privateEndpointVNetPolicies", "Disabled"),
-    }
-    resource["properties"]["subnets"] = [
+    resource.properties.update(
+        {
+            "addressSpace": space,
+            **{key: {**default, **given[key]} for key, default in defaults.items() if key in given},
+            **{key: given[key] for key in ("flowTimeoutInMinutes",) if key in given},
+            "virtualNetworkPeerings": [],
+            "enableDdosProtection": False,
+            "privateEndpointVNetPolicies": given.get("privateEndpointVNetPolicies", "Disabled"),
+        }
+    )
+    resource.properties["subnets"] = [
         _child(resource, "subnets", subnet["name"], _subnet_properties(call, resource, subnet["name"], subnet))
         for subnet in _named(given.get("subnets", []), "subnets")
     ]
 
 
-def _subnet_properties(call: Call, network: Json, name: str, subnet: Json) -> Json:
+def _subnet_properties(call: Call, network: Resource, name: str, subnet: Json) -> Json:
     given = subnet.get("properties", {})
     prefix = given.get("addressPrefix") or next(iter(given.get("addressPrefixes", [])), "")
-    spaces = network["properties"]["addressSpace"].get("addressPrefixes", [])
+    spaces = network.properties["addressSpace"].get("addressPrefixes", [])
     try:
         wanted = ipaddress.ip_network(prefix)
         inside = any(_contains(ipaddress.ip_network(space), wanted) for space in spaces)
@@ -106,7 +95,7 @@ def _subnet_properties(call: Call, network: Json, name: str, subnet: Json) -> Js
     if not inside:
         message = (
             f"Subnet '{name}' is not valid because its IP address range '{prefix}' is outside the IP address range "
-            f"of virtual network '{network['name']}'."
+            f"of virtual network '{network.name}'."
         )
         raise ArmError(400, "NetcfgInvalidSubnet", message)
     properties: Json = {
@@ -120,27 +109,27 @@ def _subnet_properties(call: Call, network: Json, name: str, subnet: Json) -> Js
     }
     if given.get("networkSecurityGroup"):
         group = _require_reference(call, given["networkSecurityGroup"], "networkSecurityGroup")
-        properties["networkSecurityGroup"] = {"id": group["id"]}
+        properties["networkSecurityGroup"] = {"id": str(group.id)}
     return properties
 
 
-def _service_endpoints(network: Json, given: Json) -> Json:
+def _service_endpoints(network: Resource, given: Json) -> Json:
     if "serviceEndpoints" not in given:
         return {}
     endpoints = [
         {
             "provisioningState": "Succeeded",
             "service": each.get("service", ""),
-            "locations": each.get("locations") or [network["location"]],
+            "locations": each.get("locations") or [network.location],
         }
         for each in given["serviceEndpoints"]
     ]
     return {"serviceEndpoints": endpoints}
 
 
-def _delegation(network: Json, subnet: str, given: Json) -> Json:
+def _delegation(network: Resource, subnet: str, given: Json) -> Json:
     """A subnet that is handed over to a service."""
-    parent = {"id": f"{network['id']}/subnets/{subnet}", "type": SUBNET, "etag": network["etag"]}
+    parent = Resource({"id": f"{network.id}/subnets/{subnet}", "type": SUBNET, "etag": network["etag"]})
     properties = {
         "serviceName": (given.get("properties") or {}).get("serviceName", ""),
         "actions": [f"{SUBNET}/join/action"],
@@ -152,12 +141,12 @@ def _contains(space: Any, wanted: Any) -> bool:
     return bool(space.version == wanted.version and wanted.subnet_of(space))
 
 
-def _fill_security_group(call: Call, resource: Json, given: Json) -> None:
-    resource["properties"]["securityRules"] = [
+def _fill_security_group(call: Call, resource: Resource, given: Json) -> None:
+    resource.properties["securityRules"] = [
         _child(resource, "securityRules", rule["name"], _rule(rule["name"], rule.get("properties", {})))
         for rule in _named(given.get("securityRules", []), "securityRules")
     ]
-    resource["properties"]["defaultSecurityRules"] = [
+    resource.properties["defaultSecurityRules"] = [
         _child(resource, "defaultSecurityRules", name, _rule(name, properties))
         for name, properties in (
             (
@@ -232,97 +221,101 @@ def _rule(name: str, given: Json) -> Json:
     return rule
 
 
-def _fill_address(call: Call, resource: Json, given: Json) -> None:
+def _fill_address(call: Call, resource: Resource, given: Json) -> None:
     store = call.tenant.store
-    allocated = {address["properties"].get("ipAddress") for address in store.resources(type=ADDRESS)}
-    before = store.get(resource["id"])
+    allocated = {address.properties.get("ipAddress") for address in store.resources(type=ADDRESS)}
+    before = store.get(resource.id)
     free = (str(host) for host in ADDRESS_RANGES[call.tenant.cloud.name].hosts() if str(host) not in allocated)
-    ip_address = before["properties"]["ipAddress"] if before else next(free, None)
+    ip_address = before.properties["ipAddress"] if before else next(free, None)
     if ip_address is None:
         message = "The sandbox has no public IP address left: delete some of the VMs' addresses."
         raise ArmError(400, "PublicIPCountLimitReached", message)
-    resource["properties"] |= {
-        "ipAddress": ip_address,
-        "publicIPAddressVersion": "IPv4",
-        "publicIPAllocationMethod": given.get("publicIPAllocationMethod", "Dynamic").capitalize(),
-        "idleTimeoutInMinutes": given.get("idleTimeoutInMinutes", 4),
-        "ipTags": given.get("ipTags", []),
-    }
+    resource.properties.update(
+        {
+            "ipAddress": ip_address,
+            "publicIPAddressVersion": "IPv4",
+            "publicIPAllocationMethod": given.get("publicIPAllocationMethod", "Dynamic").capitalize(),
+            "idleTimeoutInMinutes": given.get("idleTimeoutInMinutes", 4),
+            "ipTags": given.get("ipTags", []),
+        }
+    )
     label = (given.get("dnsSettings") or {}).get("domainNameLabel")
     if label:
-        name = f"{label}.{resource['location']}.{_DNS_SUFFIXES[call.tenant.cloud.name]}"
-        resource["properties"]["dnsSettings"] = {"domainNameLabel": label, "fqdn": name}
+        name = f"{label}.{resource.location}.{_DNS_SUFFIXES[call.tenant.cloud.name]}"
+        resource.properties["dnsSettings"] = {"domainNameLabel": label, "fqdn": name}
     resource["sku"] = {"name": "Basic", "tier": "Regional", **(call.body.get("sku") or {})}
     if resource["sku"]["name"] == "Standard":
-        resource["properties"]["ddosSettings"] = {"protectionMode": "VirtualNetworkInherited"}
+        resource.properties["ddosSettings"] = {"protectionMode": "VirtualNetworkInherited"}
     if call.body.get("zones"):
         resource["zones"] = call.body["zones"]
 
 
-def _fill_interface(call: Call, resource: Json, given: Json) -> None:
+def _fill_interface(call: Call, resource: Resource, given: Json) -> None:
     configurations = []
     for position, configuration in enumerate(given.get("ipConfigurations", [])):
         wanted = configuration.get("properties", {})
         subnet = _require_reference(call, wanted.get("subnet"), "subnet")
         properties: Json = {
-            "privateIPAddress": wanted.get("privateIPAddress") or _private_address(call, resource["id"], subnet),
+            "privateIPAddress": wanted.get("privateIPAddress") or _private_address(call, resource.id, subnet),
             "privateIPAllocationMethod": wanted.get("privateIPAllocationMethod", "Dynamic").capitalize(),
-            "subnet": {"id": subnet["id"]},
+            "subnet": {"id": str(subnet.id)},
             "primary": position == 0,
             "privateIPAddressVersion": "IPv4",
         }
         if wanted.get("publicIPAddress"):
             address = _require_reference(call, wanted["publicIPAddress"], "publicIPAddress")
-            properties["publicIPAddress"] = {"id": address["id"]}
+            properties["publicIPAddress"] = {"id": str(address.id)}
         name = configuration.get("name", "ipconfig1")
         configurations.append(_child(resource, "ipConfigurations", name, properties))
     if not configurations:
-        message = f"Network interface {call.resource_id} must have one or more IP configurations."
+        message = f"Network interface {call.id} must have one or more IP configurations."
         raise ArmError(400, "NetworkInterfaceMustHaveOneIpConfiguration", message)
     resource["kind"] = "Regular"
     # Most versions fill this in; the oldest and those since 2022 leave it out where it was not asked for.
     if "2016" < call.api_version < "2022" or "enableAcceleratedNetworking" in given:
-        resource["properties"]["enableAcceleratedNetworking"] = bool(given.get("enableAcceleratedNetworking"))
-    resource["properties"] |= {
-        "ipConfigurations": configurations,
-        "dnsSettings": _dns_settings(resource, given.get("dnsSettings") or {}),
-        "allowPort25Out": True,
-        "disableTcpStateTracking": bool(given.get("disableTcpStateTracking")),
-        "enableIPForwarding": bool(given.get("enableIPForwarding")),
-        "vnetEncryptionSupported": False,
-        "hostedWorkloads": [],
-        "tapConfigurations": [],
-        "nicType": "Standard",
-    }
+        resource.properties["enableAcceleratedNetworking"] = bool(given.get("enableAcceleratedNetworking"))
+    resource.properties.update(
+        {
+            "ipConfigurations": configurations,
+            "dnsSettings": _dns_settings(resource, given.get("dnsSettings") or {}),
+            "allowPort25Out": True,
+            "disableTcpStateTracking": bool(given.get("disableTcpStateTracking")),
+            "enableIPForwarding": bool(given.get("enableIPForwarding")),
+            "vnetEncryptionSupported": False,
+            "hostedWorkloads": [],
+            "tapConfigurations": [],
+            "nicType": "Standard",
+        }
+    )
     if given.get("networkSecurityGroup"):
         group = _require_reference(call, given["networkSecurityGroup"], "networkSecurityGroup")
-        resource["properties"]["networkSecurityGroup"] = {"id": group["id"]}
+        resource.properties["networkSecurityGroup"] = {"id": str(group.id)}
 
 
-def _dns_settings(interface: Json, given: Json) -> Json:
-    suffix = f"{interface['properties']['resourceGuid'][:23]}.internal.cloudapp.net"
+def _dns_settings(interface: Resource, given: Json) -> Json:
+    suffix = f"{interface.properties['resourceGuid'][:23]}.internal.cloudapp.net"
     servers, label = given.get("dnsServers", []), given.get("internalDnsNameLabel")
     named = {"internalDnsNameLabel": label, "internalFqdn": f"{label}.{suffix}"} if label else {}
     return {"dnsServers": servers, "appliedDnsServers": [], "internalDomainNameSuffix": suffix, **named}
 
 
-def _private_address(call: Call, interface_id: str, subnet: Json) -> str:
+def _private_address(call: Call, interface_id: ResourceId, subnet: Resource) -> str:
     """The first address of the subnet that no other interface has; Azure keeps the first four for itself."""
     taken = set()
     for interface in call.tenant.store.resources(type=INTERFACE):
-        for configuration in interface["properties"]["ipConfigurations"]:
-            if interface["id"].lower() == interface_id.lower():
-                return str(configuration["properties"]["privateIPAddress"])
-            taken.add(configuration["properties"]["privateIPAddress"])
-    hosts = list(ipaddress.ip_network(subnet["properties"]["addressPrefix"]).hosts())[3:]
+        for configuration in interface.children("ipConfigurations"):
+            if interface.id == interface_id:
+                return str(configuration.properties["privateIPAddress"])
+            taken.add(configuration.properties["privateIPAddress"])
+    hosts = list(ipaddress.ip_network(subnet.properties["addressPrefix"]).hosts())[3:]
     free = next((str(host) for host in hosts if str(host) not in taken), None)
     if free is None:
-        message = f"Subnet {subnet['name']} does not have enough capacity for 1 IP addresses."
+        message = f"Subnet {subnet.name} does not have enough capacity for 1 IP addresses."
         raise ArmError(400, "SubnetIsFull", message)
     return free
 
 
-Fill = Callable[[Call, Json, Json], None]
+Fill = Callable[[Call, Resource, Json], None]
 _KINDS: dict[str, tuple[Fill, int, int]] = {
     # type: how its properties are filled, Retry-After of PUT and of DELETE in seconds (0: answered at once)
     NETWORK: (_fill_network, 3, 10),
@@ -333,27 +326,29 @@ _KINDS: dict[str, tuple[Fill, int, int]] = {
 
 
 def _operation_url(call: Call, location: str, kind: str = "operations", operation: str = "") -> str:
-    path = f"/subscriptions/{call.tenant.subscription_id}/providers/{NAMESPACE}/locations/{location}/{kind}"
+    path = f"{call.tenant.subscription}/providers/{NAMESPACE}/locations/{location}/{kind}"
     return call.start_operation(f"{path}/{operation or new_operation_id()}")
 
 
 async def _put(call: Call, kind: str) -> Response:
     fill, retry_after, _ = _KINDS[kind]
-    existing = call.tenant.store.get(call.resource_id)
+    existing = call.tenant.store.get(call.id)
     if not call.body.get("location"):
         message = "The location property is required for this definition."
         raise ArmError(400, "LocationRequired", message, gateway=True)
-    resource: Json = {
-        "name": call.parameters["name"],
-        "id": existing["id"] if existing else call.resource_id,
-        "etag": f'W/"{uuid.uuid4()}"',
-        "type": kind,
-        "location": call.body["location"],
-        "properties": {
-            "provisioningState": "Succeeded",
-            "resourceGuid": call.tenant.stable_id(call.resource_id),
-        },
-    }
+    resource = Resource(
+        {
+            "name": call.parameters["name"],
+            "id": str(existing.id if existing else call.id),
+            "etag": f'W/"{uuid.uuid4()}"',
+            "type": kind,
+            "location": call.body["location"],
+            "properties": {
+                "provisioningState": "Succeeded",
+                "resourceGuid": call.tenant.stable_id(str(call.id)),
+            },
+        }
+    )
     if "tags" in call.body:
         resource["tags"] = call.body["tags"]
     fill(call, resource, call.body.get("properties", {}))
@@ -364,7 +359,7 @@ async def _put(call: Call, kind: str) -> Response:
         return answer(shown, status=status)
     if kind == ADDRESS and not existing:  # it is allocated while the operation goes on
         shown["properties"].pop("ipAddress", None)
-    return _under_way(call, shown, status, resource["location"], retry_after, changed=_differs(existing, resource))
+    return _under_way(call, shown, status, resource.location, retry_after, changed=_differs(existing, resource))
 
 
 def _differs(before: Json | None, after: Json) -> bool:
@@ -389,10 +384,11 @@ def _under_way(call: Call, shown: Json, status: int, location: str, retry_after:
     return response
 
 
-def _shown(call: Call, resource: Json) -> Json:
+def _shown(call: Call, resource: Resource) -> Json:
     shown = network_members.shown(call.tenant.store, resource, call.api_version)
-    if resource["type"] == INTERFACE:
-        shown["properties"] |= _machine(call.tenant, resource)
+    if resource.type == INTERFACE and (vm := topology.vm_of_interface(call.tenant.store, resource.id)):
+        machine = {"macAddress": topology.mac_address(vm), "virtualMachine": {"id": str(vm.id)}, "primary": True}
+        shown["properties"] |= machine
     return shown
 
 
@@ -401,37 +397,21 @@ async def _get(call: Call) -> Response:
     return JSONResponse(_shown(call, resource), headers={"ETag": resource["etag"]})
 
 
-def _machine(tenant: Tenant, interface: Json) -> Json:
-    """The VM an interface belongs to, and the hardware address that it has there."""
-    for vm in tenant.vms:
-        if any(
-            nic["id"].lower() == interface["id"].lower()
-            for nic in vm["properties"]["networkProfile"]["networkInterfaces"]
-        ):
-            return {"macAddress": mac_address(vm), "virtualMachine": {"id": vm["id"]}, "primary": True}
-    return {}
-
-
-def mac_address(vm: Json) -> str:
-    digits = "000D3A" + vm["properties"]["vmId"].replace("-", "")[:6].upper()
-    return "-".join(digits[at : at + 2] for at in range(0, 12, 2))
-
-
 async def _patch(call: Call) -> Response:
     """Of these resources only the tags can be patched."""
     resource = call.existing()
-    resource["tags"] = call.body.get("tags", resource.get("tags", {}))
+    resource["tags"] = call.body.get("tags", resource.tags)
     call.tenant.store.put(resource)
     return JSONResponse(_shown(call, resource), headers={"Azure-AsyncNotification": "Enabled"})
 
 
 async def _delete(call: Call, kind: str) -> Response:
-    resource = call.tenant.store.get(call.request.url.path)
+    resource = call.tenant.store.get(call.id)
     if resource is None:
         return Response(status_code=204)
     _refuse_where_used(call.tenant, resource)
     await remove(call.tenant, resource)
-    return _deleting(call, resource["location"], _KINDS[kind][2])
+    return _deleting(call, resource.location, _KINDS[kind][2])
 
 
 def _deleting(call: Call, location: str, retry_after: int) -> Response:
@@ -445,105 +425,81 @@ def _deleting(call: Call, location: str, retry_after: int) -> Response:
     return Response(status_code=202, headers=headers)
 
 
-def _refuse_where_used(tenant: Tenant, resource: Json) -> None:
+def _refuse_where_used(tenant: Tenant, resource: Resource) -> None:
     """In Azure what is in use cannot be deleted."""
-    resource_id = resource["id"].lower()
-    if resource["type"] == INTERFACE:
-        for vm in tenant.vms:
-            if any(nic["id"].lower() == resource_id for nic in vm["properties"]["networkProfile"]["networkInterfaces"]):
-                message = (
-                    f"Network Interface {resource['id']} is used by existing resource {vm['id']}. In order to delete "
-                    "the network interface, it must be dissociated from the resource. To learn more, see "
-                    "aka.ms/deletenic."
-                )
-                raise ArmError(400, "NicInUse", message, details=[])
+    if resource.type == INTERFACE and (vm := topology.vm_of_interface(tenant.store, resource.id)):
+        message = (
+            f"Network Interface {resource.id} is used by existing resource {vm.id}. In order to delete the network "
+            "interface, it must be dissociated from the resource. To learn more, see aka.ms/deletenic."
+        )
+        raise ArmError(400, "NicInUse", message, details=[])
     codes = {
         NETWORK: ("InUseSubnetCannotBeDeleted", "Virtual network"),
         SECURITY_GROUP: ("InUseNetworkSecurityGroupCannotBeDeleted", "Network security group"),
         SUBNET: ("InUseSubnetCannotBeDeleted", "Subnet"),
         ADDRESS: ("PublicIPAddressCannotBeDeleted", "Public IP address"),
     }
-    for interface in tenant.store.resources(type=INTERFACE):
-        code, what = codes.get(resource["type"], ("", ""))
-        if code and _refers(interface, resource_id):
-            message = f"{what} {resource['id']} can not be deleted since it is still in use by {interface['id']}."
-            raise ArmError(400, code, message, details=[])
+    code, what = codes.get(resource.type, ("", ""))
+    if code and (interface := topology.interface_using(tenant.store, resource.id)):
+        message = f"{what} {resource.id} can not be deleted since it is still in use by {interface.id}."
+        raise ArmError(400, code, message, details=[])
 
 
-def _refers(interface: Json, resource_id: str) -> bool:
-    properties = interface["properties"]
-    references = [(properties.get("networkSecurityGroup") or {}).get("id", "")]
-    for configuration in properties["ipConfigurations"]:
-        for key in ("subnet", "publicIPAddress"):
-            references.append((configuration["properties"].get(key) or {}).get("id", ""))
-    return any(ref.lower() == resource_id or ref.lower().startswith(resource_id + "/") for ref in references)
-
-
-async def remove(tenant: Tenant, resource: Json) -> None:
-    tenant.delete_resource(resource["id"])
+async def remove(tenant: Tenant, resource: Resource) -> None:
+    tenant.delete_resource(resource.id)
 
 
 async def _put_subnet(call: Call) -> Response:
-    network, name = _parent(call), call.parameters["name"]
+    network, name = call.parent(), call.parameters["name"]
     subnet = _child(network, "subnets", name, _subnet_properties(call, network, name, call.body))
     return _put_child(call, network, "subnets", subnet, retry_after=3)
 
 
 async def _put_security_rule(call: Call) -> Response:
-    group, name = _parent(call), call.parameters["name"]
+    group, name = call.parent(), call.parameters["name"]
     rule = _child(group, "securityRules", name, _rule(name, call.body.get("properties") or {}))
     return _put_child(call, group, "securityRules", rule, retry_after=1)
 
 
-def _parent(call: Call) -> Json:
-    """The resource that a child is stored in."""
-    parent_id = call.resource_id.rpartition("/")[0].rpartition("/")[0]
-    parent = call.tenant.store.get(parent_id)
-    if parent is None:
-        raise not_found(parent_id)
-    return parent
-
-
-def _put_child(call: Call, parent: Json, collection: str, child: Json, *, retry_after: int) -> Response:
-    children = parent["properties"][collection]
-    before = next((each for each in children if each["id"].lower() == child["id"].lower()), None)
-    parent["properties"][collection] = [*(each for each in children if each is not before), child]
+def _put_child(call: Call, parent: Resource, collection: str, child: Resource, *, retry_after: int) -> Response:
+    children = parent.children(collection)
+    before = next((each for each in children if each.id == child.id), None)
+    parent.properties[collection] = [*(each for each in children if each is not before), child]
     call.tenant.store.put(parent)
     changed = before is None or _settings(before) != _settings(child)
     status = 200 if before else 201
-    return _under_way(call, _shown(call, child), status, parent["location"], retry_after, changed=changed)
+    return _under_way(call, _shown(call, child), status, parent.location, retry_after, changed=changed)
 
 
 async def _list_children(call: Call) -> Response:
-    collection, parent_id = call.resource_id.rpartition("/")[2].lower(), call.resource_id.rpartition("/")[0]
-    parent = call.tenant.store.get(parent_id)
-    if parent is None:
-        raise not_found(parent_id)
-    children = next(value for name, value in parent["properties"].items() if name.lower() == collection)
-    return JSONResponse({"value": [_shown(call, child) for child in children]})
+    parent = call.parent()
+    return JSONResponse({"value": [_shown(call, child) for child in parent.children(_collection(call, parent))]})
+
+
+def _collection(call: Call, parent: Resource) -> str:
+    """The member of the parent that holds the children whose id is asked for, in whatever case."""
+    return next(name for name in parent.properties if name.lower() == call.id.collection.lower())
 
 
 async def _get_child(call: Call) -> Response:
-    collection = call.resource_id.split("/")[-2].lower()
-    for name, children in _parent(call)["properties"].items():
-        if name.lower() == collection:
-            for child in children:
-                if child["id"].lower() == call.resource_id.lower():
-                    return JSONResponse(_shown(call, child), headers={"ETag": child["etag"]})
-    raise ArmError(404, "NotFound", f"Resource {call.resource_id} not found.", details=[])
+    parent = call.parent()
+    for child in parent.children(_collection(call, parent)):
+        if child.id == call.id:
+            return JSONResponse(_shown(call, child), headers={"ETag": child["etag"]})
+    raise ArmError(404, "NotFound", f"Resource {call.id} not found.", details=[])
 
 
 async def _delete_child(call: Call) -> Response:
-    parent, collection = _parent(call), call.resource_id.split("/")[-2]
-    key = next(name for name in parent["properties"] if name.lower() == collection.lower())
-    children = parent["properties"][key]
-    left = [child for child in children if child["id"].lower() != call.resource_id.lower()]
-    if len(left) == len(children):
+    parent = call.parent()
+    collection = _collection(call, parent)
+    children = parent.children(collection)
+    child = next((each for each in children if each.id == call.id), None)
+    if child is None:
         return Response(status_code=204)
-    _refuse_where_used(call.tenant, next(child for child in children if child not in left))
-    parent["properties"][key] = left
+    _refuse_where_used(call.tenant, child)
+    parent.properties[collection] = [each for each in children if each is not child]
     call.tenant.store.put(parent)
-    return _deleting(call, parent["location"], 10)
+    return _deleting(call, parent.location, 10)
 
 
 async def _get_operation(call: Call) -> Response:
@@ -558,77 +514,6 @@ async def _get_operation(call: Call) -> Response:
     status_url = re.sub("/operationresults/", "/operations/", url, flags=re.IGNORECASE)
     headers = {"Location": url, "Azure-AsyncOperation": status_url, "Azure-AsyncNotification": "Enabled"}
     return Response(status_code=204, headers=headers)
-
-
-def ssh_target(tenant: Tenant, ip_address: str) -> tuple[Json, Json] | None:
-    """The VM and its network interface behind a public address."""
-    address = next(
-        (a for a in tenant.store.resources(type=ADDRESS) if a["properties"]["ipAddress"] == ip_address), None
-    )
-    if address is None:
-        return None
-    for interface in tenant.store.resources(type=INTERFACE):
-        if _refers(interface, address["id"].lower()):
-            for vm in tenant.vms:
-                interfaces = vm["properties"]["networkProfile"]["networkInterfaces"]
-                if any(nic["id"].lower() == interface["id"].lower() for nic in interfaces):
-                    return vm, interface
-    return None
-
-
-def source_address(tenant: Tenant, vm_id: str | None) -> str:
-    """The address that a VM, or the operator's machine (None), is seen with from outside."""
-    if vm_id is None:
-        return OPERATOR_ADDRESS
-    for address in tenant.store.resources(type=ADDRESS):
-        target = ssh_target(tenant, address["properties"]["ipAddress"])
-        if target and target[0]["properties"]["vmId"] == vm_id:
-            return str(address["properties"]["ipAddress"])
-    return "0.0.0.0"
-
-
-def admits(store: Store, interface: Json, source: str, port: int) -> bool:
-    """Whether the security groups of an interface and of its subnet let TCP from `source` in on `port`.
-
-    Without any security group a Basic address is open and a Standard one closed; ours have a group or are closed.
-    """
-    references = [interface["properties"].get("networkSecurityGroup")]
-    for configuration in interface["properties"]["ipConfigurations"]:
-        subnet = find_subnet(store, configuration["properties"]["subnet"]["id"])
-        references.append(subnet["properties"].get("networkSecurityGroup") if subnet else None)
-    groups = [group for group in (store.get(ref["id"]) for ref in references if ref) if group]
-    return bool(groups) and all(_group_admits(group, source, port) for group in groups)
-
-
-def _group_admits(group: Json, source: str, port: int) -> bool:
-    rules = group["properties"]["securityRules"] + group["properties"]["defaultSecurityRules"]
-    inbound = [rule["properties"] for rule in rules if rule["properties"]["direction"].lower() == "inbound"]
-    for rule in sorted(inbound, key=lambda rule: int(rule["priority"])):
-        if rule["protocol"].lower() in ("tcp", "*") and _source_in(rule, source) and _port_in(rule, port):
-            return bool(rule["access"].lower() == "allow")
-    return False
-
-
-def _source_in(rule: Json, source: str) -> bool:
-    prefixes = [rule.get("sourceAddressPrefix"), *rule.get("sourceAddressPrefixes", [])]
-    for prefix in filter(None, prefixes):
-        if prefix in ("*", "Internet"):
-            return True
-        try:
-            if ipaddress.ip_address(source) in ipaddress.ip_network(prefix, strict=False):
-                return True
-        except ValueError:  # a service tag; the operator's machine is in none but Internet
-            continue
-    return False
-
-
-def _port_in(rule: Json, port: int) -> bool:
-    ranges = [rule.get("destinationPortRange"), *rule.get("destinationPortRanges", [])]
-    for text in filter(None, ranges):
-        first, _, last = text.partition("-")
-        if text == "*" or int(first) <= port <= int(last or first):
-            return True
-    return False
 
 
 def _operations() -> list[Operation]:
@@ -653,7 +538,7 @@ def _operations() -> list[Operation]:
     children = []
     for path, kind, put_child in (
         (f"{group}/{NETWORK}/{{parent}}/subnets/{{name}}", SUBNET, _put_subnet),
-        (f"{group}/{SECURITY_GROUP}/{{parent}}/securityRules/{{name}}", RULE, _put_security_rule),
+        (f"{group}/{SECURITY_GROUP}/{{parent}}/securityRules/{{name}}", SECURITY_RULE, _put_security_rule),
     ):
         children += [
             Operation("GET", path.removesuffix("/{name}"), f"{kind}/read", _list_children),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
+from ..resource import Json, Resource, ResourceId
 from ..store import Store
+from ..topology import configurations_using, guarded_by
 from . import versions
-from .versions import Json, Since
+from .versions import Since
 
 _INTERFACE: Since = {
     "kind": ("2021-05", "2021-05"),
@@ -30,60 +34,36 @@ _SINCE = {
 }
 
 
-def shown(store: Store, resource: Json, version: str) -> Json:
+def shown(store: Store, resource: Resource, version: str) -> Json:
     """The resource with what refers to it, as a version of the API knows it."""
-    kind = resource["type"].rpartition("/")[2].lower()
+    kind = resource.type.rpartition("/")[2].lower()
     answer = versions.known(resource, version, _SINCE.get(kind, {}))
     properties = answer["properties"]
     if kind == "virtualnetworks":
         for subnet in properties["subnets"]:
-            subnet["properties"] |= users_of_subnet(store, subnet)
+            subnet["properties"] |= _users_of_subnet(store, subnet)
         if version < "2019":
             properties["enableVmProtection"] = False
     elif kind == "subnets":
-        properties |= users_of_subnet(store, answer)
+        properties |= _users_of_subnet(store, answer)
     elif kind == "networksecuritygroups":
-        properties |= _users_of_group(store, resource["id"])
+        properties |= guarded_by(store, resource.id)
     elif kind == "publicipaddresses":
-        user = _user_of_address(store, resource["id"])
-        properties |= user
-        if not user and properties["publicIPAllocationMethod"] == "Dynamic":
+        users = configurations_using(store, resource.id)
+        if users:
+            properties["ipConfiguration"] = {"id": str(users[0])}
+        elif properties["publicIPAllocationMethod"] == "Dynamic":
             properties.pop("ipAddress", None)  # a dynamic address is there only while something uses it
     return answer
 
 
-def _interfaces(store: Store) -> list[Json]:
-    return list(store.resources(type="Microsoft.Network/networkInterfaces"))
+def _users_of_subnet(store: Store, subnet: Json) -> Json:
+    """The ipConfigurations of the interfaces in a subnet, their names in upper case as the provider writes them."""
+    found = configurations_using(store, ResourceId(subnet["id"]))
+    return {"ipConfigurations": [{"id": _in_upper_case(each)} for each in found]} if found else {}
 
 
-def users_of_subnet(store: Store, subnet: Json) -> Json:
-    """The ipConfigurations of the interfaces in a subnet, in the upper case that the provider writes them in."""
-    found = [
-        {"id": "/".join([*ids[:4], *(part.upper() if odd % 2 == 0 else part for odd, part in enumerate(ids[4:]))])}
-        for interface in _interfaces(store)
-        for configuration in interface["properties"]["ipConfigurations"]
-        if configuration["properties"]["subnet"]["id"].lower() == subnet["id"].lower()
-        for ids in [configuration["id"].split("/")]
-    ]
-    return {"ipConfigurations": found} if found else {}
-
-
-def _users_of_group(store: Store, group_id: str) -> Json:
-    def guarded(resource: Json) -> bool:
-        group = resource["properties"].get("networkSecurityGroup") or {"id": ""}
-        return bool(group["id"].lower() == group_id.lower())
-
-    networks = store.resources(type="Microsoft.Network/virtualNetworks")
-    subnets = [subnet for network in networks for subnet in network["properties"]["subnets"]]
-    users = {"networkInterfaces": _interfaces(store), "subnets": subnets}
-    found = {key: [{"id": each["id"]} for each in each_kind if guarded(each)] for key, each_kind in users.items()}
-    return {key: value for key, value in found.items() if value}
-
-
-def _user_of_address(store: Store, address_id: str) -> Json:
-    for interface in _interfaces(store):
-        for configuration in interface["properties"]["ipConfigurations"]:
-            used = configuration["properties"].get("publicIPAddress") or {"id": ""}
-            if used["id"].lower() == address_id.lower():
-                return {"ipConfiguration": {"id": configuration["id"]}}
-    return {}
+def _in_upper_case(resource_id: ResourceId) -> str:
+    subscription = f"/subscriptions/{resource_id.subscription}"
+    rest = str(resource_id).removeprefix(subscription)
+    return subscription + re.sub("(/[^/]+/)([^/]+)", lambda match: match[1] + match[2].upper(), rest)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ..resource import Json, Resource
 from . import versions
-from .versions import Json, Since
+from .versions import Since
 
 _SINCE: Since = {
     "systemData": ("2020-11", "2021-09"),
@@ -30,7 +31,7 @@ _SINCE: Since = {
 }
 
 
-def shown(registry: Json, version: str) -> Json:
+def shown(registry: Resource, version: str) -> Json:
     """The registry as a version of the API knows it."""
     answer = versions.known(registry, version, _SINCE)
     rules = answer["properties"].get("networkRuleSet")

@@ -5,16 +5,28 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
-from ..access.decide import assignments, covers, decide
-from ..access.roles import ASSIGNMENT
+from ..access.decide import assignments, scope_of
 from ..requests import note
+from ..resource import (
+    ADDRESS,
+    ASSIGNMENT,
+    DEPLOYMENT,
+    GROUP,
+    IDENTITY,
+    INTERFACE,
+    NETWORK,
+    REGISTRY,
+    SECURITY_GROUP,
+    VIRTUAL_MACHINE,
+    Json,
+    Resource,
+)  # fmt: skip
 from ..tenant import Tenant
-from . import compute, container_registry, deployments, managed_identity, network
-from .call import GROUP, ArmError, Call, Json, Operation, authorize, group_id
+from . import compute, container_registry, managed_identity, network
+from .call import ArmError, Call, Operation, authorize
 
 _NAME = re.compile(r"[\w.()-]{0,89}[\w()-]")
 
@@ -24,20 +36,20 @@ GROUP_ACTIONS = f"{SUBSCRIPTION_ACTIONS}/resourceGroups"  # not below the name o
 _LISTED = ("id", "name", "type", "location", "tags", "sku", "identity", "systemData")
 
 # What deleting a resource takes with it; in this order when a whole group goes.
-REMOVERS: dict[str, Callable[[Tenant, Json], Awaitable[None]]] = {
-    compute.TYPE: compute.remove,
-    network.INTERFACE: network.remove,
-    network.ADDRESS: network.remove,
-    network.NETWORK: network.remove,
-    network.SECURITY_GROUP: network.remove,
-    container_registry.TYPE: container_registry.remove,
-    managed_identity.TYPE: managed_identity.remove,
+REMOVERS: dict[str, Callable[[Tenant, Resource], Awaitable[None]]] = {
+    VIRTUAL_MACHINE: compute.remove,
+    INTERFACE: network.remove,
+    ADDRESS: network.remove,
+    NETWORK: network.remove,
+    SECURITY_GROUP: network.remove,
+    REGISTRY: container_registry.remove,
+    IDENTITY: managed_identity.remove,
 }
 
 
 def _subscription(tenant: Tenant) -> Json:
     return {
-        "id": f"/subscriptions/{tenant.subscription_id}",
+        "id": str(tenant.subscription),
         "authorizationSource": "RoleBased",
         "managedByTenants": [],
         "subscriptionId": tenant.subscription_id,
@@ -68,7 +80,7 @@ async def list_subscriptions(call: Call) -> Response:
 
 async def get_subscription(call: Call) -> Response:
     if not _sees_subscription(call):
-        authorize(call.tenant, call.claims, f"{SUBSCRIPTION_ACTIONS}/read", call.resource_id)
+        authorize(call.tenant, call.claims, f"{SUBSCRIPTION_ACTIONS}/read", call.id)
     return JSONResponse(_subscription(call.tenant))
 
 
@@ -96,20 +108,22 @@ async def put_group(call: Call) -> Response:
             f"'{','.join(call.tenant.cloud.locations)}'."
         )
         raise ArmError(400, "LocationNotAvailableForResourceGroup", message, gateway=True)
-    existing = call.tenant.store.get(group_id(call.tenant, name))
-    if existing and _plain(existing["location"]) != _plain(location):
+    existing = call.tenant.store.get(call.tenant.group(name))
+    if existing and _plain(existing.location) != _plain(location):
         message = (
             f"Invalid resource group location '{location}'. The Resource group already exists in location "
-            f"'{existing['location']}'."
+            f"'{existing.location}'."
         )
         raise ArmError(409, "InvalidResourceGroupLocation", message, gateway=True)
-    resource = existing or {
-        "id": group_id(call.tenant, name),
-        "name": name,
-        "type": GROUP,
-        "location": _plain(location),
-        "properties": {"provisioningState": "Succeeded"},
-    }
+    resource = existing or Resource(
+        {
+            "id": str(call.tenant.group(name)),
+            "name": name,
+            "type": GROUP,
+            "location": _plain(location),
+            "properties": {"provisioningState": "Succeeded"},
+        }
+    )
     if "tags" in call.body:
         resource["tags"] = call.body["tags"]
     if call.body.get("managedBy"):
@@ -122,8 +136,8 @@ def _plain(location: str) -> str:
     return location.replace(" ", "").lower()
 
 
-def _group(call: Call) -> Json | None:
-    return call.tenant.store.get(group_id(call.tenant, call.parameters["name"]))
+def _group(call: Call) -> Resource | None:
+    return call.tenant.store.get(call.tenant.group(call.parameters["name"]))
 
 
 async def get_group(call: Call) -> Response:
@@ -147,7 +161,7 @@ async def patch_group(call: Call) -> Response:
 
 async def list_locations(call: Call) -> Response:
     """The regions, with their plain names for display."""
-    base = f"/subscriptions/{call.tenant.subscription_id}/locations"
+    base = f"{call.tenant.subscription}/locations"
     value = [
         {
             "id": f"{base}/{name}",
@@ -180,7 +194,7 @@ def _provider(call: Call, namespace: str) -> Json:
         for each in PROVIDERS[namespace]
     ]
     return {
-        "id": f"/subscriptions/{call.tenant.subscription_id}/providers/{namespace}",
+        "id": f"{call.tenant.subscription}/providers/{namespace}",
         "namespace": namespace,
         "resourceTypes": types,
         "registrationState": "Registered" if is_registered(call.tenant, namespace) else "NotRegistered",
@@ -227,14 +241,9 @@ async def head_group(call: Call) -> Response:
 
 async def list_groups(call: Call) -> Response:
     if not _sees_subscription(call):
-        scope = f"/subscriptions/{call.tenant.subscription_id}"
-        authorize(call.tenant, call.claims, f"{GROUP_ACTIONS}/read", scope)
+        authorize(call.tenant, call.claims, f"{GROUP_ACTIONS}/read", call.tenant.subscription)
     groups = call.tenant.store.resources(type=GROUP)
-    return JSONResponse({"value": [group for group in groups if _may_read(call, group, f"{GROUP_ACTIONS}/read")]})
-
-
-def _may_read(call: Call, resource: Json, action: str) -> bool:
-    return bool(decide(call.tenant, call.claims["oid"], action, resource["id"]))
+    return JSONResponse({"value": [group for group in groups if call.may(f"{GROUP_ACTIONS}/read", group)]})
 
 
 async def delete_group(call: Call) -> Response:
@@ -243,18 +252,17 @@ async def delete_group(call: Call) -> Response:
         message = f"Resource group '{call.parameters['name']}' could not be found."
         raise ArmError(404, "ResourceGroupNotFound", message, gateway=True)
     store = call.tenant.store
-    inside = [resource for resource in store.resources(under=group["id"] + "/") if resource["type"] in REMOVERS]
-    order = list(REMOVERS)
-    for resource in sorted(inside, key=lambda resource: order.index(resource["type"])):
-        await REMOVERS[resource["type"]](call.tenant, resource)
-    for deployment in store.resources(under=group["id"] + "/", type=deployments.TYPE):
-        store.delete(deployment["id"])
+    for kind, remove in REMOVERS.items():
+        for resource in store.resources(under=group.id, type=kind):
+            await remove(call.tenant, resource)
+    for deployment in store.resources(under=group.id, type=DEPLOYMENT):
+        store.delete(deployment.id)
     for assignment in store.resources(type=ASSIGNMENT):
-        if covers(group["id"], assignment["properties"]["scope"]):
-            store.delete(assignment["id"])
-    store.delete(group["id"])
-    job = base64.urlsafe_b64encode(f"RESOURCEGROUPDELETIONJOB-{group['name']}-{group['location']}".encode())
-    path = f"/subscriptions/{call.tenant.subscription_id}/operationresults/{job.decode().rstrip('=')}"
+        if group.id.covers(scope_of(assignment)):
+            store.delete(assignment.id)
+    store.delete(group.id)
+    job = base64.urlsafe_b64encode(f"RESOURCEGROUPDELETIONJOB-{group.name}-{group.location}".encode())
+    path = f"{call.tenant.subscription}/operationresults/{job.decode().rstrip('=')}"
     return Response(status_code=202, headers={"Location": call.start_operation(path), "Retry-After": "15"})
 
 
@@ -278,13 +286,13 @@ def _wanted(call: Call) -> dict[str, str]:
     return {field.lower(): value.lower() for field, value in _CONDITION.findall(given)}
 
 
-def _matches(resource: Json, wanted: dict[str, str]) -> bool:
-    tags = {key.lower(): str(value).lower() for key, value in (resource.get("tags") or {}).items()}
+def _matches(resource: Resource, wanted: dict[str, str]) -> bool:
+    tags = {key.lower(): str(value).lower() for key, value in resource.tags.items()}
     has = {
-        "resourcetype": resource["type"].lower(),
-        "resourcegroup": resource["id"].split("/")[4].lower(),
-        "name": resource["name"].lower(),
-        "location": _plain(resource.get("location", "")),
+        "resourcetype": resource.type.lower(),
+        "resourcegroup": resource.id.group.lower(),
+        "name": resource.name.lower(),
+        "location": _plain(resource.location),
     }
     tag_name, tag_value = wanted.get("tagname"), wanted.get("tagvalue")
     tagged = tag_name is None or (tag_name in tags and tag_value in (None, tags[tag_name]))
@@ -294,18 +302,12 @@ def _matches(resource: Json, wanted: dict[str, str]) -> bool:
 async def list_resources(call: Call) -> Response:
     """All resources the caller may read, those that $filter wants."""
     wanted = _wanted(call)
-    value: list[dict[str, Any]] = [
-        {key: resource[key] for key in _LISTED if key in resource}
-        for resource in call.tenant.store.resources(
-            under=f"/subscriptions/{call.tenant.subscription_id}/resourceGroups/"
-        )
-        if resource["type"] in REMOVERS
-        and _matches(resource, wanted)
-        and _may_read(call, resource, f"{resource['type']}/read")
-    ]
     group = call.parameters.get("group")
-    if group is not None:
-        value = [resource for resource in value if covers(group_id(call.tenant, group), resource["id"])]
+    value = [
+        {key: resource[key] for key in _LISTED if key in resource}
+        for resource in call.tenant.store.resources(under=call.tenant.group(group) if group else None)
+        if resource.type in REMOVERS and _matches(resource, wanted) and call.may(f"{resource.type}/read", resource)
+    ]
     return JSONResponse({"value": value})
 
 

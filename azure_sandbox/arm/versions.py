@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-Json = dict[str, Any]
+from ..resource import Json
+
 NEVER = "9999"
 Since = dict[str, tuple[str, str]]
 """By a member's path, the first preview and the first stable version that has it."""

@@ -17,13 +17,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ..access.decide import may_list_catalog, may_sign_in, repository_actions
-from ..arm.container_registry import TYPE, admits, is_admin
-from ..arm.network import source_address
+from ..arm.container_registry import is_admin
 from ..clouds import REGISTRY_AUDIENCE
 from ..limits import REGISTRY_TOKEN_LIMIT
 from ..requests import bearer_token, note, note_token, read_form
+from ..resource import Resource
 from ..tenant import Tenant
 from ..tokens import TokenError, token_id
+from ..topology import registry_admits, registry_at, source_address
 
 ISSUER = "Azure Container Registry"
 REFRESH_SECONDS = 11700
@@ -78,22 +79,21 @@ class RegistryAccess:
             Route("/oauth2/token", self.token, methods=["GET", "POST"]),
         ]
 
-    def find(self, request: Request) -> dict[str, Any]:
+    def find(self, request: Request) -> Resource:
         """The registry whose login server is the request's host."""
         server = (request.url.hostname or "").lower()
-        for registry in self._tenant.store.resources(type=TYPE):
-            if registry["properties"]["loginServer"] == server:
-                client = source_address(self._tenant, request.state.caller.vm_id)
-                if not admits(registry, client):
-                    message = (
-                        f"client with IP '{client}' is not allowed access. Refer https://aka.ms/acr/firewall to grant "
-                        "access."
-                    )
-                    if request.url.path.startswith("/oauth2/"):
-                        message += f" CorrelationId: {uuid.uuid4()}"
-                    raise RegistryError(403, "DENIED", message)
-                return registry
-        raise RegistryError(404, "NAME_UNKNOWN", f"There is no registry {server}.")
+        registry = registry_at(self._tenant.store, server)
+        if registry is None:
+            raise RegistryError(404, "NAME_UNKNOWN", f"There is no registry {server}.")
+        client = source_address(self._tenant.store, request.state.caller.vm_id)
+        if not registry_admits(registry, client):
+            message = (
+                f"client with IP '{client}' is not allowed access. Refer https://aka.ms/acr/firewall to grant access."
+            )
+            if request.url.path.startswith("/oauth2/"):
+                message += f" CorrelationId: {uuid.uuid4()}"
+            raise RegistryError(403, "DENIED", message)
+        return registry
 
     # Tokens
 
@@ -108,7 +108,7 @@ class RegistryAccess:
         except RegistryError as error:
             return error.response()
 
-    def _count(self, registry: dict[str, Any]) -> dict[str, str]:
+    def _count(self, registry: Resource) -> dict[str, str]:
         """Take the request from the registry's bucket, and tell what is left of it; 429 where nothing is."""
         limit, now = REGISTRY_TOKEN_LIMIT, self._tenant.clock.now()
         left, wait = self._tenant.buckets.take(("registry", registry["id"]), limit, now)
@@ -117,15 +117,15 @@ class RegistryAccess:
             raise RegistryError(429, "TOOMANYREQUESTS", "too many requests: try again later", headers=headers)
         return {"x-ms-ratelimit-remaining-calls-per-second": f"{left / 60:.6g}"}
 
-    def _exchange(self, registry: dict[str, Any], request: Request, form: dict[str, str]) -> str:
-        server = registry["properties"]["loginServer"]
+    def _exchange(self, registry: Resource, request: Request, form: dict[str, str]) -> str:
+        server = registry.properties["loginServer"]
         if form.get("grant_type") != "access_token" or form.get("service", "").lower() != server:
             message = f"The exchange needs grant_type=access_token and service={server}."
             raise RegistryError(400, "BAD_REQUEST", message)
         if form.get("tenant", self._tenant.tenant_id).lower() != self._tenant.tenant_id:
             raise self._refused()
         accepted = [REGISTRY_AUDIENCE]
-        if registry["properties"]["policies"]["azureADAuthenticationAsArmPolicy"]["status"] == "enabled":
+        if registry.properties["policies"]["azureADAuthenticationAsArmPolicy"]["status"] == "enabled":
             accepted += self._tenant.cloud.audiences
         try:
             claims = self._tenant.verify_token(form.get("access_token", ""), tuple(accepted))
@@ -140,7 +140,7 @@ class RegistryAccess:
     def _refused(self) -> RegistryError:
         return RegistryError(401, "UNAUTHORIZED", f"{UNAUTHORIZED} CorrelationId: {uuid.uuid4()}")
 
-    def _refresh_token(self, registry: dict[str, Any], object_id: str, app_id: str) -> str:
+    def _refresh_token(self, registry: Resource, object_id: str, app_id: str) -> str:
         return self._issue(
             registry,
             REFRESH_SECONDS,
@@ -151,24 +151,24 @@ class RegistryAccess:
             roles=[],
         )
 
-    def _issue(self, registry: dict[str, Any], lifetime: int, **claims: Any) -> str:
+    def _issue(self, registry: Resource, lifetime: int, **claims: Any) -> str:
         now = int(self._tenant.clock.now())
         times = {"nbf": now, "exp": now + lifetime, "iat": now}
-        identity = {"jti": str(uuid.UUID(token_id())), "iss": ISSUER, "aud": registry["properties"]["loginServer"]}
+        identity = {"jti": str(uuid.UUID(token_id())), "iss": ISSUER, "aud": registry.properties["loginServer"]}
         identity |= {"version": "1.0", "rid": self._registry_id(registry)}
         return self._tenant.signer.sign({**identity, **times, **claims})
 
-    def _registry_id(self, registry: dict[str, Any]) -> str:
+    def _registry_id(self, registry: Resource) -> str:
         """The `rid` of a registry's tokens; one that is made again under the same name has another."""
-        return self._tenant.stable_id(registry["id"])
+        return self._tenant.stable_id(str(registry.id))
 
-    def _verify(self, token: str, registry: dict[str, Any], grant_type: str) -> dict[str, Any]:
+    def _verify(self, token: str, registry: Resource, grant_type: str) -> dict[str, Any]:
         """The claims of a token that this registry issued; refresh tokens of an admin user end when it is switched off."""
-        now, server = self._tenant.clock.now(), registry["properties"]["loginServer"]
+        now, server = self._tenant.clock.now(), registry.properties["loginServer"]
         claims = self._tenant.signer.verify(token, now=now, issuer=ISSUER, audiences={server})
         if claims.get("grant_type") != grant_type or claims.get("rid") != self._registry_id(registry):
             raise TokenError(TokenError.INVALID, f"not a token of grant type {grant_type} of this registry")
-        admin_is_off = claims["sub"] == ADMIN and not registry["properties"]["adminUserEnabled"]
+        admin_is_off = claims["sub"] == ADMIN and not registry.properties["adminUserEnabled"]
         if grant_type == "refresh_token" and admin_is_off:
             raise TokenError(TokenError.INVALID, "the admin user is switched off")
         return claims
@@ -185,8 +185,8 @@ class RegistryAccess:
         except RegistryError as error:
             return error.response()
 
-    def _token(self, registry: dict[str, Any], request: Request, form: dict[str, list[str]]) -> dict[str, str]:
-        server = registry["properties"]["loginServer"]
+    def _token(self, registry: Resource, request: Request, form: dict[str, list[str]]) -> dict[str, str]:
+        server = registry.properties["loginServer"]
         if form.get("service", [server])[0].lower() != server:
             raise RegistryError(400, "BAD_REQUEST", f"The service of this registry is {server}.")
         refresh_token = self._presented(registry, request, form)
@@ -197,7 +197,7 @@ class RegistryAccess:
             except TokenError as error:
                 raise self._refused() from error
             note(request, principal=object_id)
-        elif not registry["properties"]["anonymousPullEnabled"]:
+        elif not registry.properties["anonymousPullEnabled"]:
             raise self._refused()
         wanted = [scope for text in form.get("scope", []) for scope in text.split(" ") if scope]
         access = [granted for scope in wanted if (granted := self._granted(registry, object_id, scope))]
@@ -215,7 +215,7 @@ class RegistryAccess:
             answer["refresh_token"] = refresh_token
         return answer
 
-    def _presented(self, registry: dict[str, Any], request: Request, form: dict[str, list[str]]) -> str | None:
+    def _presented(self, registry: Resource, request: Request, form: dict[str, list[str]]) -> str | None:
         """The refresh token that a client presents in one of the three ways there are; None where it has none.
 
         The admin user presents a password instead, and gets one here.
@@ -239,10 +239,10 @@ class RegistryAccess:
         if user == TOKEN_USER:
             return password
         if is_admin(self._tenant, registry, user, password):
-            return self._refresh_token(registry, ADMIN, registry["name"])
+            return self._refresh_token(registry, ADMIN, registry.name)
         raise self._refused()
 
-    def _granted(self, registry: dict[str, Any], object_id: str | None, scope: str) -> dict[str, Any] | None:
+    def _granted(self, registry: Resource, object_id: str | None, scope: str) -> dict[str, Any] | None:
         """What the roles grant of a scope that is asked for; None where that is nothing."""
         kind, _, rest = scope.partition(":")
         name, _, actions = rest.rpartition(":")
@@ -266,10 +266,10 @@ class RegistryAccess:
 
     # The check
 
-    def require(self, request: Request, *needs: Need) -> dict[str, Any]:
+    def require(self, request: Request, *needs: Need) -> Resource:
         """The registry that is asked, where the request's access token holds all these permissions; 401 otherwise."""
         registry = self.find(request)
-        server = registry["properties"]["loginServer"]
+        server = registry.properties["loginServer"]
         token = bearer_token(request)
         if token is None:
             basic = request.headers.get("authorization", "").partition(" ")[2]
@@ -289,7 +289,7 @@ class RegistryAccess:
                 raise self._challenge(server, needs, "insufficient_scope")
         return registry
 
-    def _token_of_basic(self, registry: dict[str, Any], encoded: str, needs: tuple[Need, ...]) -> str | None:
+    def _token_of_basic(self, registry: Resource, encoded: str, needs: tuple[Need, ...]) -> str | None:
         """A client may also present its refresh token as a password with each request."""
         try:
             user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
