@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
-from .settings import Settings, Values
+from .settings import Settings, Values, seconds
 
 
 class Clock:
-    """Real time, which `runbook sandbox clock advance` moves forward; and the delays that count on it."""
+    """Real time, which can be moved forward; and the delays that count on it."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings
@@ -21,6 +21,16 @@ class Clock:
     def now(self) -> float:
         """Seconds since the epoch."""
         return time.time() + self.settings.clock_offset
+
+    def advance(self, duration: float | str) -> float:
+        """Make it later for all parts of the sandbox, by seconds or by 5m, 3h, 1h30m.
+
+        Returns:
+            How many seconds it is ahead of the machine's clock.
+        """
+        assert self._settings
+        later = seconds(duration) if isinstance(duration, str) else duration
+        return self._settings.change(clock_offset=self.settings.clock_offset + later).clock_offset
 
     def timestamp(self) -> str:
         """Now as Resource Manager writes it: 2026-11-24T08:00:00.0000000Z."""

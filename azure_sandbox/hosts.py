@@ -38,7 +38,7 @@ apt-get install -y azure-cli
 """
 
 
-class Sandbox:
+class Hosts:
     """The ASGI application behind the proxy."""
 
     def __init__(

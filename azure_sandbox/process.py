@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 import shutil
@@ -18,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import platformdirs
 from filelock import FileLock, Timeout
 
-from . import settings
+from .clouds import CLOUDS
 from .errors import SandboxError
-from .files import check_owner, private_folder
+from .folder import changing, check_folder, make_folder
 from .guests import choice
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ def start(
     make_folder(folder)
     _check_guest(folder, guest)
     choice.make_ready(folder, guest, say)  # takes long, so before the lock
-    with FileLock(folder / "start.lock", timeout=2 * START_SECONDS, mode=0o600):
+    with changing(folder):
         running = find(folder)
         if running:
             if port not in (0, running.port):
@@ -134,35 +133,6 @@ def _check_guest(folder: Path, guest: str | None) -> None:
     present = choice.read(folder).guest
     if guest not in (None, present) and find(folder):
         raise SandboxError(f"The sandbox in {folder} runs with --guest {present}: stop it first.")
-
-
-def make_folder(folder: Path) -> None:
-    """Make the folder of a sandbox where it is missing, for its user alone.
-
-    Raises:
-        SandboxError: it cannot be made, has other files (which a reset would delete), or is another user's.
-    """
-    _check_folder(folder)
-    try:
-        private_folder(folder)
-    except OSError as error:
-        message = (
-            f"{folder} cannot be made: {error.strerror}: set RUNBOOK_SANDBOX to a new or empty folder of your own."
-        )
-        raise SandboxError(message) from error
-
-
-def _check_folder(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise SandboxError(f"{folder} is not a folder: set RUNBOOK_SANDBOX to a new or empty one.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "start.lock").exists():
-        message = f"{folder} holds files that are not a sandbox's: set RUNBOOK_SANDBOX to a new or empty folder."
-        raise SandboxError(message)
-    try:
-        if folder.is_dir():
-            check_owner(folder)
-    except PermissionError as error:
-        raise SandboxError(f"{error}: set RUNBOOK_SANDBOX to a new or empty folder of your own.") from error
 
 
 def _spawn(folder: Path, port: int) -> subprocess.Popen[bytes]:
@@ -204,7 +174,7 @@ def stop(folder: Path) -> bool:
 
 def reset(folder: Path) -> None:
     """End the sandbox of a folder and forget all that it knows."""
-    _check_folder(folder)
+    check_folder(folder)
     stop(folder)
     if folder.exists():
         if (folder / "machines").exists():
@@ -232,21 +202,42 @@ def traffic(running: Running, cloud_name: str) -> list[dict[str, Any]]:
         return store.traffic()
 
 
-def vm_proxy(running: Running, cloud_name: str, vm_name: str) -> str:
-    """The proxy with the credentials of a VM: what uses it is that VM, for the metadata service."""
+def find_vm(running: Running, cloud_name: str, name: str) -> dict[str, Any]:
+    """A VM of the sandbox as Resource Manager has it, with its `proxy`: what uses that is this VM.
+
+    Raises:
+        SandboxError: there is no VM of this name.
+    """
     with _store(running, cloud_name) as store:
         for vm in store.resources(type="Microsoft.Compute/virtualMachines"):
-            if vm["name"].lower() == vm_name.lower():
+            if vm["name"].lower() == name.lower():
                 vm_id = vm["properties"]["vmId"]
                 secret = store.read("secret", vm_id) or {"value": ""}
-                return f"http://{vm_id}:{secret['value']}@127.0.0.1:{running.port}"
-    raise SandboxError(f"The sandbox has no VM named {vm_name} in {cloud_name}: run notebook 02, or `az vm create`.")
+                return {**vm, "proxy": f"http://{vm_id}:{secret['value']}@127.0.0.1:{running.port}"}
+    raise SandboxError(
+        f"The sandbox has no VM named {name} in {cloud_name}: make it first, for instance with `az vm create`."
+    )
 
 
-def change_setting(folder: Path, name: str, value: float) -> settings.Values:
-    """Set one of `settings.NAMES` of a sandbox, which takes effect at once. Returns them all."""
-    make_folder(folder)
-    with FileLock(folder / "start.lock", timeout=2 * START_SECONDS, mode=0o600):
-        values = dataclasses.replace(settings.read(folder), **{name: value})
-        settings.write(folder, values)
+def vm_proxy(running: Running, cloud_name: str, name: str) -> str:
+    """The proxy with the credentials of a VM: what uses it is that VM, for the metadata service."""
+    return str(find_vm(running, cloud_name, name)["proxy"])
+
+
+OPERATOR_VARIABLES = (
+    "AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_SUBSCRIPTION_ID", "AZURE_AUTHORITY_HOST",
+)  # fmt: skip
+"""Environment variables that only the operator has: a VM has no secret."""
+
+
+def environment(running: Running, cloud_name: str, vm_name: str | None = None) -> dict[str, str]:
+    """The environment variables that turn a program into the operator, or into a VM (which unsets OPERATOR_VARIABLES)."""
+    proxy = vm_proxy(running, cloud_name, vm_name) if vm_name else running.proxy
+    names = ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy")
+    trust = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")
+    values = {**dict.fromkeys(names, proxy), "NO_PROXY": "", "no_proxy": ""}
+    values |= dict.fromkeys(trust, str(running.authority_file))
+    if not vm_name:
+        values |= {f"AZURE_{name.upper()}": value for name, value in running.operator(cloud_name).items()}
+        values["AZURE_AUTHORITY_HOST"] = CLOUDS[cloud_name].authority
     return values

@@ -15,6 +15,7 @@ import socket
 import ssl
 import struct
 import sys
+import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -88,6 +89,7 @@ class Proxy:
         self.server_state = ServerState()
         self.ssh_connections = 0
         self.ssh_clients: dict[socket.socket, asyncio.Transport] = {}
+        self.clients = weakref.WeakSet[asyncio.Transport]()
         self.tasks: set[asyncio.Task[None]] = set()  # the loop itself keeps only weak references
         self.last_used = 0.0  # the loop's time
 
@@ -97,12 +99,11 @@ class Proxy:
         self.last_used = loop.time()
         return await loop.create_server(lambda: _FirstRequest(self), sock=listener)
 
-    async def drop_requests(self) -> None:
-        """Give up what is still being answered: its clients see the connection end, not an answer of ours."""
-        for protocol in list(self.server_state.connections):
-            cycle = getattr(protocol, "cycle", None)
-            if isinstance(protocol, _Http) and cycle is not None and not cycle.response_complete:
-                protocol.transport.abort()
+    async def abort(self) -> None:
+        """End all connections: who still waits for an answer sees its connection end, not an answer of ours."""
+        for transport in [*self.clients, *(each.transport for each in self.server_state.connections)]:
+            if transport is not None:
+                transport.abort()
         tasks = list(self.server_state.tasks)
         for task in tasks:
             task.cancel()
@@ -188,6 +189,7 @@ class _FirstRequest(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._proxy.clients.add(transport)
         # asyncio does this only for sockets that were made with an explicit protocol number.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._timer = self._loop.call_later(self._proxy.patience, transport.close)

@@ -16,7 +16,7 @@ import secrets
 import signal
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +34,7 @@ from .files import check_owner, private_file, private_folder
 from .guard import MAX_HEAD, Refused
 from .guests import Guests, Link, Machine, choice
 from .guests.simulated.ssh_server import SimulatedGuests
-from .hosts import SETUP_SCRIPT, Sandbox, certificate_names
+from .hosts import SETUP_SCRIPT, Hosts, certificate_names
 from .proxy import Caller, Proxy
 from .registry.images import publish
 from .settings import Settings
@@ -118,7 +118,7 @@ class Server:
             self.clouds.append(Tenant(cloud, store, clock, signer, self._public, guests, address, self._faults))
         self._remove_leftovers()
         _write_operator(folder, self.clouds)
-        self.app = Sandbox(self.clouds, self._public, self._faults, self._setup_script())
+        self.app = Hosts(self.clouds, self._public, self._faults, self._setup_script())
         names = certificate_names(self.clouds)
         certificate = authority(folder, names).issue_cert(*names)
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -200,28 +200,36 @@ class Server:
             return ours
         raise Refused("403 Forbidden", f"no answer from {host}: no VM of the sandbox has this address")
 
-    async def run(self, idle_seconds: float) -> None:
-        """Serve until told to stop, or until nobody has asked anything for a while."""
+    @contextlib.asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Answer while the block lasts; then let go of the folder and of the port."""
         vms = [(tenant, vm) for tenant in self.clouds for vm in topology.vms(tenant.store)]
         running = [(tenant, compute.machine(tenant, vm)) for tenant, vm in vms if vm["powerState"] == "running"]
         await asyncio.gather(*(self._boot(tenant, machine) for tenant, machine in running))
+        server = await self.proxy.listen(self._listener)
+        try:
+            yield
+        finally:
+            server.close()
+            await self.proxy.abort()
+            for tenant in self.clouds:
+                await tenant.guests.close()
+            self.close()
+
+    async def run(self, idle_seconds: float) -> None:
+        """Be the process of the folder until a signal, or until nobody has asked anything for a while."""
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for name in ("SIGTERM", "SIGINT"):
             with contextlib.suppress(NotImplementedError):  # Windows has no signal handlers in the loop
                 loop.add_signal_handler(getattr(signal, name), stop.set)
-        server = await self.proxy.listen(self._listener)
-        private_file(self._folder / "address.json", json.dumps({"port": self.address.port, "pid": os.getpid()}))
-        logger.info("listening on 127.0.0.1:%d", self.address.port)
-        try:
-            await self._wait(stop, idle_seconds)
-        finally:
-            self._take_address_away()
-            server.close()
-            await self.proxy.drop_requests()
-            for tenant in self.clouds:
-                await tenant.guests.close()
-            self.close()
+        async with self.listening():
+            private_file(self._folder / "address.json", json.dumps({"port": self.address.port, "pid": os.getpid()}))
+            logger.info("listening on 127.0.0.1:%d", self.address.port)
+            try:
+                await self._wait(stop, idle_seconds)
+            finally:
+                self._take_address_away()
 
     @staticmethod
     async def _boot(tenant: Tenant, machine: Machine) -> None:

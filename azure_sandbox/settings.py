@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from .files import private_file
+from .folder import changing
 
 
 @dataclass(frozen=True)
@@ -75,3 +76,19 @@ class Settings:
         if stamp != self._stamp:
             self._stamp, self._values = stamp, read(self._folder)
         return self._values
+
+    def change(self, **values: float | str) -> Values:
+        """Set some of them, each in seconds or as people write a duration, which takes effect at once.
+
+        Raises:
+            SandboxError: the folder is not a sandbox's.
+            ValueError: there is no such setting, or it is no duration.
+        """
+        unknown = set(values) - set(NAMES)
+        if unknown:
+            raise ValueError(f"there is no setting {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+        given = {name: seconds(value) if isinstance(value, str) else value for name, value in values.items()}
+        with changing(self._folder):
+            changed = replace(read(self._folder), **given)
+            write(self._folder, changed)
+        return changed

@@ -54,7 +54,8 @@ class Signer:
     def __init__(self, key: str, issued: Path | None = None) -> None:
         """With a file for what is `issued`, each token is kept there too, for tests that look for them elsewhere."""
         self._issued = issued
-        private = serialization.load_pem_private_key(key.encode(), password=None)
+        # It is our own, so that it is not tried whether its primes are: this takes longer than all else of a start.
+        private = serialization.load_pem_private_key(key.encode(), None, unsafe_skip_rsa_key_validation=True)
         assert isinstance(private, rsa.RSAPrivateKey)
         self._private = private
         self._public = private.public_key()

@@ -53,10 +53,10 @@ def fault() -> None:
 @with_folder
 def add_fault(folder: Path | None, **fields: Any) -> None:
     """Add a rule: where (the first five options), when (the next four), and what happens (one of the rest)."""
-    from azure_sandbox import process
     from azure_sandbox.faults import rules
+    from azure_sandbox.folder import make_folder
 
-    process.make_folder(folder_of(folder))
+    make_folder(folder_of(folder))
     context = click.get_current_context()
     for name, value in fields.items():  # an unset variable of a script would mean "any"
         if value == "" and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:

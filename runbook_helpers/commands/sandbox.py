@@ -84,26 +84,10 @@ def env(folder: Path | None, vm: str | None, cloud: str) -> None:
 
     if cloud not in CLOUDS:
         raise ParameterError([f"cloud must be one of {', '.join(CLOUDS)}; it is {cloud!r}."])
-    running = process.start(folder_of(folder))
-    proxy = process.vm_proxy(running, cloud, vm) if vm else running.proxy
-    values = {
-        "HTTPS_PROXY": proxy,
-        "HTTP_PROXY": proxy,
-        "https_proxy": proxy,
-        "http_proxy": proxy,
-        "NO_PROXY": "",
-        "no_proxy": "",
-        "REQUESTS_CA_BUNDLE": str(running.authority_file),
-        "SSL_CERT_FILE": str(running.authority_file),
-        "CURL_CA_BUNDLE": str(running.authority_file),
-        SANDBOX_TERMINAL: "1",
-    }
-    operator = {f"AZURE_{name.upper()}": value for name, value in running.operator(cloud).items()}
-    operator["AZURE_AUTHORITY_HOST"] = CLOUDS[cloud].authority
-    if vm:  # a VM has no secret: that is what the runbook is about
-        click.echo(f"unset {' '.join(operator)}")
-    else:
-        values |= operator
+    values = process.environment(process.start(folder_of(folder)), cloud, vm)
+    if vm:
+        click.echo(f"unset {' '.join(process.OPERATOR_VARIABLES)}")
+    values[SANDBOX_TERMINAL] = "1"
     for name, value in values.items():
         click.echo(f"export {name}={shlex.quote(value)}")
 
@@ -118,11 +102,11 @@ def clock() -> None:
 @with_folder
 def advance(folder: Path | None, seconds: float) -> None:
     """Make it later by DURATION (90s, 5m, 3h, 1h30m): tokens expire, roles take effect."""
-    from azure_sandbox import process, settings
+    from azure_sandbox.clock import Clock
+    from azure_sandbox.settings import Settings
 
-    chosen = folder_of(folder)
-    values = process.change_setting(chosen, "clock_offset", settings.read(chosen).clock_offset + seconds)
-    click.echo(f"{values.clock_offset:.0f} s ahead of this machine's clock")
+    ahead = Clock(Settings(folder_of(folder))).advance(seconds)
+    click.echo(f"{ahead:.0f} s ahead of this machine's clock")
 
 
 @sandbox.command("set", context_settings={"ignore_unknown_options": True})
@@ -138,13 +122,13 @@ def set_(folder: Path | None, name: str | None, seconds: float | None) -> None:
     operation_seconds  how long a long-running operation is in progress
     clock_offset       how far the clock is ahead (`clock advance` adds to it)
     """
-    from azure_sandbox import process, settings
+    from azure_sandbox import settings
 
     values = settings.read(folder_of(folder))
     if name is not None:
         if name not in settings.NAMES or seconds is None:
             raise click.UsageError(f"write NAME DURATION, with a NAME of {', '.join(settings.NAMES)}")
-        values = process.change_setting(folder_of(folder), name, seconds)
+        values = settings.Settings(folder_of(folder)).change(**{name: seconds})
     for each in settings.NAMES:
         click.echo(f"{each} {plain(getattr(values, each))}s")
 

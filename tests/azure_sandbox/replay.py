@@ -15,6 +15,7 @@ from typing import Any
 import requests
 
 from azure_sandbox import process
+from azure_sandbox.settings import Settings
 from runbook_helpers.clouds import CLOUDS, REGISTRY_AUDIENCE
 from runbook_helpers.ssh.keys import login_key
 
@@ -417,8 +418,7 @@ class Player:
         self._tokens.clear()
 
     def set(self, **values: float) -> None:
-        for name, value in values.items():
-            process.change_setting(self.folder, name, value)
+        Settings(self.folder).change(**values)
 
     def _send(self, row: Json) -> requests.Response:
         request = row["request"]

@@ -46,13 +46,13 @@ def test_nothing_is_readable_by_others_whatever_the_umask(tmp_path: Path) -> Non
     script = (
         "import os, sys; os.umask(0); os.environ['RUNBOOK_SANDBOX'] = sys.argv[1]\n"
         "from runbook_helpers import *\n"
-        "from azure_sandbox import process\n"
+        "from azure_sandbox import process, settings\n"
         "azure = connect('AzureChinaCloud', subscription_id='00000000-0000-0000-0000-000000000000',\n"
         "                resource_group='umask', location='chinanorth3', sandbox=True)\n"
         "create_vm(azure, 'vm1', ssh_source='192.0.2.200'); create_registry(azure, 'umask12345'); import_image(azure, 'umask12345', 'app:v1', 'mcr.microsoft.com/azuredocs/aci-helloworld:latest')\n"
         "with ssh(azure, 'vm1') as shell: shell.run('true')\n"
         "folder = process.default_folder()\n"
-        "process.change_setting(folder, 'role_delay', 1.0)\n"
+        "settings.Settings(folder).change(role_delay=1.0)\n"
         "process.traffic(process.find(folder), 'AzureChinaCloud')\n"
     )
     environment = os.environ | {"RUNBOOK_SANDBOX_CANARIES": "1"}

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from azure_sandbox import process
 from azure_sandbox.access import conditions
+from azure_sandbox.settings import Settings
 from runbook_helpers.clouds import CLOUDS, REGISTRY_AUDIENCE
 
 from .replay import CLOUD, ZERO, Player
@@ -849,7 +850,7 @@ def test_a_region_that_there_is_not(player: Player, group: Group) -> None:
 def test_settings_survive_a_restart(tmp_path: Path) -> None:
     folder = tmp_path / "sandbox"
     try:
-        process.change_setting(folder, "clock_offset", 7200)
+        Settings(folder).change(clock_offset=7200)
         with Player(folder) as player:
             issued = jwt.decode(player.token(), options={"verify_signature": False})["iat"]
             assert issued - time.time() > 7000

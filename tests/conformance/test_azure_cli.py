@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from azure_sandbox import process, settings
+from azure_sandbox import process
+from azure_sandbox.clock import Clock
+from azure_sandbox.settings import Settings
 from runbook_helpers.clouds import CLOUDS
 
 from ..conftest import clean_environment, store_of
@@ -273,7 +275,7 @@ def test_time_passes(document: Document) -> None:
     folder, operator, make = document
     operator.run(f"az vm create -g {GROUP} -n slowVM --image Ubuntu2204 --admin-username azureuser --generate-ssh-keys")
     operator.run(f"az vm identity assign -g {GROUP} -n slowVM")
-    process.change_setting(folder, "role_delay", 600)
+    Settings(folder).change(role_delay=600)
     try:
         principal = operator.value(f"az vm show -g {GROUP} -n slowVM --query identity.principalId -o tsv")
         scope = "--scope $(az acr show -n mycontainerregistry --query id -o tsv)"
@@ -283,12 +285,11 @@ def test_time_passes(document: Document) -> None:
         vm.run("az login --identity --allow-no-subscriptions")
         login = "az acr login --name mycontainerregistry --expose-token"
         assert vm.run(login, ok=False).returncode
-        later = settings.read(folder).clock_offset + 601
-        process.change_setting(folder, "clock_offset", later)
+        Clock(Settings(folder)).advance(601)
         vm.run("az login --identity")
         vm.run(login)
     finally:
-        process.change_setting(folder, "role_delay", 0)
+        Settings(folder).change(role_delay=0)
 
 
 # The same state by the document's commands and by the notebooks
