@@ -152,3 +152,15 @@ def test_the_map_names_what_is_there_and_every_room() -> None:
     }
     modules = {path.name for package in packages for path in package.glob("[!_]*.py")}
     assert (rooms | modules) - named == set()
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
+def test_both_readmes_have_the_lines_that_are_tested(page: str) -> None:
+    """tests/azure_sandbox/test_sandbox.py runs those of docs/testing.md."""
+    shown, tested = (
+        [line for kind, block in fences(path) if kind == "python" for line in block.splitlines() if line]
+        for path in (PROJECT / page, PROJECT / "docs" / "testing.md")
+    )
+    start = tested.index(shown[0])
+    assert tested[start : start + len(shown)] == shown
+    assert len((PROJECT / page).read_text(encoding="utf-8").splitlines()) <= 120
