@@ -17,8 +17,9 @@ from starlette.types import Scope
 from ..limits import ARM_LIMITS
 from ..resource import Json, ResourceId
 from ..tenant import Tenant
-from . import authorization, compute, container_registry, deployments, managed_identity, network, resources
-from .call import ArmError, Call, Operation, authenticate, authorize, read_body
+from . import authorization, compute, container_registry, deployments, errors, managed_identity, network, resources
+from .call import Call, Operation, authenticate, authorize, read_body
+from .errors import ArmError
 
 logger = logging.getLogger(__name__)
 _METHODS = ["GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE"]
@@ -86,16 +87,11 @@ class Management:
 
 def _check_subscription(tenant: Tenant, subscription: str) -> None:
     if subscription.lower() != tenant.subscription_id:
-        message = f"The subscription '{subscription}' could not be found."
-        raise ArmError(404, "SubscriptionNotFound", message, gateway=True)
+        raise errors.subscription_not_found(subscription=subscription)
 
 
 def _not_emulated(request: Request) -> Response:
-    message = (
-        f"The sandbox does not emulate {request.method} {request.url.path}: it plays the operations of the "
-        "walkthrough only, which its documentation lists (docs/sandbox/operations.md)."
-    )
-    return ArmError(501, "NotImplementedInSandbox", message).response()
+    return errors.request_not_emulated(method=request.method, path=request.url.path).response()
 
 
 async def perform(tenant: Tenant, request: Request) -> Response:
@@ -116,8 +112,7 @@ async def _perform(tenant: Tenant, operation: Operation, request: Request) -> Re
         response = error.response()
     except Exception:
         logger.exception("%s %s", request.method, request.url.path)
-        message = "The sandbox failed to answer: this is a fault of its own, and its log has more."
-        response = ArmError(500, "InternalServerError", message).response()
+        response = errors.sandbox_failed().response()
     return _finished(tenant, request, response, headers)
 
 
@@ -149,13 +144,14 @@ def _count(tenant: Tenant, claims: Json, method: str, headers: dict[str, str]) -
     limit = ARM_LIMITS[kind]
     left, wait = tenant.buckets.take(("arm", claims["oid"], kind), limit, tenant.clock.now())
     if wait:
-        message = (
-            f"Number of {kind[:-1]} requests for subscription '{tenant.subscription_id}' actor '{claims['oid']}' "
-            f"exceeded the limit of '{limit.capacity}'. Please try again after '{wait}' seconds after additional "
-            "tokens are available."
+        error = errors.throttled(
+            kind=kind[:-1],
+            subscription=tenant.subscription_id,
+            principal=claims["oid"],
+            capacity=limit.capacity,
+            seconds=wait,
         )
-        extra = {"Retry-After": str(wait), "Connection": "close"}
-        raise ArmError(429, "SubscriptionRequestsThrottled", message, headers=extra, gateway=True)
+        raise error.with_headers(Retry_After=str(wait), Connection="close")
     headers[f"x-ms-ratelimit-remaining-subscription-{kind}"] = str(left)
 
 
@@ -163,11 +159,9 @@ async def _answer(tenant: Tenant, operation: Operation, request: Request, header
     parameters: dict[str, str] = dict(request.path_params)
     version = request.query_params.get("api-version")
     if version is None and not operation.path.startswith("/metadata/"):
-        message = "The api-version query parameter (?api-version=) is required for all requests."
-        raise ArmError(400, "MissingApiVersionParameter", message, gateway=True)
+        raise errors.missing_version()
     if version is not None and not _API_VERSION.fullmatch(version):
-        message = f"The api-version '{version}' is invalid. The expected format is yyyy-mm-dd[-preview]."
-        raise ArmError(400, "InvalidApiVersionParameter", message, gateway=True)
+        raise errors.invalid_version(version=version)
     if operation.path.startswith("/metadata/"):
         return await operation.handler(Call(tenant, request, {}, parameters, perform))
     claims = authenticate(tenant, request)
@@ -179,22 +173,15 @@ async def _answer(tenant: Tenant, operation: Operation, request: Request, header
         parameters["action"] = action
     group = parameters.get("group")
     if group is not None and operation.needs_group and tenant.store.get(tenant.group(group)) is None:
-        message = f"Resource group '{group}' could not be found."
-        raise ArmError(404, "ResourceGroupNotFound", message, gateway=True)
+        raise errors.group_not_found(group=group)
     body = await read_body(request)
     kind = (operation.action or "").rpartition("/")[0]
     namespace = kind.partition("/")[0]
     if request.method == "PUT" and group and not resources.is_registered(tenant, namespace):
-        message = (
-            f"The subscription is not registered to use namespace '{namespace}'. See https://aka.ms/rps-not-found for how "
-            "to register subscriptions."
-        )
-        raise ArmError(409, "MissingSubscriptionRegistration", message, gateway=True)
+        raise errors.provider_not_registered(provider=namespace)
     location = str(body.get("location") or "").replace(" ", "").lower()
     if request.method == "PUT" and group and location and location not in (*tenant.cloud.locations, "global"):
-        message = (
-            f"The provided location '{body['location']}' is not available for resource type '{kind}'. List of available "
-            f"regions for the resource type is '{','.join(tenant.cloud.locations)}'."
+        raise errors.location_not_available(
+            location=body["location"], kind=kind, regions=",".join(tenant.cloud.locations)
         )
-        raise ArmError(400, "LocationNotAvailableForResourceType", message, gateway=True)
     return await operation.handler(Call(tenant, request, claims, parameters, perform, body))

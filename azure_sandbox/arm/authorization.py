@@ -10,7 +10,8 @@ from ..access import conditions
 from ..access.decide import assignments, remove_assignment, role_id_of, scope_of
 from ..access.roles import BUILT_IN_ROLES, definition_id, role_definition
 from ..resource import ASSIGNMENT, DEFINITION, Json, Resource, ResourceId
-from .call import ArmError, Call, Operation, not_found
+from . import errors
+from .call import Call, Operation
 
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -26,11 +27,10 @@ def _exists(call: Call, scope: ResourceId) -> None:
     if not scope.group:
         return
     if call.tenant.store.get(call.tenant.group(scope.group)) is None:
-        message = f"Resource group '{scope.group}' could not be found."
-        raise ArmError(404, "ResourceGroupNotFound", message, gateway=True)
+        raise errors.group_not_found(group=scope.group)
     is_child = "/" in scope.names  # which is stored in its parent
     if scope.names and not is_child and call.tenant.store.get(scope) is None:
-        raise not_found(scope)
+        raise errors.resource_not_found(id=scope)
 
 
 async def list_definitions(call: Call) -> Response:
@@ -39,8 +39,7 @@ async def list_definitions(call: Call) -> Response:
     criteria = {key.lower(): value.lower() for key, value in re.findall(r"(roleName|type) eq '([^']*)'", wanted, re.I)}
     rest = re.sub(r"(roleName|type) eq '[^']*'|atScopeAndBelow\(\)|\band\b|\s", "", wanted, flags=re.IGNORECASE)
     if rest:
-        message = f"The sandbox does not emulate the filter {wanted!r}: only roleName, type and atScopeAndBelow()."
-        raise ArmError(501, "NotImplementedInSandbox", message)
+        raise errors.filter_not_emulated(filter=wanted, known="roleName, type and atScopeAndBelow()")
     store, subscription, scope = call.tenant.store, call.tenant.subscription_id, _scope(call)
     found = [role_definition(store, role_id, subscription) for role_id in BUILT_IN_ROLES]
     value = [
@@ -60,16 +59,11 @@ def _assignable(definition: Resource, scope: ResourceId) -> bool:
     return any(ResourceId(each).covers(scope) for each in definition.properties["assignableScopes"])
 
 
-def _no_definition(role_id: str) -> ArmError:
-    message = f"The specified role definition with ID '{role_id}' does not exist."
-    return ArmError(404, "RoleDefinitionDoesNotExist", message)
-
-
 async def get_definition(call: Call) -> Response:
     role_id = call.parameters["name"]
     definition = role_definition(call.tenant.store, role_id, call.tenant.subscription_id)
     if definition is None:
-        raise _no_definition(role_id)
+        raise errors.role_not_found(id=role_id)
     return JSONResponse(definition)
 
 
@@ -77,19 +71,16 @@ async def put_definition(call: Call) -> Response:
     """Make or change a custom role."""
     given, role_id, tenant = call.body.get("properties") or {}, call.parameters["name"], call.tenant
     if not _GUID.fullmatch(role_id):
-        raise ArmError(400, "InvalidRoleDefinitionId", f"The role definition ID '{role_id}' is not a GUID.")
+        raise errors.invalid_role_id(id=role_id)
     if role_id.lower() in BUILT_IN_ROLES:
-        message = f"The role definition '{role_id}' is built in and cannot be changed."
-        raise ArmError(400, "RoleDefinitionUpdateNotPermitted", message)
+        raise errors.role_is_built_in(id=role_id)
     name, permissions = str(given.get("roleName") or ""), given.get("permissions")
     if not name or not isinstance(permissions, list) or not given.get("assignableScopes"):
-        message = "A role definition needs properties.roleName, properties.permissions and properties.assignableScopes."
-        raise ArmError(400, "InvalidRoleDefinition", message)
+        raise errors.incomplete_role()
     names = {role.name.lower(): role.id for role in BUILT_IN_ROLES.values()}
     names |= {d.properties["roleName"].lower(): d.name for d in tenant.store.resources(type=DEFINITION)}
     if names.get(name.lower(), role_id).lower() != role_id.lower():
-        message = f"A custom role with the same name already exists in this directory. Use a different name: '{name}'."
-        raise ArmError(409, "RoleDefinitionWithSameNameExists", message)
+        raise errors.role_name_in_use(name=name)
     existing = tenant.store.get(definition_id(tenant.subscription_id, role_id))
     now, keys = tenant.clock.timestamp(), ("actions", "notActions", "dataActions", "notDataActions")
     definition: Json = {
@@ -118,8 +109,7 @@ async def delete_definition(call: Call) -> Response:
     if definition is None:
         return Response(status_code=204)
     if any(role_id_of(each).lower() == role_id.lower() for each in tenant.store.resources(type=ASSIGNMENT)):
-        message = f"There are existing role assignments referencing role '{role_id}'. Delete them first."
-        raise ArmError(400, "RoleDefinitionHasAssignments", message)
+        raise errors.role_in_use(id=role_id)
     tenant.store.delete(definition.id)
     return JSONResponse(definition)
 
@@ -132,10 +122,9 @@ async def put_assignment(call: Call) -> Response:
     role_id = ResourceId(str(given.get("roleDefinitionId", ""))).name
     definition = role_definition(call.tenant.store, role_id, call.tenant.subscription_id)
     if definition is None or not _assignable(definition, scope):
-        raise _no_definition(role_id)
+        raise errors.role_not_found(id=role_id)
     if not _GUID.fullmatch(name):
-        message = f"The role assignment ID '{name}' is not valid. The role assignment ID must be a GUID."
-        raise ArmError(400, "InvalidRoleAssignmentId", message)
+        raise errors.invalid_assignment_name(name=name)
     condition = _checked_condition(given)
     principal_type = _principal_type(call, principal_id, given.get("principalType"))
     existing = _conflict(call, name, scope, principal_id, role_id)
@@ -175,21 +164,18 @@ def _checked_condition(given: Json) -> str | None:
     if not condition:
         return None
     if given.get("conditionVersion", "2.0") != "2.0":
-        message = "The role assignment has a condition: its conditionVersion must be 2.0."
-        raise ArmError(400, "InvalidConditionVersion", message)
+        raise errors.invalid_condition_version()
     try:
         conditions.parse(condition)
     except conditions.ConditionError as error:
-        message = f"The condition of the role assignment is invalid: {error}."
-        raise ArmError(400, "InvalidCondition", message) from error
+        raise errors.invalid_condition(reason=error) from error
     return str(condition)
 
 
 def _checked_principal_id(given: Json) -> str:
     principal_id = str(given.get("principalId", ""))
     if not _GUID.fullmatch(principal_id):
-        message = f"The Principal ID '{principal_id}' is not valid. Principal ID must be a GUID."
-        raise ArmError(400, "InvalidPrincipalId", message)
+        raise errors.invalid_principal_id(id=principal_id)
     return principal_id.lower()
 
 
@@ -200,24 +186,12 @@ def _principal_type(call: Call, principal_id: str, said: str | None) -> str:
     """The type of the principal; the directory is asked only where the caller does not say it."""
     given = _PRINCIPAL_TYPES.get((said or "").lower())
     if said and given is None:
-        message = f"The principal type '{said}' is invalid: use {', '.join(_PRINCIPAL_TYPES.values())}."
-        raise ArmError(400, "InvalidPrincipalType", message)
+        raise errors.invalid_principal_type(type=said, known=", ".join(_PRINCIPAL_TYPES.values()))
     known = call.tenant.in_directory(call.tenant.principal(principal_id))
     if known is not None and given not in (None, "ServicePrincipal"):
-        message = (
-            f"The PrincipalId '{principal_id.replace('-', '')}' has type 'ServicePrincipal', which is different from "
-            f"specified PrincipalType '{given}'."
-        )
-        raise ArmError(400, "UnmatchedPrincipalType", message)
+        raise errors.other_principal_type(id=principal_id.replace("-", ""), type=given)
     if known is None and not given:
-        message = (
-            f"Principal {principal_id.replace('-', '')} does not exist in the directory {call.tenant.tenant_id}. "
-            "Check that you have the correct principal ID. If you are creating this principal and then immediately "
-            "assigning a role, this error might be related to a replication delay. In this case, set the role "
-            "assignment principalType property to a value, such as ServicePrincipal, User, or Group.  See "
-            "https://aka.ms/docs-principaltype"
-        )
-        raise ArmError(400, "PrincipalNotFound", message)
+        raise errors.principal_not_found(id=principal_id.replace("-", ""), tenant=call.tenant.tenant_id)
     return given or "ServicePrincipal"
 
 
@@ -230,22 +204,16 @@ def _conflict(call: Call, name: str, scope: ResourceId, principal_id: str, role_
         if same_name and other == triple:
             return assignment
         if same_name:
-            message = "Tenant ID, application ID, principal ID, and scope are not allowed to be updated."
-            raise ArmError(400, "RoleAssignmentUpdateNotPermitted", message)
+            raise errors.assignment_cannot_change()
         if other == triple:
-            message = (
-                "The role assignment already exists. The ID of the existing role assignment is "
-                f"{assignment.name.replace('-', '')}."
-            )
-            raise ArmError(409, "RoleAssignmentExists", message)
+            raise errors.assignment_exists(name=assignment.name.replace("-", ""))
     return None
 
 
 async def get_assignment(call: Call) -> Response:
     assignment = call.tenant.store.get(call.id)
     if assignment is None:
-        message = f"The role assignment '{call.parameters['name']}' is not found."
-        raise ArmError(404, "RoleAssignmentNotFound", message)
+        raise errors.assignment_not_found(name=call.parameters["name"])
     return JSONResponse(assignment)
 
 
@@ -264,8 +232,7 @@ async def list_assignments(call: Call) -> Response:
     principal = re.search(r"(?:principalId eq|assignedTo\()\s*'([^']+)'", wanted, re.IGNORECASE)
     rest = re.sub(r"atScope\(\)|(principalId eq\s*|assignedTo\()'[^']+'\)?|\band\b|\s", "", wanted, flags=re.IGNORECASE)
     if rest:
-        message = f"The sandbox does not emulate the filter {wanted!r}: only atScope(), principalId and assignedTo()."
-        raise ArmError(501, "NotImplementedInSandbox", message)
+        raise errors.filter_not_emulated(filter=wanted, known="atScope(), principalId and assignedTo()")
     at_scope = "atscope()" in wanted.lower()
     value = [
         assignment

@@ -20,6 +20,8 @@ from ..requests import bearer_token, note, parse_json
 from ..resource import Json, Resource, ResourceId
 from ..tenant import Tenant
 from ..tokens import TokenError
+from . import errors
+from .errors import ArmError
 
 _ALLOCATION = (
     "AllocationFailed",
@@ -27,45 +29,6 @@ _ALLOCATION = (
     "improving likelihood of allocation success at http://aka.ms/allocation-guidance",
 )
 _INTERNAL = ("InternalServerError", "An error occurred.")
-
-
-class ArmError(Exception):
-    """An error answer of Resource Manager or of a provider."""
-
-    def __init__(
-        self,
-        status: int,
-        code: str,
-        message: str,
-        *,
-        target: str | None = None,
-        details: list[Json] | None = None,
-        members: Json | None = None,
-        headers: dict[str, str] | None = None,
-        gateway: bool = False,
-    ) -> None:
-        super().__init__(message)
-        self.status, self.code, self.target, self.details = status, code, target, details
-        self.members = members or {}
-        # Resource Manager's own errors carry this header, those of the providers behind it do not.
-        self.headers = {**(headers or {}), **({"x-ms-failure-cause": "gateway"} if gateway else {})}
-
-    def response(self) -> JSONResponse:
-        error: Json = {"code": self.code, "message": str(self)}
-        if self.target:
-            error["target"] = self.target
-        if self.details is not None:
-            error["details"] = self.details
-        return JSONResponse({"error": error, **self.members}, status_code=self.status, headers=self.headers)
-
-
-def not_found(resource: ResourceId) -> ArmError:
-    """The 404 of a resource in a resource group that exists."""
-    message = (
-        f"The Resource '{resource.type}/{resource.names}' under resource group '{resource.group}' was not found. "
-        "For more details please go to https://aka.ms/ARMResourceNotFoundFix"
-    )
-    return ArmError(404, "ResourceNotFound", message, gateway=True)
 
 
 @dataclass
@@ -114,20 +77,21 @@ class Call:
     def _existing(self, resource_id: ResourceId) -> Resource:
         resource = self.tenant.store.get(resource_id)
         if resource is None:
-            raise not_found(resource_id)
+            raise errors.resource_not_found(id=resource_id)
         return resource
 
     def require(self, action: str, scope: ResourceId) -> None:
         """Refuse the call where its caller may not do a further action, on a linked resource."""
         oid = self.claims["oid"]
         if not decide(self.tenant, oid, action, scope):
-            message = (
-                f"The client '{self.claims['appid']}' with object id '{oid}' has permission to perform action "
-                f"'{self.parameters['action']}' on scope '{self.request.url.path}'; however, it does not have "
-                f"permission to perform action '{action}' on the linked scope(s) '{scope}' or the linked scope(s) "
-                "are invalid."
+            raise errors.not_authorized_on_linked(
+                client=self.claims["appid"],
+                principal=oid,
+                own=self.parameters["action"],
+                scope=self.request.url.path,
+                action=action,
+                linked=scope,
             )
-            raise ArmError(403, "LinkedAuthorizationFailed", message, gateway=True)
 
     def fault(self, kind: str) -> Rule | None:
         """The fault of a kind, such as operation or hide, that happens to this request."""
@@ -184,7 +148,7 @@ class Call:
         """
         document = self.tenant.store.read("operation", self.request.url.path)
         if document is None:
-            raise ArmError(404, "NotFound", "The operation was not found.")
+            raise errors.operation_not_found()
         error = document.pop("error", None)
         stuck = "stuck" in document and self.tenant.faults.stands(document["stuck"])
         if stuck or document["done"] > self.tenant.clock.now():
@@ -196,7 +160,7 @@ class Call:
         """As `operation`, for the address that answers with the result; raises what a failed operation ends with."""
         operation = self.operation()
         if "error" in operation:
-            raise ArmError(409, operation["error"]["code"], operation["error"]["message"])
+            raise errors.operation_failed(operation["error"])
         return operation
 
     def may(self, action: str, resource: Resource) -> bool:
@@ -267,38 +231,23 @@ def authenticate(tenant: Tenant, request: Request) -> Json:
     """The claims of the caller's token; 401 as Resource Manager says it."""
     token = bearer_token(request)
     if token is None:
-        message = "Authentication failed. The 'Authorization' header is missing."
-        raise _unauthorized("AuthenticationFailed", message, "The access token is missing.")
+        raise _unauthorized(errors.missing_token(), "The access token is missing.")
     try:
         claims = tenant.verify_token(token, tenant.cloud.audiences)
         note(request, principal=claims["oid"])
         return claims
     except TokenError as error:
         if error.reason == TokenError.EXPIRED:
-            message = (
-                f"The access token expiry UTC time '{_spoken(error.moment)}' is earlier than current UTC time "
-                f"'{_spoken(tenant.clock.now())}'."
-            )
-            raise _unauthorized("ExpiredAuthenticationToken", message, "The access token has expired.") from error
+            refusal = errors.expired_token(expiry=_spoken(error.moment), now=_spoken(tenant.clock.now()))
+            raise _unauthorized(refusal, "The access token has expired.") from error
         if error.reason == TokenError.AUDIENCE:
             allowed = ",".join(f"{audience}/" for audience in tenant.cloud.audiences)
-            message = (
-                "The access token has been obtained for wrong audience or resource "
-                f"'{error}'. It should exactly match with one of the allowed audiences '{allowed}'."
-            )
-            raise _unauthorized("InvalidAuthenticationTokenAudience", message, message) from error
+            raise _unauthorized(errors.wrong_audience(audience=error, allowed=allowed)) from error
         if error.reason == TokenError.ISSUER:
             authority = f"https://login.windows.net/{tenant.tenant_id}"
-            message = (
-                f"The access token is from the wrong issuer '{error}'. It must match the tenant '{tenant.issuer}' "
-                f"associated with this subscription. Please use the authority (URL) '{authority}' to get the token. "
-                "Note, if the subscription is transferred to another tenant there is no impact to the services, but "
-                "information about new tenant could take time to propagate (up to an hour)."
-            )
-            raise _unauthorized("InvalidAuthenticationTokenTenant", message, message, authority) from error
-        raise _unauthorized(
-            "InvalidAuthenticationToken", "The access token is invalid.", "The access token is invalid."
-        ) from error
+            refusal = errors.wrong_issuer(issuer=error, expected=tenant.issuer, authority=authority)
+            raise _unauthorized(refusal, authority=authority) from error
+        raise _unauthorized(errors.invalid_token()) from error
 
 
 def _spoken(moment: float) -> str:
@@ -307,22 +256,18 @@ def _spoken(moment: float) -> str:
     return f"{time.month}/{time.day}/{time.year} {time.hour % 12 or 12}:{time:%M:%S} {time:%p}"
 
 
-def _unauthorized(code: str, message: str, description: str, authority: str = "https://login.windows.net/") -> ArmError:
+def _unauthorized(refusal: ArmError, description: str = "", authority: str = "https://login.windows.net/") -> ArmError:
+    """The refusal with its challenge, which describes it as it does itself where there is no other description."""
+    description = description or str(refusal)
     challenge = f'Bearer authorization_uri="{authority}", error="invalid_token", error_description="{description}"'
-    headers = {"WWW-Authenticate": challenge, "Connection": "close"}
-    return ArmError(401, code, message, headers=headers, gateway=True)
+    return refusal.with_headers(WWW_Authenticate=challenge, Connection="close")
 
 
 def authorize(tenant: Tenant, claims: Json, action: str, scope: ResourceId) -> None:
     """403 where the caller may not do the action on the scope."""
     if decide(tenant, claims["oid"], action, scope):
         return
-    message = (
-        f"The client '{claims['appid']}' with object id '{claims['oid']}' does not have authorization to perform "
-        f"action '{action}' over scope '{scope}' or the scope is invalid. If access was recently granted, please "
-        "refresh your credentials."
-    )
-    raise ArmError(403, "AuthorizationFailed", message, gateway=True)
+    raise errors.not_authorized(client=claims["appid"], principal=claims["oid"], action=action, scope=scope)
 
 
 # What a member of a request's body must be, wherever it stands. The handlers rely on it.
@@ -378,8 +323,7 @@ def _checked(value: Any, path: str = "") -> Any:
             else ""
         )  # fmt: skip
         if wanted:
-            message = f"The request content was invalid and could not be deserialized: '{where} must be {wanted}'."
-            raise ArmError(400, "InvalidRequestContent", message, gateway=True)
+            raise errors.invalid_body(reason=f"'{where} must be {wanted}'")
         # A template's members may be expressions, and its parameters have any name: they are looked at when evaluated.
         free = key in ("template", "parameters", "tags")
         checked[key] = member if free else _checked(member, where)
@@ -394,10 +338,8 @@ async def read_body(request: Request) -> Json:
     try:
         body = parse_json(content)
     except ValueError as error:
-        message = f"The request content was invalid and could not be deserialized: '{error}'."
-        raise ArmError(400, "InvalidRequestContent", message, gateway=True) from error
+        raise errors.invalid_body(reason=f"'{error}'") from error
     if not isinstance(body, dict):
-        message = "The request content was invalid and could not be deserialized: a JSON object was expected."
-        raise ArmError(400, "InvalidRequestContent", message, gateway=True)
+        raise errors.invalid_body(reason="a JSON object was expected")
     checked: Json = _checked(body)
     return checked

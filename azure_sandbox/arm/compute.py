@@ -13,8 +13,8 @@ from ..guests import Machine
 from ..resource import INTERFACE, VIRTUAL_MACHINE, Json, Resource, ResourceId
 from ..tenant import Tenant
 from ..topology import vm_of_interface
-from . import compute_members, managed_identity
-from .call import ArmError, Call, Operation, answer, lists, new_operation_id
+from . import compute_members, errors, managed_identity
+from .call import Call, Operation, answer, lists, new_operation_id
 
 NAMESPACE = "Microsoft.Compute"
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9_])?")
@@ -22,10 +22,6 @@ _RESERVED_USERS = {"administrator", "admin", "user", "user1", "test", "user2", "
                    "a", "actuser", "adm", "admin2", "aspnet", "backup", "console", "david", "guest", "john", "owner",
                    "root", "server", "sql", "support", "support_388945a0", "sys", "test2", "test3", "user4", "user5"}  # fmt: skip
 MAX_CUSTOM_DATA = 64 * 1024  # bytes, decoded
-
-
-def _invalid(message: str, target: str) -> ArmError:
-    return ArmError(400, "InvalidParameter", message, target=target)
 
 
 # The VM itself
@@ -63,14 +59,9 @@ async def _give_back(call: Call) -> None:
 def _created(call: Call) -> Resource:
     name, given = call.parameters["name"], call.body.get("properties", {})
     if not _NAME.fullmatch(name):
-        message = (
-            f"The entity name '{name}' is invalid: a virtual machine's name has 1 to 64 letters, digits, '.', '_' and "
-            "'-', begins with a letter or digit and does not end with '.' or '-'."
-        )
-        raise _invalid(message, "vmName")
+        raise errors.invalid_vm_name(name=name)
     if not call.body.get("location"):
-        message = "The location property is required for this definition."
-        raise ArmError(400, "LocationRequired", message, gateway=True)
+        raise errors.location_required()
     os_profile = _checked_os_profile(given.get("osProfile") or {})
     interfaces = _checked_interfaces(call, given.get("networkProfile") or {})
     vm_id = call.tenant.stable_id(str(call.id))
@@ -101,43 +92,42 @@ def _checked_interfaces(call: Call, given: Json) -> list[Json]:
     """The references to a VM's network interfaces, which must exist and be nobody else's."""
     interfaces = given.get("networkInterfaces") or []
     if not interfaces:
-        raise _invalid("Required parameter 'networkProfile' is missing (null).", "networkProfile")
+        raise errors.missing_parameter(name="networkProfile")
     for interface in interfaces:
         if not interface.get("id"):
-            raise _invalid("Required parameter 'networkInterfaces.id' is missing (null).", "networkInterfaces.id")
+            raise errors.missing_parameter(name="networkInterfaces.id")
         found = call.tenant.store.get(interface["id"])
         if found is None or found.type != INTERFACE:
-            raise ArmError(404, "NotFound", f"Resource {interface['id']} not found.", details=[])
+            raise errors.linked_resource_not_found(id=interface["id"])
         call.require(f"{INTERFACE}/join/action", ResourceId(interface["id"]))
         user = vm_of_interface(call.tenant.store, found.id)
         if user and user.id != call.id:
-            raise ArmError(400, "NicInUse", f"Network Interface {found.id} is used by existing resource {user.id}.")
+            raise errors.interface_is_used(id=found.id, user=user.id)
     return [{key: value for key, value in each.items() if value != {}} for each in interfaces]
 
 
 def _checked_os_profile(given: Json) -> Json:
     """The osProfile as it is answered: without customData and password."""
     if given.get("windowsConfiguration"):
-        raise ArmError(501, "NotImplementedInSandbox", "The sandbox does not emulate Windows.")
+        raise errors.windows_not_emulated()
     user = given.get("adminUsername", "")
     if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,63}", user, re.IGNORECASE):
-        raise _invalid(f"The Admin Username '{user}' contains invalid characters or is missing.", "adminUsername")
+        raise errors.invalid_admin_name(name=user)
     if user.lower() in _RESERVED_USERS:
-        raise _invalid(f"The Admin Username specified is not allowed: '{user}'.", "adminUsername")
+        raise errors.reserved_admin_name(name=user)
     linux = given.get("linuxConfiguration") or {}
     keys = (linux.get("ssh") or {}).get("publicKeys") or []
     if not keys and not given.get("adminPassword"):
-        message = "Authentication using either SSH or by user name and password must be enabled in Linux profile."
-        raise _invalid(message, "linuxConfiguration")
+        raise errors.missing_credentials()
     for key in keys:
         if not re.match(r"(ssh-rsa|ssh-ed25519) \S+", key.get("keyData", "")):
-            raise _invalid("The value of parameter linuxConfiguration.ssh.publicKeys.keyData is invalid.", "keyData")
+            raise errors.invalid_public_key()
     try:
         custom_data = base64.b64decode(given.get("customData") or "", validate=True)
     except binascii.Error as error:
-        raise _invalid("Custom data in OSProfile must be in Base64 encoding.", "customData") from error
+        raise errors.custom_data_not_base64() from error
     if len(custom_data) > MAX_CUSTOM_DATA:
-        raise _invalid("Custom data in OSProfile must be in Base64 encoding and with a maximum of 65535.", "customData")
+        raise errors.custom_data_too_long()
     return {
         "computerName": given.get("computerName", ""),
         "adminUsername": user,
@@ -157,9 +147,9 @@ def _checked_os_profile(given: Json) -> Json:
 def _storage_profile(call: Call, given: Json) -> Json:
     image, name = given.get("imageReference") or {}, call.parameters["name"]
     if given.get("dataDisks"):
-        raise ArmError(501, "NotImplementedInSandbox", "The sandbox does not emulate the data disks of a VM.")
+        raise errors.data_disks_not_emulated()
     if not image.get("publisher"):
-        raise _invalid("Required parameter 'imageReference' is missing (null).", "imageReference")
+        raise errors.missing_parameter(name="imageReference")
     disk = given.get("osDisk") or {}
     unique = call.tenant.stable_id(f"{call.id}/disk").replace("-", "")
     disk_name = disk.get("name") or f"{name}_OsDisk_1_{unique}"
@@ -186,11 +176,9 @@ def _updated(call: Call, vm: Resource) -> Resource:
     os_profile = given.get("osProfile") or {}
     for key in ("adminUsername", "computerName"):
         if key in os_profile and os_profile[key] != vm.properties["osProfile"][key]:
-            message = f"Changing property 'osProfile.{key}' is not allowed."
-            raise ArmError(409, "PropertyChangeNotAllowed", message, target=f"osProfile.{key}")
+            raise errors.property_cannot_change(name=f"osProfile.{key}")
     if os_profile.get("customData") and os_profile["customData"] != vm["customData"]:
-        message = "Changing property 'osProfile.customData' is not allowed."
-        raise ArmError(409, "PropertyChangeNotAllowed", message, target="osProfile.customData")
+        raise errors.property_cannot_change(name="osProfile.customData")
     if "tags" in call.body:
         vm["tags"] = call.body["tags"]
     _change_properties(call, vm, given)
@@ -212,8 +200,7 @@ async def patch(call: Call) -> Response:
     changeable = {"hardwareProfile", "networkProfile", *compute_members.ECHOED}
     unknown = set(call.body) - {"identity", "tags", "properties"} | set(given) - changeable
     if unknown:
-        message = f"The sandbox does not emulate changing {', '.join(sorted(unknown))} of a VM with PATCH."
-        raise ArmError(501, "NotImplementedInSandbox", message)
+        raise errors.vm_change_not_emulated(members=", ".join(sorted(unknown)))
     before = set(vm.get("identity", {}).get("userAssignedIdentities", {}))
     if "identity" in call.body:
         managed_identity.apply_identity(call, vm, call.body["identity"], merge=True)
@@ -351,17 +338,15 @@ async def _boot(call: Call, vm: Resource) -> None:
     try:
         await call.tenant.guests.boot(machine(call.tenant, vm))
     except Exception as error:  # whatever a guest or its custom data fails with
-        message = f"OS Provisioning failed for VM '{vm.name}' due to an internal error: {error}"
-        raise ArmError(409, "OSProvisioningInternalError", message) from error
+        raise errors.provisioning_failed(name=vm.name, reason=error) from error
 
 
 async def run_command(call: Call) -> Response:
     vm = call.parent()
     command = call.body.get("commandId")
     if command != "RunShellScript":
-        message = f"The entity {command} was not found in this location: the sandbox plays RunShellScript."
-        raise ArmError(404, "NotFound", message)
-    not_running = ArmError(409, "OperationNotAllowed", "Cannot modify extensions in the VM when the VM is not running.")
+        raise errors.unknown_command(command=command)
+    not_running = errors.vm_is_not_running()
     if vm["powerState"] != "running":
         raise not_running
     script = "\n".join(call.body.get("script") or [])
@@ -468,11 +453,7 @@ def _image(call: Call) -> Json:
     given = call.parameters
     version = _version(given)
     if version is None:
-        message = (
-            f"Artifact: VMImage was not found: the sandbox has Ubuntu images of Canonical, not {given['publisher']}:"
-            f"{given['offer']}:{given['sku']}."
-        )
-        raise ArmError(404, "NotFound", message)
+        raise errors.image_not_found(publisher=given["publisher"], offer=given["offer"], sku=given["sku"])
     image_id = (
         f"/Subscriptions/{call.tenant.subscription_id}/Providers/Microsoft.Compute/Locations/{given['location']}/"
         f"Publishers/{given['publisher']}/ArtifactTypes/VMImage/Offers/{given['offer']}/Skus/{given['sku']}/"
@@ -491,9 +472,7 @@ async def list_image_versions(call: Call) -> Response:
 async def get_image_version(call: Call) -> Response:
     image, wanted = _image(call), call.parameters["version"]
     if wanted.lower() not in ("latest", image["name"]):
-        raise ArmError(
-            404, "NotFound", f"Artifact: VMImage was not found: {image['id'].replace(image['name'], wanted)}"
-        )
+        raise errors.image_version_not_found(image=image["id"].replace(image["name"], wanted))
     return JSONResponse({"properties": _image_properties(call), **image})
 
 

@@ -17,23 +17,23 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ..resource import DEPLOYMENT, Json, ResourceId
-from .call import ArmError, Call, Operation, lists, new_operation_id
+from . import errors
+from .call import Call, Operation, lists, new_operation_id
+from .errors import ArmError
 
 
 async def put(call: Call) -> Response:
     properties = call.body.get("properties") or {}
     template = properties.get("template")
     if not isinstance(template, dict):
-        message = "The sandbox plays deployments with an inline template; properties.template is missing."
-        raise ArmError(501, "NotImplementedInSandbox", message)
+        raise errors.linked_template_not_emulated()
     try:
         evaluate = _Evaluator(call, template, properties.get("parameters") or {})
         resources = _ordered(evaluate.resources(template.get("resources") or []))
         paths = [_path(call, resource) for resource in resources]
         evaluate.value(template.get("outputs") or {})
     except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
-        message = f"Deployment template validation failed: {type(error).__name__}: {error}."
-        raise ArmError(400, "InvalidTemplate", message) from error
+        raise errors.invalid_template(reason=f"{type(error).__name__}: {error}") from error
     written = {id(resource): given for resource, given in evaluate.written}
     for path, resource in zip(paths, resources, strict=True):
         # What is made by now can be referred to.
@@ -130,8 +130,7 @@ def _ordered(resources: list[Json]) -> list[Json]:
         ready = [each for each in waiting if not any(_depends(each, other) for other in waiting)]
         if not ready:
             names = ", ".join(each["name"] for each in waiting)
-            message = f"Deployment template validation failed: circular dependency between {names}."
-            raise ArmError(400, "InvalidTemplate", message)
+            raise errors.invalid_template(reason=f"circular dependency between {names}")
         done += ready
         waiting = [each for each in waiting if each not in ready]
     return done
@@ -174,11 +173,7 @@ async def _make(call: Call, path: str, resource: Json) -> None:
     response = await call.perform(call.tenant, Request(scope, receive))
     if response.status_code >= 400:
         error = json.loads(bytes(response.body))["error"]
-        message = (
-            "At least one resource deployment operation failed. Please list deployment operations for details. Please "
-            "see https://aka.ms/arm-deployment-operations for usage details."
-        )
-        raise ArmError(response.status_code, "DeploymentFailed", message, details=[error])
+        raise errors.deployment_failed(response.status_code, [error])
 
 
 _KINDS = {kind.lower(): kind for kind in ("String", "SecureString", "Int", "Bool", "Array", "Object", "SecureObject")}
@@ -270,8 +265,7 @@ class _Evaluator:
 
     @staticmethod
     def _unknown(text: str) -> ArmError:
-        message = f"The sandbox does not play this expression of the template language: [{text}]."
-        return ArmError(501, "NotImplementedInSandbox", message)
+        return errors.expression_not_emulated(expression=text)
 
 
 def _arguments(text: str) -> list[str]:

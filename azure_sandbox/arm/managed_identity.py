@@ -9,7 +9,8 @@ from starlette.responses import JSONResponse, Response
 from ..resource import IDENTITY, Json, Resource, ResourceId
 from ..tenant import Tenant
 from ..topology import at_resource
-from .call import ArmError, Call, Operation, lists
+from . import errors
+from .call import Call, Operation, lists
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,127}")
 
@@ -17,19 +18,14 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,127}")
 async def put(call: Call) -> Response:
     name = call.parameters["name"]
     if not _NAME.fullmatch(name):
-        message = (
-            f"The resource name '{name}' is invalid: it must begin with a letter or number and have between 3 and "
-            "128 letters, numbers, hyphens and underscores."
-        )
-        raise ArmError(400, "InvalidResourceName", message)
+        raise errors.invalid_identity_name(name=name)
     # The provider writes resourcegroups in lower case in the id of its resources.
     resource_id = re.sub("/resourceGroups/", "/resourcegroups/", str(call.id))
     resource = call.tenant.store.get(resource_id)
     status = 200 if resource else 201
     if resource is None:
         if not call.body.get("location"):
-            message = "The location property is required for this definition."
-            raise ArmError(400, "LocationRequired", message, gateway=True)
+            raise errors.location_required()
         principal = call.tenant.create_principal(resource_id, name, "ManagedIdentity", resource_id)
         resource = Resource(
             {
@@ -83,20 +79,15 @@ def apply_identity(call: Call, resource: Resource, wanted: Json, *, merge: bool)
     """Give a resource the identities that a PUT (all of them) or a PATCH (a merge) asks for."""
     kinds = {kind.strip().lower() for kind in str(wanted.get("type", "")).split(",")}
     if kinds != {"none"} and not kinds <= {"systemassigned", "userassigned"}:
-        wrong = (
-            f"The identity type '{wanted['type']}' is not valid" if wanted.get("type") else "identity.type is missing"
-        )
-        message = f"{wrong}: use SystemAssigned, UserAssigned or None."
-        raise ArmError(400, "InvalidParameter", message, target="identity.type")
+        given_type = wanted.get("type")
+        raise errors.invalid_identity_type(type=given_type) if given_type else errors.missing_identity_type()
     current = resource.get("identity", {})
     given = wanted.get("userAssignedIdentities") or {}
     if given and "userassigned" not in kinds:
-        message = f'identityIds should not be provided if the type is "{wanted.get("type")}"'
-        raise ArmError(400, "InvalidParameter", message, target="resourceIdentity.identityIds")
+        raise errors.unexpected_identities(type=wanted.get("type"))
     attached = _attached(call, resource, current, given, merge=merge) if "userassigned" in kinds else {}
     if "userassigned" in kinds and not attached:
-        message = "The identity type UserAssigned needs at least one id in userAssignedIdentities."
-        raise ArmError(400, "InvalidParameter", message, target="identity.userAssignedIdentities")
+        raise errors.missing_identities()
     identity: Json = {}
     had_system = "SystemAssigned" in current.get("type", "")
     if "systemassigned" in kinds:
@@ -136,12 +127,7 @@ def _attached(call: Call, resource: Resource, current: Json, given: Json, *, mer
             continue
         found = call.tenant.store.get(identity_id)
         if found is None or found.type != IDENTITY:
-            inner = f'{{"error":{{"code":"BadRequest","message":"Resource \'{identity_id}\' was not found."}}}}'
-            message = (
-                f"Identity operation for resource '{resource['id']}' failed with error 'Failed to perform resource identity "
-                f"operation. Status: 'BadRequest'. Response: '{inner}'.'."
-            )
-            raise ArmError(400, "FailedIdentityOperation", message, gateway=True)
+            raise errors.identity_not_found(resource=resource.id, identity=identity_id)
         if wanted not in kept:
             call.require(f"{IDENTITY}/assign/action", found.id)
         shown = {key: found.properties[key] for key in ("principalId", "clientId")}

@@ -13,8 +13,8 @@ from starlette.responses import JSONResponse, Response
 from .. import topology
 from ..resource import ADDRESS, INTERFACE, NETWORK, SECURITY_GROUP, SECURITY_RULE, SUBNET, Json, Resource, ResourceId
 from ..tenant import Tenant
-from . import network_members
-from .call import ArmError, Call, Operation, answer, lists, new_operation_id
+from . import errors, network_members
+from .call import Call, Operation, answer, lists, new_operation_id
 
 NAMESPACE = "Microsoft.Network"
 
@@ -48,11 +48,7 @@ def _require_reference(call: Call, reference: Json | None, what: str) -> Resourc
     reference_id = (reference or {}).get("id", "")
     found = call.tenant.store.get(reference_id) or topology.find_subnet(call.tenant.store, ResourceId(reference_id))
     if found is None:
-        message = (
-            f"Resource {reference_id} referenced by resource {call.id} was not found. Please make sure that "
-            f"the referenced resource exists, and that both resources are in the same region. ({what})"
-        )
-        raise ArmError(400, "InvalidResourceReference", message)
+        raise errors.invalid_reference(id=reference_id, user=call.id, member=what)
     call.require(f"{found.type}/join/action", found.id)
     return found
 
@@ -60,7 +56,7 @@ def _require_reference(call: Call, reference: Json | None, what: str) -> Resourc
 def _named(children: list[Json], collection: str) -> list[Json]:
     """The children in a body, which must have names."""
     if not all(child.get("name") for child in children):
-        raise ArmError(400, "InvalidRequestFormat", f"Each of properties.{collection} needs a name.", details=[])
+        raise errors.missing_names(collection=collection)
     return children
 
 
@@ -93,11 +89,7 @@ def _subnet_properties(call: Call, network: Resource, name: str, subnet: Json) -
     except ValueError:
         inside = False
     if not inside:
-        message = (
-            f"Subnet '{name}' is not valid because its IP address range '{prefix}' is outside the IP address range "
-            f"of virtual network '{network.name}'."
-        )
-        raise ArmError(400, "NetcfgInvalidSubnet", message)
+        raise errors.subnet_outside_network(name=name, prefix=prefix, network=network.name)
     properties: Json = {
         "addressPrefix": prefix,
         **_service_endpoints(network, given),
@@ -211,8 +203,7 @@ def _default(priority: int, access: str, direction: str, source: str, destinatio
 def _rule(name: str, given: Json) -> Json:
     for key in ("priority", "access", "direction", "protocol"):
         if key not in given:
-            message = f"Required security rule parameters are missing for security rule with Id: {name}: {key}."
-            raise ArmError(400, "SecurityRuleInvalidParameter", message)
+            raise errors.incomplete_security_rule(name=name, member=key)
     lists = ("sourcePortRanges", "destinationPortRanges", "sourceAddressPrefixes", "destinationAddressPrefixes")
     rule: Json = {key: [] for key in lists}
     rule |= {key: value for key, value in given.items() if value is not None}
@@ -228,8 +219,7 @@ def _fill_address(call: Call, resource: Resource, given: Json) -> None:
     free = (str(host) for host in ADDRESS_RANGES[call.tenant.cloud.name].hosts() if str(host) not in allocated)
     ip_address = before.properties["ipAddress"] if before else next(free, None)
     if ip_address is None:
-        message = "The sandbox has no public IP address left: delete some of the VMs' addresses."
-        raise ArmError(400, "PublicIPCountLimitReached", message)
+        raise errors.no_address_left()
     resource.properties.update(
         {
             "ipAddress": ip_address,
@@ -268,8 +258,7 @@ def _fill_interface(call: Call, resource: Resource, given: Json) -> None:
         name = configuration.get("name", "ipconfig1")
         configurations.append(_child(resource, "ipConfigurations", name, properties))
     if not configurations:
-        message = f"Network interface {call.id} must have one or more IP configurations."
-        raise ArmError(400, "NetworkInterfaceMustHaveOneIpConfiguration", message)
+        raise errors.missing_configurations(id=call.id)
     resource["kind"] = "Regular"
     # Most versions fill this in; the oldest and those since 2022 leave it out where it was not asked for.
     if "2016" < call.api_version < "2022" or "enableAcceleratedNetworking" in given:
@@ -310,8 +299,7 @@ def _private_address(call: Call, interface_id: ResourceId, subnet: Resource) -> 
     hosts = list(ipaddress.ip_network(subnet.properties["addressPrefix"]).hosts())[3:]
     free = next((str(host) for host in hosts if str(host) not in taken), None)
     if free is None:
-        message = f"Subnet {subnet.name} does not have enough capacity for 1 IP addresses."
-        raise ArmError(400, "SubnetIsFull", message)
+        raise errors.subnet_is_full(name=subnet.name)
     return free
 
 
@@ -334,8 +322,7 @@ async def _put(call: Call, kind: str) -> Response:
     fill, retry_after, _ = _KINDS[kind]
     existing = call.tenant.store.get(call.id)
     if not call.body.get("location"):
-        message = "The location property is required for this definition."
-        raise ArmError(400, "LocationRequired", message, gateway=True)
+        raise errors.location_required()
     resource = Resource(
         {
             "name": call.parameters["name"],
@@ -428,21 +415,15 @@ def _deleting(call: Call, location: str, retry_after: int) -> Response:
 def _refuse_where_used(tenant: Tenant, resource: Resource) -> None:
     """In Azure what is in use cannot be deleted."""
     if resource.type == INTERFACE and (vm := topology.vm_of_interface(tenant.store, resource.id)):
-        message = (
-            f"Network Interface {resource.id} is used by existing resource {vm.id}. In order to delete the network "
-            "interface, it must be dissociated from the resource. To learn more, see aka.ms/deletenic."
-        )
-        raise ArmError(400, "NicInUse", message, details=[])
-    codes = {
-        NETWORK: ("InUseSubnetCannotBeDeleted", "Virtual network"),
-        SECURITY_GROUP: ("InUseNetworkSecurityGroupCannotBeDeleted", "Network security group"),
-        SUBNET: ("InUseSubnetCannotBeDeleted", "Subnet"),
-        ADDRESS: ("PublicIPAddressCannotBeDeleted", "Public IP address"),
-    }
-    code, what = codes.get(resource.type, ("", ""))
-    if code and (interface := topology.interface_using(tenant.store, resource.id)):
-        message = f"{what} {resource.id} can not be deleted since it is still in use by {interface.id}."
-        raise ArmError(400, code, message, details=[])
+        raise errors.interface_is_attached(id=resource.id, user=vm.id)
+    in_use = {
+        NETWORK: errors.network_in_use,
+        SECURITY_GROUP: errors.security_group_in_use,
+        SUBNET: errors.subnet_in_use,
+        ADDRESS: errors.address_in_use,
+    }.get(resource.type)
+    if in_use and (interface := topology.interface_using(tenant.store, resource.id)):
+        raise in_use(id=resource.id, user=interface.id)
 
 
 async def remove(tenant: Tenant, resource: Resource) -> None:
@@ -486,7 +467,7 @@ async def _get_child(call: Call) -> Response:
     for child in parent.children(_collection(call, parent)):
         if child.id == call.id:
             return JSONResponse(_shown(call, child), headers={"ETag": child["etag"]})
-    raise ArmError(404, "NotFound", f"Resource {call.id} not found.", details=[])
+    raise errors.linked_resource_not_found(id=call.id)
 
 
 async def _delete_child(call: Call) -> Response:

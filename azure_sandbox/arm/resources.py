@@ -25,8 +25,8 @@ from ..resource import (
     Resource,
 )  # fmt: skip
 from ..tenant import Tenant
-from . import compute, container_registry, managed_identity, network
-from .call import ArmError, Call, Operation, authorize
+from . import compute, container_registry, errors, managed_identity, network
+from .call import Call, Operation, authorize
 
 _NAME = re.compile(r"[\w.()-]{0,89}[\w()-]")
 
@@ -94,27 +94,14 @@ async def list_tenants(call: Call) -> Response:
 async def put_group(call: Call) -> Response:
     name, location = call.parameters["name"], call.body.get("location")
     if not _NAME.fullmatch(name):
-        message = (
-            f"The provided resource group name '{name}' has these invalid characters or this length: it must have "
-            "1 to 90 letters, digits, '.', '_', '-', '(' and ')' and not end with a period."
-        )
-        raise ArmError(400, "InvalidResourceGroupName", message, gateway=True)
+        raise errors.invalid_group_name(name=name)
     if not location:
-        message = "The location property is required for this definition."
-        raise ArmError(400, "LocationRequired", message, gateway=True)
+        raise errors.location_required()
     if _plain(location) not in call.tenant.cloud.locations:
-        message = (
-            f"The provided location '{location}' is not available for resource group. List of available regions is "
-            f"'{','.join(call.tenant.cloud.locations)}'."
-        )
-        raise ArmError(400, "LocationNotAvailableForResourceGroup", message, gateway=True)
+        raise errors.location_not_available_for_group(location=location, regions=",".join(call.tenant.cloud.locations))
     existing = call.tenant.store.get(call.tenant.group(name))
     if existing and _plain(existing.location) != _plain(location):
-        message = (
-            f"Invalid resource group location '{location}'. The Resource group already exists in location "
-            f"'{existing.location}'."
-        )
-        raise ArmError(409, "InvalidResourceGroupLocation", message, gateway=True)
+        raise errors.group_in_other_location(location=location, existing=existing.location)
     resource = existing or Resource(
         {
             "id": str(call.tenant.group(name)),
@@ -136,23 +123,20 @@ def _plain(location: str) -> str:
     return location.replace(" ", "").lower()
 
 
-def _group(call: Call) -> Resource | None:
-    return call.tenant.store.get(call.tenant.group(call.parameters["name"]))
+def _group(call: Call) -> Resource:
+    group = call.tenant.store.get(call.tenant.group(call.parameters["name"]))
+    if group is None:
+        raise errors.group_not_found(group=call.parameters["name"])
+    return group
 
 
 async def get_group(call: Call) -> Response:
     group = _group(call)
-    if group is None:
-        message = f"Resource group '{call.parameters['name']}' could not be found."
-        raise ArmError(404, "ResourceGroupNotFound", message, gateway=True)
     return JSONResponse(group)
 
 
 async def patch_group(call: Call) -> Response:
     group = _group(call)
-    if group is None:
-        message = f"Resource group '{call.parameters['name']}' could not be found."
-        raise ArmError(404, "ResourceGroupNotFound", message, gateway=True)
     if "tags" in call.body:
         group["tags"] = call.body["tags"]
     call.tenant.store.put(group)
@@ -226,15 +210,14 @@ async def get_provider(call: Call) -> Response:
     wanted = call.parameters["namespace"]
     found = next((namespace for namespace in PROVIDERS if namespace.lower() == wanted.lower()), None)
     if found is None:
-        message = f"The resource namespace '{wanted}' is invalid."
-        raise ArmError(404, "InvalidResourceNamespace", message, gateway=True)
+        raise errors.invalid_provider(provider=wanted)
     return JSONResponse(_provider(call, found))
 
 
 async def head_group(call: Call) -> Response:
     return (
         Response(status_code=204)
-        if _group(call)
+        if call.tenant.store.get(call.tenant.group(call.parameters["name"]))
         else Response(status_code=404, headers={"x-ms-failure-cause": "gateway"})
     )
 
@@ -248,9 +231,6 @@ async def list_groups(call: Call) -> Response:
 
 async def delete_group(call: Call) -> Response:
     group = _group(call)
-    if group is None:
-        message = f"Resource group '{call.parameters['name']}' could not be found."
-        raise ArmError(404, "ResourceGroupNotFound", message, gateway=True)
     store = call.tenant.store
     for kind, remove in REMOVERS.items():
         for resource in store.resources(under=group.id, type=kind):
@@ -281,8 +261,7 @@ def _wanted(call: Call) -> dict[str, str]:
     given = call.request.query_params.get("$filter", "")
     if re.sub(r"\band\b|\s", "", _CONDITION.sub("", given), flags=re.IGNORECASE):
         fields = "resourceType, resourceGroup, name, location, tagName and tagValue"
-        message = f"The sandbox does not emulate the filter {given!r}: only '<field> eq <value>' of {fields}."
-        raise ArmError(501, "NotImplementedInSandbox", message)
+        raise errors.filter_not_emulated(filter=given, known=f"'<field> eq <value>' of {fields}")
     return {field.lower(): value.lower() for field, value in _CONDITION.findall(given)}
 
 

@@ -1,0 +1,283 @@
+"""Every error of Resource Manager and of its providers: its status, its code and its sentence stand here once.
+
+An error is raised by its name, with what the sentence names: ``raise errors.group_not_found(group="g")``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.responses import JSONResponse
+
+from ..resource import Json
+
+_FAILED: Json = {"status": "Failed"}
+
+
+class ArmError(Exception):
+    """An error answer of Resource Manager or of a provider."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        target: str | None = None,
+        details: list[Json] | None = None,
+        members: Json | None = None,
+        gateway: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code, self.target, self.details = status, code, target, details
+        self.members = members or {}
+        # Resource Manager's own errors carry this header, those of the providers behind it do not.
+        self.headers = {"x-ms-failure-cause": "gateway"} if gateway else {}
+
+    def with_headers(self, **headers: str) -> ArmError:
+        self.headers |= {name.replace("_", "-"): value for name, value in headers.items()}
+        return self
+
+    def response(self) -> JSONResponse:
+        error: Json = {"code": self.code, "message": str(self)}
+        if self.target:
+            error["target"] = self.target
+        if self.details is not None:
+            error["details"] = self.details
+        return JSONResponse({"error": error, **self.members}, status_code=self.status, headers=self.headers)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of error; called with what its sentence names, it is an error."""
+
+    status: int
+    code: str
+    sentence: str
+    target: str | None = None
+    details: bool = False
+    """Whether the answer has an array of details, which is empty."""
+    members: Json | None = None
+    gateway: bool = False
+
+    def __call__(self, **names: object) -> ArmError:
+        target = self.target and self.target.format(**names)
+        details: list[Json] | None = [] if self.details else None
+        message = self.sentence.format(**names)
+        return ArmError(
+            self.status, self.code, message,
+            target=target, details=details, members=self.members, gateway=self.gateway,
+        )  # fmt: skip
+
+
+def _gateway(status: int, code: str, sentence: str) -> _Kind:
+    return _Kind(status, code, sentence, gateway=True)
+
+
+def _invalid(sentence: str, target: str | None = None) -> _Kind:
+    return _Kind(400, "InvalidParameter", sentence, target)
+
+
+def _not_emulated(sentence: str) -> _Kind:
+    return _Kind(501, "NotImplementedInSandbox", sentence)
+
+
+def _in_use(code: str, what: str) -> _Kind:
+    sentence = f"{what} {{id}} can not be deleted since it is still in use by {{user}}."
+    return _Kind(400, code, sentence, details=True)
+
+
+def deployment_failed(status: int, details: list[Json]) -> ArmError:
+    """What a deployment answers where one of its resources cannot be made; `details` have that resource's error."""
+    message = (
+        "At least one resource deployment operation failed. Please list deployment operations for details. Please see "
+        "https://aka.ms/arm-deployment-operations for usage details."
+    )
+    return ArmError(status, "DeploymentFailed", message, details=details)
+
+
+def operation_failed(error: Json) -> ArmError:
+    """What a long-running operation has ended with, as a fault asked for it."""
+    return ArmError(409, error["code"], error["message"])
+
+
+# fmt: off
+# A sentence stays in one piece, so that a search for what was answered finds it.
+
+# Resource Manager itself: who asks, and in which form
+
+missing_version = _gateway(400, "MissingApiVersionParameter",
+    "The api-version query parameter (?api-version=) is required for all requests.")
+invalid_version = _gateway(400, "InvalidApiVersionParameter",
+    "The api-version '{version}' is invalid. The expected format is yyyy-mm-dd[-preview].")
+missing_token = _gateway(401, "AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
+invalid_token = _gateway(401, "InvalidAuthenticationToken", "The access token is invalid.")
+expired_token = _gateway(401, "ExpiredAuthenticationToken",
+    "The access token expiry UTC time '{expiry}' is earlier than current UTC time '{now}'.")
+wrong_audience = _gateway(401, "InvalidAuthenticationTokenAudience",
+    "The access token has been obtained for wrong audience or resource '{audience}'. It should exactly match with one of the allowed audiences '{allowed}'.")
+wrong_issuer = _gateway(401, "InvalidAuthenticationTokenTenant",
+    "The access token is from the wrong issuer '{issuer}'. It must match the tenant '{expected}' associated with this subscription. Please use the authority (URL) '{authority}' to get the token. Note, if the subscription is transferred to another tenant there is no impact to the services, but information about new tenant could take time to propagate (up to an hour).")
+not_authorized = _gateway(403, "AuthorizationFailed",
+    "The client '{client}' with object id '{principal}' does not have authorization to perform action '{action}' over scope '{scope}' or the scope is invalid. If access was recently granted, please refresh your credentials.")
+not_authorized_on_linked = _gateway(403, "LinkedAuthorizationFailed",
+    "The client '{client}' with object id '{principal}' has permission to perform action '{own}' on scope '{scope}'; however, it does not have permission to perform action '{action}' on the linked scope(s) '{linked}' or the linked scope(s) are invalid.")
+throttled = _gateway(429, "SubscriptionRequestsThrottled",
+    "Number of {kind} requests for subscription '{subscription}' actor '{principal}' exceeded the limit of '{capacity}'. Please try again after '{seconds}' seconds after additional tokens are available.")
+invalid_body = _gateway(400, "InvalidRequestContent",
+    "The request content was invalid and could not be deserialized: {reason}.")
+subscription_not_found = _gateway(404, "SubscriptionNotFound", "The subscription '{subscription}' could not be found.")
+group_not_found = _gateway(404, "ResourceGroupNotFound", "Resource group '{group}' could not be found.")
+resource_not_found = _gateway(404, "ResourceNotFound",
+    "The Resource '{id.type}/{id.names}' under resource group '{id.group}' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix")
+operation_not_found = _Kind(404, "NotFound", "The operation was not found.")
+provider_not_registered = _gateway(409, "MissingSubscriptionRegistration",
+    "The subscription is not registered to use namespace '{provider}'. See https://aka.ms/rps-not-found for how to register subscriptions.")
+invalid_provider = _gateway(404, "InvalidResourceNamespace", "The resource namespace '{provider}' is invalid.")
+location_required = _gateway(400, "LocationRequired", "The location property is required for this definition.")
+location_not_available = _gateway(400, "LocationNotAvailableForResourceType",
+    "The provided location '{location}' is not available for resource type '{kind}'. List of available regions for the resource type is '{regions}'.")
+invalid_group_name = _gateway(400, "InvalidResourceGroupName",
+    "The provided resource group name '{name}' has these invalid characters or this length: it must have 1 to 90 letters, digits, '.', '_', '-', '(' and ')' and not end with a period.")
+location_not_available_for_group = _gateway(400, "LocationNotAvailableForResourceGroup",
+    "The provided location '{location}' is not available for resource group. List of available regions is '{regions}'.")
+group_in_other_location = _gateway(409, "InvalidResourceGroupLocation",
+    "Invalid resource group location '{location}'. The Resource group already exists in location '{existing}'.")
+invalid_template = _Kind(400, "InvalidTemplate", "Deployment template validation failed: {reason}.")
+sandbox_failed = _Kind(500, "InternalServerError",
+    "The sandbox failed to answer: this is a fault of its own, and its log has more.")
+
+# What the sandbox does not emulate
+
+request_not_emulated = _not_emulated(
+    "The sandbox does not emulate {method} {path}: it plays the operations of the walkthrough only, which its documentation lists (docs/sandbox/operations.md).")
+filter_not_emulated = _not_emulated("The sandbox does not emulate the filter {filter!r}: only {known}.")
+linked_template_not_emulated = _not_emulated(
+    "The sandbox plays deployments with an inline template; properties.template is missing.")
+expression_not_emulated = _not_emulated(
+    "The sandbox does not play this expression of the template language: [{expression}].")
+windows_not_emulated = _not_emulated("The sandbox does not emulate Windows.")
+data_disks_not_emulated = _not_emulated("The sandbox does not emulate the data disks of a VM.")
+vm_change_not_emulated = _not_emulated("The sandbox does not emulate changing {members} of a VM with PATCH.")
+registry_members_not_emulated = _not_emulated("The sandbox does not emulate these properties of a registry: {members}.")
+policy_not_emulated = _not_emulated("The sandbox does not emulate the policy {name}.")
+virtual_network_rules_not_emulated = _not_emulated(
+    "The sandbox does not emulate the virtual network rules of a registry.")
+import_not_emulated = _not_emulated("The sandbox imports images from {public} only, not from {registry}.")
+
+# Microsoft.Authorization
+
+role_not_found = _Kind(404, "RoleDefinitionDoesNotExist",
+    "The specified role definition with ID '{id}' does not exist.")
+invalid_role_id = _Kind(400, "InvalidRoleDefinitionId", "The role definition ID '{id}' is not a GUID.")
+role_is_built_in = _Kind(400, "RoleDefinitionUpdateNotPermitted",
+    "The role definition '{id}' is built in and cannot be changed.")
+incomplete_role = _Kind(400, "InvalidRoleDefinition",
+    "A role definition needs properties.roleName, properties.permissions and properties.assignableScopes.")
+role_name_in_use = _Kind(409, "RoleDefinitionWithSameNameExists",
+    "A custom role with the same name already exists in this directory. Use a different name: '{name}'.")
+role_in_use = _Kind(400, "RoleDefinitionHasAssignments",
+    "There are existing role assignments referencing role '{id}'. Delete them first.")
+assignment_not_found = _Kind(404, "RoleAssignmentNotFound", "The role assignment '{name}' is not found.")
+invalid_assignment_name = _Kind(400, "InvalidRoleAssignmentId",
+    "The role assignment ID '{name}' is not valid. The role assignment ID must be a GUID.")
+invalid_condition_version = _Kind(400, "InvalidConditionVersion",
+    "The role assignment has a condition: its conditionVersion must be 2.0.")
+invalid_condition = _Kind(400, "InvalidCondition", "The condition of the role assignment is invalid: {reason}.")
+invalid_principal_id = _Kind(400, "InvalidPrincipalId",
+    "The Principal ID '{id}' is not valid. Principal ID must be a GUID.")
+invalid_principal_type = _Kind(400, "InvalidPrincipalType", "The principal type '{type}' is invalid: use {known}.")
+other_principal_type = _Kind(400, "UnmatchedPrincipalType",
+    "The PrincipalId '{id}' has type 'ServicePrincipal', which is different from specified PrincipalType '{type}'.")
+principal_not_found = _Kind(400, "PrincipalNotFound",
+    "Principal {id} does not exist in the directory {tenant}. Check that you have the correct principal ID. If you are creating this principal and then immediately assigning a role, this error might be related to a replication delay. In this case, set the role assignment principalType property to a value, such as ServicePrincipal, User, or Group.  See https://aka.ms/docs-principaltype")
+assignment_cannot_change = _Kind(400, "RoleAssignmentUpdateNotPermitted",
+    "Tenant ID, application ID, principal ID, and scope are not allowed to be updated.")
+assignment_exists = _Kind(409, "RoleAssignmentExists",
+    "The role assignment already exists. The ID of the existing role assignment is {name}.")
+
+# Microsoft.ManagedIdentity, and the identities of resources
+
+invalid_identity_name = _Kind(400, "InvalidResourceName",
+    "The resource name '{name}' is invalid: it must begin with a letter or number and have between 3 and 128 letters, numbers, hyphens and underscores.")
+missing_identity_type = _invalid("identity.type is missing: use SystemAssigned, UserAssigned or None.", "identity.type")
+invalid_identity_type = _invalid(
+    "The identity type '{type}' is not valid: use SystemAssigned, UserAssigned or None.", "identity.type")
+unexpected_identities = _invalid(
+    'identityIds should not be provided if the type is "{type}"', "resourceIdentity.identityIds")
+missing_identities = _invalid(
+    "The identity type UserAssigned needs at least one id in userAssignedIdentities.", "identity.userAssignedIdentities")
+identity_not_found = _gateway(400, "FailedIdentityOperation",
+    "Identity operation for resource '{resource}' failed with error 'Failed to perform resource identity operation. Status: 'BadRequest'. Response: '{{\"error\":{{\"code\":\"BadRequest\",\"message\":\"Resource '{identity}' was not found.\"}}}}'.'.")
+
+# Microsoft.Compute
+
+invalid_vm_name = _invalid(
+    "The entity name '{name}' is invalid: a virtual machine's name has 1 to 64 letters, digits, '.', '_' and '-', begins with a letter or digit and does not end with '.' or '-'.", "vmName")
+missing_parameter = _invalid("Required parameter '{name}' is missing (null).", "{name}")
+invalid_admin_name = _invalid("The Admin Username '{name}' contains invalid characters or is missing.", "adminUsername")
+reserved_admin_name = _invalid("The Admin Username specified is not allowed: '{name}'.", "adminUsername")
+missing_credentials = _invalid(
+    "Authentication using either SSH or by user name and password must be enabled in Linux profile.", "linuxConfiguration")
+invalid_public_key = _invalid("The value of parameter linuxConfiguration.ssh.publicKeys.keyData is invalid.", "keyData")
+custom_data_not_base64 = _invalid("Custom data in OSProfile must be in Base64 encoding.", "customData")
+custom_data_too_long = _invalid(
+    "Custom data in OSProfile must be in Base64 encoding and with a maximum of 65535.", "customData")
+property_cannot_change = _Kind(409, "PropertyChangeNotAllowed", "Changing property '{name}' is not allowed.", "{name}")
+provisioning_failed = _Kind(409, "OSProvisioningInternalError",
+    "OS Provisioning failed for VM '{name}' due to an internal error: {reason}")
+unknown_command = _Kind(404, "NotFound",
+    "The entity {command} was not found in this location: the sandbox plays RunShellScript.")
+vm_is_not_running = _Kind(409, "OperationNotAllowed", "Cannot modify extensions in the VM when the VM is not running.")
+image_not_found = _Kind(404, "NotFound",
+    "Artifact: VMImage was not found: the sandbox has Ubuntu images of Canonical, not {publisher}:{offer}:{sku}.")
+image_version_not_found = _Kind(404, "NotFound", "Artifact: VMImage was not found: {image}")
+
+# Microsoft.Network
+
+linked_resource_not_found = _Kind(404, "NotFound", "Resource {id} not found.", details=True)
+invalid_reference = _Kind(400, "InvalidResourceReference",
+    "Resource {id} referenced by resource {user} was not found. Please make sure that the referenced resource exists, and that both resources are in the same region. ({member})")
+interface_is_used = _Kind(400, "NicInUse", "Network Interface {id} is used by existing resource {user}.")
+interface_is_attached = _Kind(400, "NicInUse",
+    "Network Interface {id} is used by existing resource {user}. In order to delete the network interface, it must be dissociated from the resource. To learn more, see aka.ms/deletenic.", details=True)
+
+network_in_use = _in_use("InUseSubnetCannotBeDeleted", "Virtual network")
+subnet_in_use = _in_use("InUseSubnetCannotBeDeleted", "Subnet")
+security_group_in_use = _in_use("InUseNetworkSecurityGroupCannotBeDeleted", "Network security group")
+address_in_use = _in_use("PublicIPAddressCannotBeDeleted", "Public IP address")
+missing_names = _Kind(400, "InvalidRequestFormat", "Each of properties.{collection} needs a name.", details=True)
+subnet_outside_network = _Kind(400, "NetcfgInvalidSubnet",
+    "Subnet '{name}' is not valid because its IP address range '{prefix}' is outside the IP address range of virtual network '{network}'.")
+subnet_is_full = _Kind(400, "SubnetIsFull", "Subnet {name} does not have enough capacity for 1 IP addresses.")
+incomplete_security_rule = _Kind(400, "SecurityRuleInvalidParameter",
+    "Required security rule parameters are missing for security rule with Id: {name}: {member}.")
+no_address_left = _Kind(400, "PublicIPCountLimitReached",
+    "The sandbox has no public IP address left: delete some of the VMs' addresses.")
+missing_configurations = _Kind(400, "NetworkInterfaceMustHaveOneIpConfiguration",
+    "Network interface {id} must have one or more IP configurations.")
+
+# Microsoft.ContainerRegistry
+
+invalid_registry_name = _Kind(400, "InvalidResourceName",
+    "Resource name {name} is invalid. It must have 5 to 50 letters and digits and nothing else.")
+login_server_in_use = _Kind(409, "AlreadyInUse",
+    "The registry DNS name {server} is already in use. You can check if the name is already claimed using following API: https://docs.microsoft.com/en-us/rest/api/containerregistry/registries/checknameavailability", members=_FAILED)
+registry_name_in_use = _Kind(409, "RegistryNameAlreadyInUse",
+    "The registry name {name} is already in use. You can check if the name is already claimed using following API: https://aka.ms/acr/check-name-availability", members=_FAILED)
+classic_sku = _Kind(400, "ClassicSkuDeprecated",
+    "Classic SKU is now deprecated. Please use SKU Basic, Standard or Premium.", members=_FAILED)
+incomplete_registry = _Kind(400, "InvalidRequestContent",
+    "A registry needs a location and a sku.name: Basic, Standard or Premium.")
+invalid_sku = _invalid("The sku '{sku}' is invalid: use Basic, Standard or Premium.")
+invalid_label_scope = _invalid("The value '{value}' of autoGeneratedDomainNameLabelScope is invalid: use {known}.")
+invalid_choice = _invalid("The value '{value}' of {name} is invalid: use {known}.", "{name}")
+sku_lacks_feature = _Kind(400, "UnsupportedSkuFeature", "The {feature} feature is not supported for SKU {sku}.")
+sku_lacks_network_rules = _Kind(400, "UnsupportedSkuFeature", "Network rules are supported for the SKU Premium only.")
+invalid_ip_rule = _invalid("The IP rule '{rule}' is neither an address nor a range.", "networkRuleSet.ipRules")
+tag_exists = _Kind(409, "Conflict",
+    "Tag {repository}:{tag} already exists in target registry. Please provide the force option to override.")
+source_image_not_found = _invalid("The image {image} was not found: {reason}", "source.sourceImage")
+admin_user_is_off = _Kind(400, "UnAuthorizedForCredentialOperations",
+    "Cannot perform credential operations for {id} as admin user is disabled.")
+unknown_credential = _invalid("The credential '{name}' is neither password nor password2.")
