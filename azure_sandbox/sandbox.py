@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from . import process
 from .clock import Clock
@@ -115,7 +115,7 @@ class Sandbox(Client):
         self._settings = settings
         self._tokens: dict[str, tuple[str, float]] = {}
 
-    def __enter__(self) -> Sandbox:
+    def __enter__(self) -> Self:
         with contextlib.ExitStack() as closing:
             self.folder = self._given or Path(closing.enter_context(_temporary_folder()))
             self.set(**self._settings)

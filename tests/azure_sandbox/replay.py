@@ -14,8 +14,7 @@ from typing import Any
 
 import requests
 
-from azure_sandbox import process
-from azure_sandbox.settings import Settings
+from azure_sandbox import Sandbox
 from runbook_helpers.clouds import CLOUDS, REGISTRY_AUDIENCE
 from runbook_helpers.ssh.keys import login_key
 
@@ -97,47 +96,12 @@ def _member(key: str) -> str:
     return "ID" if key.startswith("/subscriptions/") or ":" in key else key
 
 
-class Player:
-    """A sandbox, an operator and a VM in it."""
+class PublicCloud(Sandbox):
+    """A sandbox of AzureCloud, which can be brought into the state of a recording."""
 
-    def __init__(self, folder: Path) -> None:
-        self.running = process.start(folder)
-        self.folder = folder
-        self.operator = self.running.operator(CLOUD.name)
-        self.session = self.connect(self.running.proxy)
-        self._tokens: dict[str, str] = {}
+    def __init__(self, folder: Path | None = None) -> None:
+        super().__init__(folder, cloud=CLOUD.name)
         self._polls: dict[str, str] = {}
-
-    def __enter__(self) -> Player:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.session.close()
-
-    def connect(self, proxy: str) -> requests.Session:
-        session = requests.Session()
-        session.trust_env = False
-        session.proxies = {"https": proxy, "http": proxy}
-        session.verify = str(self.running.authority_file)
-        return session
-
-    def token(self, resource: str = CLOUD.audiences[0]) -> str:
-        if resource not in self._tokens:
-            form = {
-                "grant_type": "client_credentials",
-                "client_id": self.operator["client_id"],
-                "client_secret": self.operator["client_secret"],
-                "scope": f"{resource}/.default",
-            }
-            url = f"{CLOUD.authority}/{self.operator['tenant_id']}/oauth2/v2.0/token"
-            self._tokens[resource] = self.session.post(url, data=form).json()["access_token"]
-        return self._tokens[resource]
-
-    def arm(self, method: str, path: str, body: Any = None, version: str = "2024-11-01") -> requests.Response:
-        headers = {"Authorization": f"Bearer {self.token()}"}
-        url = f"{CLOUD.resource_manager_url}{path}"
-        url += "" if "api-version=" in path else ("&" if "?" in path else "?") + f"api-version={version}"
-        return self.session.request(method, url, json=body, headers=headers)
 
     # The state of each recording
 
@@ -386,15 +350,15 @@ class Player:
             self.make(scope, {})
         body = row["request"].get("body") or {"properties": (row["response"].get("body") or {}).get("properties")}
         if name.startswith("roleAssignments/") and not gone and method in ("GET", "DELETE"):
-            self.arm("PUT", path, {"properties": {**self._given(body), "principalType": "ServicePrincipal"}})
+            self.arm("PUT", path, {"properties": {**self._assignment(body), "principalType": "ServicePrincipal"}})
         if _code(row) == "RoleAssignmentExists":
             other = f"{scope}/providers/Microsoft.Authorization/roleAssignments/{uuid.uuid4()}"
-            self.arm("PUT", other, {"properties": {**self._given(body), "principalId": self.nobody()[1]}})
+            self.arm("PUT", other, {"properties": {**self._assignment(body), "principalId": self.nobody()[1]}})
         if row["id"] == "roleassign-put-same-guid-201":
             self.arm("PUT", path, {"properties": {**body["properties"], "description": "before"}})
 
     @staticmethod
-    def _given(body: Json) -> Json:
+    def _assignment(body: Json) -> Json:
         return {key: body["properties"][key] for key in ("roleDefinitionId", "principalId")}
 
     def _set_time(self, group: list[Json], position: int) -> None:
@@ -403,22 +367,9 @@ class Player:
         if position == 0:
             self.set(operation_seconds=SLOW if any(running) else 0.0)
         elif running[position - 1] and not running[position] and _is_poll(group[position]):
-            self.advance(2 * SLOW)
+            self.clock.advance(2 * SLOW)
         elif not any(running[position:]):
             self.set(operation_seconds=0.0)
-
-    def advance(self, seconds: float) -> None:
-        from azure_sandbox import settings
-
-        before = settings.read(self.folder).clock_offset
-        self.set(clock_offset=before + seconds)
-        self.forget_tokens()
-
-    def forget_tokens(self) -> None:
-        self._tokens.clear()
-
-    def set(self, **values: float) -> None:
-        Settings(self.folder).change(**values)
 
     def _send(self, row: Json) -> requests.Response:
         request = row["request"]
@@ -437,13 +388,9 @@ class Player:
             if row["id"] == "subscriptions-list-empty-200":
                 return self.as_nobody("GET", path, None)
             if row["id"] == "arm-expired-token-401":
-                self.token()
-                from azure_sandbox import settings
-
-                self.set(clock_offset=settings.read(self.folder).clock_offset + 8000)
-                answer = self.arm("GET", path)
-                self._tokens.clear()
-                return answer
+                headers = {"Authorization": f"Bearer {self.token()}"}
+                self.clock.advance(8000)
+                return self.session.get(f"{CLOUD.resource_manager_url}{path}", headers=headers)
             if isinstance(body, dict):
                 for each, value in ((body.get("identity") or {}).get("userAssignedIdentities") or {}).items():
                     if value is not None:
@@ -487,7 +434,7 @@ class Player:
             kinds = "SystemAssigned, UserAssigned"
             self.make(vm, {"identity": {"type": kinds, "userAssignedIdentities": {identity: {}}}})
             shown = self.arm("GET", vm).json()
-            session = self.connect(process.vm_proxy(self.running, CLOUD.name, "standing-vm"))
+            session = self.vm("standing-vm").session
             self._standing = session, shown["identity"]["principalId"], shown
         return self._standing
 
@@ -514,7 +461,7 @@ class Player:
         for row in group:
             path, body = row["request"]["path"], row["request"].get("body")
             if row["response"]["body"].get("value"):
-                path = re.sub(r"'[0-9a-f-]{36,}'", f"'{self.operator['client_id']}'", path)
+                path = re.sub(r"'[0-9a-f-]{36,}'", f"'{self.client_id}'", path)
             if body:
                 body = {**body, "ids": [object_id]}
             headers = {"Authorization": f"Bearer {self.token(f'https://{CLOUD.graph}')}"}
@@ -535,15 +482,15 @@ class Registry:
 
     USER = "00000000-0000-0000-0000-000000000000"
 
-    def __init__(self, player: Player, name: str) -> None:
-        self.name, self._player = name, player
+    def __init__(self, public: PublicCloud, name: str) -> None:
+        self.name, self._player = name, public
         self._server = f"{name}.azurecr.io"
         group = f"/subscriptions/{ZERO}/resourceGroups/{name}"
-        player.make(
+        public.make(
             f"{group}/providers/Microsoft.ContainerRegistry/registries/{name}",
             {"properties": {"anonymousPullEnabled": True}},
         )
-        form = {"grant_type": "access_token", "service": self._server, "access_token": player.token(REGISTRY_AUDIENCE)}
+        form = {"grant_type": "access_token", "service": self._server, "access_token": public.token(REGISTRY_AUDIENCE)}
         self._refresh = self._call("POST", "/oauth2/exchange", data=form).json()["refresh_token"]
         self._contents = {"config": b'{"architecture": "amd64", "os": "linux"}', "layer": b"layer"}
         self._blobs = {kind: self._push_blob(content) for kind, content in self._contents.items()}
@@ -643,7 +590,7 @@ class Registry:
             resource = CLOUD.audiences[1]
         form = {"grant_type": "access_token", **form, "service": self._server}
         if "tenant" in form:
-            form["tenant"] = self._player.operator["tenant_id"]
+            form["tenant"] = self._player.tenant_id
         if path == "/oauth2/exchange":
             form["access_token"] = self._player.token(resource)
         elif form["grant_type"] == "refresh_token":

@@ -3,63 +3,46 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from azure_sandbox import process
-
-from .replay import ZERO, Player
+from .groups import Group, code
+from .replay import ZERO, PublicCloud
 
 GROUP_VERSION = "2022-09-01"
 
 
-@pytest.fixture(scope="module")
-def player(shared_folder: Path) -> Iterator[Player]:
-    process.start(shared_folder)
-    with Player(shared_folder) as player:
-        yield player
-
-
 @pytest.fixture
-def group(player: Player) -> Iterator[str]:
+def group(group: Group) -> str:
     """The id of a resource group of the test's own."""
-    path = f"/subscriptions/{ZERO}/resourceGroups/m{uuid.uuid4().hex[:10]}"
-    assert player.arm("PUT", path, {"location": "westus"}).status_code == 201
-    yield path
-    player.arm("DELETE", path)
-
-
-def code(answer: Any) -> str:
-    return str(answer.json()["error"]["code"])
+    return group.id
 
 
 def registry_path(group: str) -> str:
     return f"{group}/providers/Microsoft.ContainerRegistry/registries/r{uuid.uuid4().hex[:10]}"
 
 
-def make_registry(player: Player, group: str, sku: str = "Premium", **properties: Any) -> str:
+def make_registry(public: PublicCloud, group: str, sku: str = "Premium", **properties: Any) -> str:
     path = registry_path(group)
     body = {"location": "westus", "sku": {"name": sku}, "properties": properties}
-    assert player.arm("PUT", path, body).status_code in (200, 201)
+    assert public.arm("PUT", path, body).status_code in (200, 201)
     return path
 
 
-def test_a_group_without_tags_has_no_such_member(player: Player, group: str) -> None:
-    assert "tags" not in player.arm("GET", group).json()
-    assert player.arm("PATCH", group, {"tags": {}}).json()["tags"] == {}
+def test_a_group_without_tags_has_no_such_member(public: PublicCloud, group: str) -> None:
+    assert "tags" not in public.arm("GET", group).json()
+    assert public.arm("PATCH", group, {"tags": {}}).json()["tags"] == {}
 
 
-def test_deleting_a_group_names_the_next_poll(player: Player, group: str) -> None:
-    player.set(operation_seconds=1000.0)
+def test_deleting_a_group_names_the_next_poll(public: PublicCloud, group: str) -> None:
+    public.set(operation_seconds=1000.0)
     try:
-        url = player.arm("DELETE", group).headers["Location"]
-        headers = {"Authorization": f"Bearer {player.token()}"}
-        assert "Location" in player.session.get(url, headers=headers).headers
+        url = public.arm("DELETE", group).headers["Location"]
+        headers = {"Authorization": f"Bearer {public.token()}"}
+        assert "Location" in public.session.get(url, headers=headers).headers
     finally:
-        player.set(operation_seconds=0.0)
+        public.set(operation_seconds=0.0)
 
 
 @pytest.mark.parametrize(
@@ -78,9 +61,9 @@ def test_deleting_a_group_names_the_next_poll(player: Player, group: str) -> Non
     ],
 )
 def test_each_version_knows_its_own_members_of_a_registry(
-    player: Player, group: str, version: str, there: set[str], absent: set[str]
+    public: PublicCloud, group: str, version: str, there: set[str], absent: set[str]
 ) -> None:
-    shown = player.arm("GET", make_registry(player, group), version=version).json()
+    shown = public.arm("GET", make_registry(public, group), version=version).json()
     members = set(shown["properties"])
     assert there <= members and not absent & members
     assert ("systemData" in shown) == (version > "2020")
@@ -90,219 +73,219 @@ def test_each_version_knows_its_own_members_of_a_registry(
 
 @pytest.mark.parametrize(("properties", "status"), [({}, 200), ({"anonymousPullEnabled": False}, 201)])
 def test_a_registry_takes_time_where_anonymous_pull_is_named(
-    player: Player, group: str, properties: dict[str, bool], status: int
+    public: PublicCloud, group: str, properties: dict[str, bool], status: int
 ) -> None:
     path, body = registry_path(group), {"location": "westus", "sku": {"name": "Standard"}, "properties": properties}
     for word in ("Creating", "Updating"):
-        answer = player.arm("PUT", path, body)
+        answer = public.arm("PUT", path, body)
         assert answer.status_code == status
         assert answer.json()["properties"]["provisioningState"] == ("Succeeded" if status == 200 else word)
         assert ("Azure-AsyncOperation" in answer.headers) == (status == 201)
 
 
-def test_a_registry_has_identities(player: Player, group: str) -> None:
+def test_a_registry_has_identities(public: PublicCloud, group: str) -> None:
     path, identity = (
-        make_registry(player, group),
+        make_registry(public, group),
         f"{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/one",
     )
-    player.make(identity, {})
+    public.make(identity, {})
     wanted = {"type": "SystemAssigned, UserAssigned", "userAssignedIdentities": {identity: {}}}
-    assert player.arm("PATCH", path, {"identity": wanted}).status_code == 201
-    shown = player.arm("GET", path).json()["identity"]
+    assert public.arm("PATCH", path, {"identity": wanted}).status_code == 201
+    shown = public.arm("GET", path).json()["identity"]
     assert shown["type"] == "systemAssigned, userAssigned"  # this provider's own way to write it
     assert shown["principalId"] and shown["userAssignedIdentities"][identity]["clientId"]
-    assert player.arm("PATCH", path, {"identity": {"type": "None"}}).status_code == 201
-    assert "identity" not in player.arm("GET", path).json()
+    assert public.arm("PATCH", path, {"identity": {"type": "None"}}).status_code == 201
+    assert "identity" not in public.arm("GET", path).json()
 
 
-def test_policies_of_a_registry(player: Player, group: str) -> None:
-    path = make_registry(player, group)
+def test_policies_of_a_registry(public: PublicCloud, group: str) -> None:
+    path = make_registry(public, group)
     wanted = {"retentionPolicy": {"days": 30, "status": "enabled"}, "exportPolicy": {"status": "disabled"}}
-    changed = player.arm("PATCH", path, {"properties": {"policies": wanted}})
+    changed = public.arm("PATCH", path, {"properties": {"policies": wanted}})
     assert changed.status_code == 200
     policies = changed.json()["properties"]["policies"]
     assert policies["retentionPolicy"]["days"] == 30 and policies["exportPolicy"] == {"status": "disabled"}
-    put = player.arm("PUT", path, {"location": "westus", "sku": {"name": "Premium"}, "properties": {}})
+    put = public.arm("PUT", path, {"location": "westus", "sku": {"name": "Premium"}, "properties": {}})
     assert put.json()["properties"]["policies"]["exportPolicy"] == {"status": "enabled"}
 
 
-def test_data_endpoints_are_for_premium(player: Player, group: str) -> None:
-    path = make_registry(player, group)
-    shown = player.arm("PATCH", path, {"properties": {"dataEndpointEnabled": True}}).json()
+def test_data_endpoints_are_for_premium(public: PublicCloud, group: str) -> None:
+    path = make_registry(public, group)
+    shown = public.arm("PATCH", path, {"properties": {"dataEndpointEnabled": True}}).json()
     name = path.rpartition("/")[2]
     assert shown["properties"]["dataEndpointHostNames"] == [f"{name}.westus.data.azurecr.io"]
-    basic = make_registry(player, group, "Basic")
-    assert code(player.arm("PATCH", basic, {"properties": {"dataEndpointEnabled": True}})) == "UnsupportedSkuFeature"
+    basic = make_registry(public, group, "Basic")
+    assert code(public.arm("PATCH", basic, {"properties": {"dataEndpointEnabled": True}})) == "UnsupportedSkuFeature"
 
 
-def test_the_classic_sku_is_gone(player: Player, group: str) -> None:
-    answer = player.arm("PUT", registry_path(group), {"location": "westus", "sku": {"name": "Classic"}})
+def test_the_classic_sku_is_gone(public: PublicCloud, group: str) -> None:
+    answer = public.arm("PUT", registry_path(group), {"location": "westus", "sku": {"name": "Classic"}})
     assert answer.status_code == 400 and code(answer) == "ClassicSkuDeprecated"
 
 
-def test_a_free_name_with_its_server(player: Player) -> None:
+def test_a_free_name_with_its_server(public: PublicCloud) -> None:
     path = f"/subscriptions/{ZERO}/providers/Microsoft.ContainerRegistry/checkNameAvailability"
     body = {"name": f"free{uuid.uuid4().hex[:8]}", "type": "Microsoft.ContainerRegistry/registries"}
-    assert player.arm("POST", path, body).json() == {"nameAvailable": True}
-    scoped = player.arm("POST", path, {**body, "autoGeneratedDomainNameLabelScope": "Unsecure"}).json()
+    assert public.arm("POST", path, body).json() == {"nameAvailable": True}
+    scoped = public.arm("POST", path, {**body, "autoGeneratedDomainNameLabelScope": "Unsecure"}).json()
     assert scoped == {"nameAvailable": True, "availableLoginServerName": f"{body['name']}.azurecr.io"}
 
 
-def make_network(player: Player, group: str, **properties: Any) -> str:
+def make_network(public: PublicCloud, group: str, **properties: Any) -> str:
     path = f"{group}/providers/Microsoft.Network/virtualNetworks/n{uuid.uuid4().hex[:8]}"
     subnets = [{"name": "one", "properties": {"addressPrefix": "10.0.1.0/24"}}]
     given = {"addressSpace": {"addressPrefixes": ["10.0.0.0/16"]}, "subnets": subnets, **properties}
-    made = player.arm("PUT", path, {"location": "westus", "tags": {}, "properties": given})
+    made = public.arm("PUT", path, {"location": "westus", "tags": {}, "properties": given})
     assert made.status_code == 201, made.text
     return path
 
 
-def make_interface(player: Player, network: str, **properties: Any) -> Any:
+def make_interface(public: PublicCloud, network: str, **properties: Any) -> Any:
     """A network interface with an address of its own; the answer to its PUT."""
     group = network.partition("/providers/")[0]
     configuration = {"subnet": {"id": f"{network}/subnets/one"}, **properties}
     body = {"location": "westus", "properties": {"ipConfigurations": [{"name": "a", "properties": configuration}]}}
     path = f"{group}/providers/Microsoft.Network/networkInterfaces/i{uuid.uuid4().hex[:8]}"
-    made = player.arm("PUT", path, body)
+    made = public.arm("PUT", path, body)
     assert made.status_code == 201, made.text
     return made.json()
 
 
-def make_address(player: Player, group: str, sku: str, method: str, **properties: Any) -> str:
+def make_address(public: PublicCloud, group: str, sku: str, method: str, **properties: Any) -> str:
     path = f"{group}/providers/Microsoft.Network/publicIPAddresses/a{uuid.uuid4().hex[:8]}"
     given = {"publicIPAllocationMethod": method, **properties}
-    made = player.arm("PUT", path, {"location": "westus", "sku": {"name": sku}, "properties": given})
+    made = public.arm("PUT", path, {"location": "westus", "sku": {"name": sku}, "properties": given})
     assert made.status_code == 201, made.text
     return path
 
 
-def test_a_put_that_changes_nothing_is_done_at_once(player: Player, group: str) -> None:
-    path = make_network(player, group)
-    body = player.arm("GET", path).json()
-    same = player.arm("PUT", path, {**body, "tags": {"a": "b"}})
+def test_a_put_that_changes_nothing_is_done_at_once(public: PublicCloud, group: str) -> None:
+    path = make_network(public, group)
+    body = public.arm("GET", path).json()
+    same = public.arm("PUT", path, {**body, "tags": {"a": "b"}})
     assert same.status_code == 200 and same.json()["properties"]["provisioningState"] == "Succeeded"
     assert "Retry-After" not in same.headers and "Azure-AsyncOperation" in same.headers
     body["properties"]["addressSpace"]["addressPrefixes"].append("10.9.0.0/16")
-    changed = player.arm("PUT", path, body)
+    changed = public.arm("PUT", path, body)
     assert changed.json()["properties"]["provisioningState"] == "Updating" and changed.headers["Retry-After"] == "3"
 
 
-def test_optional_members_of_a_network(player: Player, group: str) -> None:
-    path = make_network(player, group, dhcpOptions={}, encryption={"enabled": False})
-    shown = player.arm("GET", path, version="2024-03-01").json()
+def test_optional_members_of_a_network(public: PublicCloud, group: str) -> None:
+    path = make_network(public, group, dhcpOptions={}, encryption={"enabled": False})
+    shown = public.arm("GET", path, version="2024-03-01").json()
     assert shown["tags"] == {} and shown["properties"]["dhcpOptions"] == {"dnsServers": []}
     assert shown["properties"]["encryption"] == {"enabled": False, "enforcement": "AllowUnencrypted"}
     assert "privateEndpointVNetPolicies" in shown["properties"]
-    older = player.arm("GET", path, version="2018-10-01").json()["properties"]
+    older = public.arm("GET", path, version="2018-10-01").json()["properties"]
     assert "enableVmProtection" in older and "privateEndpointVNetPolicies" not in older
     assert "privateEndpointNetworkPolicies" not in older["subnets"][0]["properties"]
 
 
-def test_a_subnet_with_a_delegation_and_service_endpoints(player: Player, group: str) -> None:
-    subnets = f"{make_network(player, group)}/subnets"
+def test_a_subnet_with_a_delegation_and_service_endpoints(public: PublicCloud, group: str) -> None:
+    subnets = f"{make_network(public, group)}/subnets"
     given = {
         "addressPrefix": "10.0.2.0/24",
         "serviceEndpoints": [{"service": "Microsoft.Storage"}],
         "delegations": [{"name": "d", "properties": {"serviceName": "Microsoft.Web/serverFarms"}}],
     }
-    assert player.arm("PUT", f"{subnets}/two", {"properties": given}).status_code == 201
-    shown = next(each for each in player.arm("GET", subnets).json()["value"] if each["name"] == "two")["properties"]
+    assert public.arm("PUT", f"{subnets}/two", {"properties": given}).status_code == 201
+    shown = next(each for each in public.arm("GET", subnets).json()["value"] if each["name"] == "two")["properties"]
     assert shown["serviceEndpoints"][0] == {
         "provisioningState": "Succeeded", "service": "Microsoft.Storage", "locations": ["westus"],
     }  # fmt: skip
     assert shown["delegations"][0]["properties"]["serviceName"] == "Microsoft.Web/serverFarms"
 
 
-def test_what_uses_a_network_resource_is_shown_there(player: Player, group: str) -> None:
-    network, address = make_network(player, group), make_address(player, group, "Basic", "dynamic")
-    shown = player.arm("GET", address).json()["properties"]
+def test_what_uses_a_network_resource_is_shown_there(public: PublicCloud, group: str) -> None:
+    network, address = make_network(public, group), make_address(public, group, "Basic", "dynamic")
+    shown = public.arm("GET", address).json()["properties"]
     assert shown["publicIPAllocationMethod"] == "Dynamic" and "ipAddress" not in shown
-    interface = make_interface(player, network, publicIPAddress={"id": address})
+    interface = make_interface(public, network, publicIPAddress={"id": address})
     configuration = interface["properties"]["ipConfigurations"][0]["id"]
-    shown = player.arm("GET", address).json()["properties"]
+    shown = public.arm("GET", address).json()["properties"]
     assert shown["ipConfiguration"] == {"id": configuration} and shown["ipAddress"]
-    users = player.arm("GET", network).json()["properties"]["subnets"][0]["properties"]["ipConfigurations"]
+    users = public.arm("GET", network).json()["properties"]["subnets"][0]["properties"]["ipConfigurations"]
     assert [each["id"].lower() for each in users] == [configuration.lower()]
     security = f"{group}/providers/Microsoft.Network/networkSecurityGroups/s"
-    player.make(security, {})
+    public.make(security, {})
     interface["properties"]["networkSecurityGroup"] = {"id": security}
-    player.arm("PUT", interface["id"], interface)
-    assert player.arm("GET", security).json()["properties"]["networkInterfaces"] == [{"id": interface["id"]}]
+    public.arm("PUT", interface["id"], interface)
+    assert public.arm("GET", security).json()["properties"]["networkInterfaces"] == [{"id": interface["id"]}]
 
 
-def test_members_of_an_interface(player: Player, group: str) -> None:
+def test_members_of_an_interface(public: PublicCloud, group: str) -> None:
     interface = make_interface(
-        player, make_network(player, group), privateIPAddress="10.0.1.77", privateIPAllocationMethod="static"
+        public, make_network(public, group), privateIPAddress="10.0.1.77", privateIPAllocationMethod="static"
     )
     properties = interface["properties"]["ipConfigurations"][0]["properties"]
     assert properties["privateIPAddress"] == "10.0.1.77" and properties["privateIPAllocationMethod"] == "Static"
     assert interface["kind"] == "Regular" and "allowPort25Out" in interface["properties"]
-    assert "kind" not in player.arm("GET", interface["id"], version="2020-11-01").json()
+    assert "kind" not in public.arm("GET", interface["id"], version="2020-11-01").json()
 
 
-def test_members_of_an_address(player: Player, group: str) -> None:
+def test_members_of_an_address(public: PublicCloud, group: str) -> None:
     label = f"l{uuid.uuid4().hex[:8]}"
-    path = make_address(player, group, "Standard", "Static", dnsSettings={"domainNameLabel": label})
-    shown = player.arm("GET", path, version="2024-03-01").json()["properties"]
+    path = make_address(public, group, "Standard", "Static", dnsSettings={"domainNameLabel": label})
+    shown = public.arm("GET", path, version="2024-03-01").json()["properties"]
     assert shown["dnsSettings"]["fqdn"] == f"{label}.westus.cloudapp.azure.com" and "ddosSettings" in shown
-    assert "ddosSettings" not in player.arm("GET", path, version="2022-01-01").json()["properties"]
+    assert "ddosSettings" not in public.arm("GET", path, version="2022-01-01").json()["properties"]
 
 
-def test_the_last_poll_of_a_deletion_in_the_network(player: Player, group: str) -> None:
-    address = make_address(player, group, "Standard", "Static")
-    headers = {"Authorization": f"Bearer {player.token()}"}
-    done = player.session.get(player.arm("DELETE", address).headers["Location"], headers=headers)
+def test_the_last_poll_of_a_deletion_in_the_network(public: PublicCloud, group: str) -> None:
+    address = make_address(public, group, "Standard", "Static")
+    headers = {"Authorization": f"Bearer {public.token()}"}
+    done = public.session.get(public.arm("DELETE", address).headers["Location"], headers=headers)
     assert done.status_code == 204 and done.headers["Location"]
-    status = player.session.get(done.headers["Azure-AsyncOperation"], headers=headers)
+    status = public.session.get(done.headers["Azure-AsyncOperation"], headers=headers)
     assert status.json()["status"] == "Succeeded"
 
 
-def make_vm(player: Player, group: str) -> str:
+def make_vm(public: PublicCloud, group: str) -> str:
     path = f"{group}/providers/Microsoft.Compute/virtualMachines/vm"
-    player.make(path, {"properties": {"diagnosticsProfile": {"bootDiagnostics": {"enabled": True}}}})
+    public.make(path, {"properties": {"diagnosticsProfile": {"bootDiagnostics": {"enabled": True}}}})
     return path
 
 
-def test_each_version_knows_its_own_members_of_a_vm(player: Player, group: str) -> None:
-    path = make_vm(player, group)
+def test_each_version_knows_its_own_members_of_a_vm(public: PublicCloud, group: str) -> None:
+    path = make_vm(public, group)
     linux = "enableVMAgentPlatformUpdates"
     for version, there in (("2022-03-01", False), ("2022-11-01", True), ("2024-07-01", False)):
-        shown = player.arm("GET", path, version=version).json()
+        shown = public.arm("GET", path, version=version).json()
         assert (linux in shown["properties"]["osProfile"]["linuxConfiguration"]) == there
         assert "timeCreated" in shown["properties"] and ("etag" in shown) == (version == "2024-07-01")
-    older = player.arm("GET", path, version="2020-12-01").json()["properties"]
+    older = public.arm("GET", path, version="2020-12-01").json()["properties"]
     assert "timeCreated" not in older and "deleteOption" not in older["storageProfile"]["osDisk"]
 
 
-def test_what_a_vm_is_asked_to_have_is_shown(player: Player, group: str) -> None:
-    path = make_vm(player, group)
-    assert player.arm("GET", path).json()["properties"]["diagnosticsProfile"] == {"bootDiagnostics": {"enabled": True}}
-    assert player.arm("GET", f"{path}/instanceView").json()["bootDiagnostics"] == {}
-    changed = player.arm("PATCH", path, {"properties": {"hardwareProfile": {"vmSize": "Standard_B2s"}}})
+def test_what_a_vm_is_asked_to_have_is_shown(public: PublicCloud, group: str) -> None:
+    path = make_vm(public, group)
+    assert public.arm("GET", path).json()["properties"]["diagnosticsProfile"] == {"bootDiagnostics": {"enabled": True}}
+    assert public.arm("GET", f"{path}/instanceView").json()["bootDiagnostics"] == {}
+    changed = public.arm("PATCH", path, {"properties": {"hardwareProfile": {"vmSize": "Standard_B2s"}}})
     assert changed.status_code == 200
-    assert player.arm("GET", path).json()["properties"]["hardwareProfile"] == {"vmSize": "Standard_B2s"}
+    assert public.arm("GET", path).json()["properties"]["hardwareProfile"] == {"vmSize": "Standard_B2s"}
     disks = {"storageProfile": {"dataDisks": [{"lun": 0, "createOption": "Empty"}]}}
-    assert player.arm("PATCH", path, {"properties": disks}).status_code == 501
+    assert public.arm("PATCH", path, {"properties": disks}).status_code == 501
 
 
-def test_a_deallocated_vm_does_not_tell_its_disk(player: Player, group: str) -> None:
-    path = make_vm(player, group)
-    assert player.arm("POST", f"{path}/deallocate").status_code == 202
-    disk = player.arm("GET", path).json()["properties"]["storageProfile"]["osDisk"]
+def test_a_deallocated_vm_does_not_tell_its_disk(public: PublicCloud, group: str) -> None:
+    path = make_vm(public, group)
+    assert public.arm("POST", f"{path}/deallocate").status_code == 202
+    disk = public.arm("GET", path).json()["properties"]["storageProfile"]["osDisk"]
     assert "diskSizeGB" not in disk and "storageAccountType" not in disk["managedDisk"]
 
 
-def test_the_interfaces_of_a_vm_can_be_changed(player: Player, group: str) -> None:
-    path, interface = make_vm(player, group), make_interface(player, make_network(player, group))
-    body = player.arm("GET", path).json()
+def test_the_interfaces_of_a_vm_can_be_changed(public: PublicCloud, group: str) -> None:
+    path, interface = make_vm(public, group), make_interface(public, make_network(public, group))
+    body = public.arm("GET", path).json()
     body["properties"]["networkProfile"]["networkInterfaces"] = [{"id": interface["id"], "properties": {}}]
-    assert player.arm("PUT", path, body).status_code == 200
-    shown = player.arm("GET", path).json()["properties"]["networkProfile"]["networkInterfaces"]
+    assert public.arm("PUT", path, body).status_code == 200
+    shown = public.arm("GET", path).json()["properties"]["networkProfile"]["networkInterfaces"]
     assert shown == [{"id": interface["id"]}]
-    assert player.arm("GET", interface["id"]).json()["properties"]["virtualMachine"] == {"id": path}
+    assert public.arm("GET", interface["id"]).json()["properties"]["virtualMachine"] == {"id": path}
 
 
-def test_a_deployment_refers_to_what_it_made(player: Player, group: str) -> None:
+def test_a_deployment_refers_to_what_it_made(public: PublicCloud, group: str) -> None:
     """As az vm create --assign-identity --scope --role does it."""
     registry = f"r{uuid.uuid4().hex[:10]}"
     kind = "Microsoft.ContainerRegistry/registries"
@@ -333,23 +316,23 @@ def test_a_deployment_refers_to_what_it_made(player: Player, group: str) -> None
     template = {"parameters": {"secret": {"type": "securestring"}}, "resources": resources}
     given = {"secret": {"value": "x"}}
     path = f"{group}/providers/Microsoft.Resources/deployments/d"
-    made = player.arm("PUT", path, {"properties": {"mode": "Incremental", "template": template, "parameters": given}})
+    made = public.arm("PUT", path, {"properties": {"mode": "Incremental", "template": template, "parameters": given}})
     assert made.status_code == 201, made.text
-    shown = player.arm("GET", path).json()["properties"]
+    shown = public.arm("GET", path).json()["properties"]
     assert shown["parameters"] == {"secret": {"type": "SecureString"}}
     assert shown["dependencies"][0]["dependsOn"][0]["resourceName"] == registry
-    principal = player.arm("GET", f"{group}/providers/{kind}/{registry}").json()["identity"]["principalId"]
-    listed = player.arm(
+    principal = public.arm("GET", f"{group}/providers/{kind}/{registry}").json()["identity"]["principalId"]
+    listed = public.arm(
         "GET", f"{group}/providers/Microsoft.Authorization/roleAssignments", version="2022-04-01"
     ).json()
     assert principal in [each["properties"]["principalId"] for each in listed["value"]]
-    gone = player.arm("DELETE", path)
+    gone = public.arm("DELETE", path)
     assert gone.status_code == 202
-    headers = {"Authorization": f"Bearer {player.token()}"}
-    assert player.session.get(gone.headers["Location"], headers=headers).status_code == 204
+    headers = {"Authorization": f"Bearer {public.token()}"}
+    assert public.session.get(gone.headers["Location"], headers=headers).status_code == 204
 
 
-def test_a_custom_role_is_made_by_nobody_at_first(player: Player) -> None:
+def test_a_custom_role_is_made_by_nobody_at_first(public: PublicCloud) -> None:
     name = str(uuid.uuid4())
     path = f"/subscriptions/{ZERO}/providers/Microsoft.Authorization/roleDefinitions/{name}"
     wanted = {
@@ -357,16 +340,16 @@ def test_a_custom_role_is_made_by_nobody_at_first(player: Player) -> None:
         "permissions": [{"actions": ["*/read"]}],
         "assignableScopes": [f"/subscriptions/{ZERO}"],
     }
-    made = player.arm("PUT", path, {"properties": wanted})
+    made = public.arm("PUT", path, {"properties": wanted})
     assert made.status_code == 201 and made.json()["properties"]["createdBy"] is None
-    shown = player.arm("GET", path).json()["properties"]
+    shown = public.arm("GET", path).json()["properties"]
     assert shown["createdBy"] and shown["description"] is None
-    assert player.arm("DELETE", path).status_code == 200
+    assert public.arm("DELETE", path).status_code == 200
 
 
-def test_everybody_may_know_the_roles(player: Player) -> None:
+def test_everybody_may_know_the_roles(public: PublicCloud) -> None:
     path = "/providers/Microsoft.Authorization/roleDefinitions?$filter=roleName eq 'AcrPull'"
-    answer = player.as_nobody("GET", f"{path}&api-version=2022-04-01", None)
+    answer = public.as_nobody("GET", f"{path}&api-version=2022-04-01", None)
     assert answer.status_code == 200 and len(answer.json()["value"]) == 1
 
 
@@ -381,30 +364,30 @@ def test_everybody_may_know_the_roles(player: Player) -> None:
         ("tagName eq 'a' and tagValue eq 'c'", False),
     ],
 )
-def test_resources_are_filtered(player: Player, group: str, condition: str, found: bool) -> None:
+def test_resources_are_filtered(public: PublicCloud, group: str, condition: str, found: bool) -> None:
     identity = f"{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i{uuid.uuid4().hex[:8]}"
-    player.make(identity, {"tags": {"a": "b"}})
+    public.make(identity, {"tags": {"a": "b"}})
     names = {
         "name": identity.rpartition("/")[2],
         "group": group.rpartition("/")[2],
         "type": "Microsoft.ManagedIdentity/userAssignedIdentities",
     }
     path = f"/subscriptions/{ZERO}/resources?$filter={condition.format(**names)}"
-    listed = player.arm("GET", path).json()["value"]
+    listed = public.arm("GET", path).json()["value"]
     assert (names["name"] in [each["name"] for each in listed]) == found
 
 
-def test_a_filter_that_is_not_played(player: Player) -> None:
+def test_a_filter_that_is_not_played(public: PublicCloud) -> None:
     path = f"/subscriptions/{ZERO}/resources?$filter=startswith(tagName, 'a')"
-    assert player.arm("GET", path).status_code == 501
+    assert public.arm("GET", path).status_code == 501
 
 
-def test_what_is_missing_in_a_change_of_a_vm_is_named(player: Player, group: str) -> None:
-    path = make_vm(player, group)
-    answer = player.arm("PATCH", path, {"identity": {}})
+def test_what_is_missing_in_a_change_of_a_vm_is_named(public: PublicCloud, group: str) -> None:
+    path = make_vm(public, group)
+    answer = public.arm("PATCH", path, {"identity": {}})
     assert answer.status_code == 400
     assert answer.json()["error"]["message"] == "identity.type is missing: use SystemAssigned, UserAssigned or None."
     for nameless in ({}, {"id": None}, {"properties": {"primary": True}}):
-        answer = player.arm("PATCH", path, {"properties": {"networkProfile": {"networkInterfaces": [nameless]}}})
+        answer = public.arm("PATCH", path, {"properties": {"networkProfile": {"networkInterfaces": [nameless]}}})
         assert answer.status_code == 400, answer.text
         assert answer.json()["error"]["target"] == "networkInterfaces.id"

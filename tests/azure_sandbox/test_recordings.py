@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .replay import Player, differences
+from .replay import PublicCloud, differences
 
 PROJECT = Path(__file__).parents[2]
 FILES = [PROJECT.parent / "shared" / "recordings" / "azure-answers.jsonl"]
@@ -77,18 +77,12 @@ def recordings() -> list[dict[str, Any]]:
     return found
 
 
-@pytest.fixture
-def player(fresh: Path) -> Iterator[Player]:
-    with Player(fresh) as player:
-        yield player
-
-
-def test_the_sandbox_answers_as_azure_did(player: Player, record_property: Callable[[str, object], None]) -> None:
+def test_the_sandbox_answers_as_azure_did(public: PublicCloud, record_property: Callable[[str, object], None]) -> None:
     replayed, agree, wrong = 0, 0, []
     for group in grouped(recordings()):
         if group[0]["id"] in NOT_EMULATED:
             continue
-        for recording, answer in player.replay([each for each in group if each["id"] not in NOT_EMULATED]):
+        for recording, answer in public.replay([each for each in group if each["id"] not in NOT_EMULATED]):
             replayed += 1
             found = differences(recording, answer)
             expected = DEVIATIONS.get(recording["id"])

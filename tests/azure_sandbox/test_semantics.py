@@ -12,179 +12,98 @@ from typing import Any
 
 import jwt
 import pytest
-import requests
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from azure_sandbox import process
 from azure_sandbox.access import conditions
-from azure_sandbox.settings import Settings
 from runbook_helpers.clouds import CLOUDS, REGISTRY_AUDIENCE
 
-from .replay import CLOUD, ZERO, Player
+from .groups import (
+    CATALOG_LISTER,
+    CONTRIBUTOR,
+    DELETE,
+    METADATA,
+    PULL,
+    PUSH,
+    READER,
+    REPOSITORY_READER,
+    REPOSITORY_WRITER,
+    Group,
+    code,
+    exchange,
+    granted,
+    server_of,
+    vm_token,
+)
+from .replay import CLOUD, ZERO, PublicCloud
 
 Json = dict[str, Any]
-READER = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
-CONTRIBUTOR = "b24988ac-6180-42a0-ab88-20f7382dd24c"
-PULL = "7f951dda-4ed3-4680-a7ca-43fe172d538d"
-PUSH = "8311e382-0749-4cb8-b61a-304f252e45ec"
-DELETE = "c2f4ef07-c644-48eb-af81-4b1b4947fb11"
-REPOSITORY_READER = "b93aa761-3e63-49ed-ac28-beffa264f7ac"
-REPOSITORY_WRITER = "2a1e307c-b015-4ebd-883e-5b7698a07328"
-CATALOG_LISTER = "bfdb9389-c9a5-478a-bb2f-ba9ca092c3c7"
-TOKEN_USER = "00000000-0000-0000-0000-000000000000"
-METADATA = "http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01"
-
-
-@pytest.fixture(scope="module")
-def player(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Player]:
-    folder = tmp_path_factory.mktemp("semantics") / "sandbox"
-    with Player(folder) as player:
-        yield player
-    process.reset(folder)
-
-
-class Group:
-    """A resource group of a test's own."""
-
-    def __init__(self, player: Player) -> None:
-        self.name = "g" + uuid.uuid4().hex[:12]
-        self.id = f"/subscriptions/{ZERO}/resourceGroups/{self.name}"
-        self.player = player
-        assert player.arm("PUT", self.id, {"location": "westus"}).status_code == 201
-
-    def registry(self, sku: str = "Basic", **properties: Any) -> str:
-        """The id of a registry."""
-        registry = f"{self.id}/providers/Microsoft.ContainerRegistry/registries/{self.name}"
-        body = {"location": "westus", "sku": {"name": sku}, "properties": properties}
-        made = self.player.arm("PUT", registry, body)
-        assert made.status_code == 200, made.text
-        return registry
-
-    def identity(self, name: str = "identity") -> Json:
-        path = f"{self.id}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}"
-        made: Json = self.player.arm("PUT", path, {"location": "westus"}).json()
-        return made
-
-    def vm(self, name: str = "vm", identity: Json | None = None) -> tuple[str, requests.Session]:
-        """The id of a VM, and a session as this VM."""
-        path = f"{self.id}/providers/Microsoft.Compute/virtualMachines/{name}{self.name}"
-        self.player.make(path, {"identity": identity or {"type": "SystemAssigned"}})
-        proxy = process.vm_proxy(self.player.running, CLOUD.name, path.rpartition("/")[2])
-        return path, self.player.connect(proxy)
-
-    def principal(self, vm: str) -> str:
-        return str(self.player.arm("GET", vm).json()["identity"]["principalId"])
-
-    def assign(self, role: str, principal: str, scope: str = "", **properties: Any) -> requests.Response:
-        path = f"{scope or self.id}/providers/Microsoft.Authorization/roleAssignments/{uuid.uuid4()}"
-        definition = f"/subscriptions/{ZERO}/providers/Microsoft.Authorization/roleDefinitions/{role}"
-        given = {"roleDefinitionId": definition, "principalId": principal, **properties}
-        return self.player.arm("PUT", path, {"properties": given}, "2022-04-01")
-
-
-@pytest.fixture
-def group(player: Player) -> Iterator[Group]:
-    group = Group(player)
-    yield group
-    player.set(role_delay=0.0, directory_delay=0.0, operation_seconds=0.0)
-    player.arm("DELETE", group.id)
-
-
-def code(answer: requests.Response) -> str:
-    return str(answer.json()["error"]["code"])
-
-
-def vm_token(session: requests.Session, resource: str = REGISTRY_AUDIENCE, **selector: str) -> str:
-    asked = session.get(METADATA, params={"resource": resource, **selector}, headers={"Metadata": "true"})
-    assert asked.status_code == 200, asked.text
-    return str(asked.json()["access_token"])
-
-
-def exchange(session: requests.Session, server: str, token: str) -> requests.Response:
-    form = {"grant_type": "access_token", "service": server, "access_token": token}
-    return session.post(f"https://{server}/oauth2/exchange", data=form)
-
-
-def granted(session: requests.Session, server: str, refresh: str, scope: str) -> list[str]:
-    """The actions that an access token has for a repository."""
-    form = {"grant_type": "refresh_token", "service": server, "scope": scope, "refresh_token": refresh}
-    answer = session.post(f"https://{server}/oauth2/token", data=form)
-    assert answer.status_code == 200, answer.text
-    claims = jwt.decode(answer.json()["access_token"], options={"verify_signature": False})
-    return sorted(action for each in claims["access"] for action in each["actions"])
-
-
-def server_of(registry: str) -> str:
-    return f"{registry.rpartition('/')[2].lower()}.azurecr.io"
-
-
 # Entra: which tokens count
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
 @pytest.mark.parametrize("audience", CLOUD.audiences)
 def test_resource_manager_takes_its_audiences_with_and_without_a_slash(
-    player: Player, audience: str, slash: str
+    public: PublicCloud, audience: str, slash: str
 ) -> None:
-    headers = {"Authorization": f"Bearer {player.token(audience + slash)}"}
+    headers = {"Authorization": f"Bearer {public.token(audience + slash)}"}
     url = f"{CLOUD.resource_manager_url}/subscriptions?api-version=2022-12-01"
-    assert player.session.get(url, headers=headers).status_code == 200
+    assert public.session.get(url, headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize("audience", [REGISTRY_AUDIENCE, f"https://{CLOUD.graph}"])
-def test_resource_manager_takes_no_other_audience(player: Player, audience: str) -> None:
-    headers = {"Authorization": f"Bearer {player.token(audience)}"}
-    answer = player.session.get(f"{CLOUD.resource_manager_url}/subscriptions?api-version=2022-12-01", headers=headers)
+def test_resource_manager_takes_no_other_audience(public: PublicCloud, audience: str) -> None:
+    headers = {"Authorization": f"Bearer {public.token(audience)}"}
+    answer = public.session.get(f"{CLOUD.resource_manager_url}/subscriptions?api-version=2022-12-01", headers=headers)
     assert answer.status_code == 401 and code(answer) == "InvalidAuthenticationTokenAudience"
 
 
 @pytest.mark.parametrize("audience", [a + s for a in CLOUDS["AzureChinaCloud"].audiences for s in ("", "/")])
-def test_an_audience_of_another_cloud_is_not_issued(player: Player, audience: str) -> None:
+def test_an_audience_of_another_cloud_is_not_issued(public: PublicCloud, audience: str) -> None:
     form = {
         "grant_type": "client_credentials",
-        "client_id": player.operator["client_id"],
-        "client_secret": player.operator["client_secret"],
+        "client_id": public.client_id,
+        "client_secret": public.client_secret,
         "scope": f"{audience}/.default",
     }
-    url = f"{CLOUD.authority}/{player.operator['tenant_id']}/oauth2/v2.0/token"
-    answer = player.session.post(url, data=form)
+    url = f"{CLOUD.authority}/{public.tenant_id}/oauth2/v2.0/token"
+    answer = public.session.post(url, data=form)
     assert answer.status_code == 400 and "AADSTS500011" in answer.json()["error_description"]
 
 
-def forged(player: Player, key: Any, algorithm: str, **changes: Any) -> str:
-    claims = jwt.decode(player.token(), options={"verify_signature": False})
+def forged(public: PublicCloud, key: Any, algorithm: str, **changes: Any) -> str:
+    claims = jwt.decode(public.token(), options={"verify_signature": False})
     return jwt.encode({**claims, **changes}, key, algorithm=algorithm)
 
 
 @pytest.mark.parametrize("kind", ["none", "another key", "hmac with the public key", "tampered", "garbage"])
-def test_forged_tokens_are_refused(player: Player, group: Group, kind: str) -> None:
+def test_forged_tokens_are_refused(public: PublicCloud, group: Group, kind: str) -> None:
     if kind == "none":
-        token = forged(player, None, "none")
+        token = forged(public, None, "none")
     elif kind == "another key":
-        token = forged(player, rsa.generate_private_key(public_exponent=65537, key_size=2048), "RS256")
+        token = forged(public, rsa.generate_private_key(public_exponent=65537, key_size=2048), "RS256")
     elif kind == "hmac with the public key":
-        keys = player.session.get(f"{CLOUD.authority}/{player.operator['tenant_id']}/discovery/v2.0/keys").json()
-        token = forged(player, keys["keys"][0]["n"], "HS256")
+        keys = public.session.get(f"{CLOUD.authority}/{public.tenant_id}/discovery/v2.0/keys").json()
+        token = forged(public, keys["keys"][0]["n"], "HS256")
     elif kind == "tampered":
-        head, body, signature = player.token().split(".")
+        head, body, signature = public.token().split(".")
         claims = json.loads(base64.urlsafe_b64decode(body + "=="))
         claims["oid"] = str(uuid.uuid4())
         token = ".".join([head, base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("="), signature])
     else:
         token = "a.b.c"
-    answer = player.session.get(
+    answer = public.session.get(
         f"{CLOUD.resource_manager_url}/subscriptions?api-version=2022-12-01",
         headers={"Authorization": f"Bearer {token}"},
     )
     assert answer.status_code == 401 and code(answer) == "InvalidAuthenticationToken"
     assert answer.headers["WWW-Authenticate"].startswith("Bearer authorization_uri=")
-    assert exchange(player.session, server_of(group.registry()), token).status_code == 401
+    assert exchange(public.session, server_of(group.registry()), token).status_code == 401
 
 
-def test_a_token_of_another_tenant(player: Player) -> None:
+def test_a_token_of_another_tenant(public: PublicCloud) -> None:
     """China's tenant is another one, with the same signing key in the sandbox: only the issuer differs."""
     china = CLOUDS["AzureChinaCloud"]
-    operator = player.running.operator(china.name)
+    operator = public.running.operator(china.name)
     form = {
         "grant_type": "client_credentials",
         "client_id": operator["client_id"],
@@ -192,8 +111,8 @@ def test_a_token_of_another_tenant(player: Player) -> None:
         "scope": f"{china.audiences[0]}/.default",
     }
     url = f"{china.authority}/{operator['tenant_id']}/oauth2/v2.0/token"
-    token = player.session.post(url, data=form).json()["access_token"]
-    answer = player.session.get(
+    token = public.session.post(url, data=form).json()["access_token"]
+    answer = public.session.get(
         f"{CLOUD.resource_manager_url}/subscriptions?api-version=2022-12-01",
         headers={"Authorization": f"Bearer {token}"},
     )
@@ -203,7 +122,7 @@ def test_a_token_of_another_tenant(player: Player) -> None:
 # Time
 
 
-def test_everything_expires_at_its_own_time(player: Player, group: Group) -> None:
+def test_everything_expires_at_its_own_time(public: PublicCloud, group: Group) -> None:
     """Entra's token after an hour, a registry's access token after 75 minutes, its refresh token after 3 h 15 min."""
     registry = group.registry()
     server = server_of(registry)
@@ -213,11 +132,11 @@ def test_everything_expires_at_its_own_time(player: Player, group: Group) -> Non
     refresh = exchange(session, server, token).json()["refresh_token"]
     form = {"grant_type": "refresh_token", "service": server, "scope": "registry:catalog:*", "refresh_token": refresh}
     access = session.post(f"https://{server}/oauth2/token", data=form).json()["access_token"]
-    operators = player.token()
+    operators = public.token()
 
     def works() -> dict[str, bool]:
         catalog = session.get(f"https://{server}/v2/_catalog", headers={"Authorization": f"Bearer {access}"})
-        subscriptions = player.session.get(
+        subscriptions = public.session.get(
             f"{CLOUD.resource_manager_url}/subscriptions?api-version=2022-12-01",
             headers={"Authorization": f"Bearer {operators}"},
         )
@@ -237,38 +156,37 @@ def test_everything_expires_at_its_own_time(player: Player, group: Group) -> Non
         (2 * 3600, "refresh"),
         (86400, "vm"),
     ):
-        player.advance(float(seconds))
+        public.clock.advance(float(seconds))
         if gone:
             everything[gone] = False
         assert works() == everything, seconds
     assert exchange(session, server, vm_token(session)).status_code == 200  # a new one is as good as ever
 
 
-def test_advance_on_the_command_line(player: Player) -> None:
+def test_advance_on_the_command_line(public: PublicCloud) -> None:
     from click.testing import CliRunner
 
     from runbook_helpers.commands.main import main
 
-    before = int(jwt.decode(player.token(), options={"verify_signature": False})["iat"])
-    done = CliRunner().invoke(main, ["sandbox", "clock", "advance", "1h30m", "--folder", str(player.folder)])
+    before = int(jwt.decode(public.token(), options={"verify_signature": False})["iat"])
+    done = CliRunner().invoke(main, ["sandbox", "clock", "advance", "1h30m", "--folder", str(public.folder)])
     assert done.exit_code == 0, done.output
-    player.forget_tokens()
-    after = int(jwt.decode(player.token(), options={"verify_signature": False})["iat"])
+    after = int(jwt.decode(public.token(), options={"verify_signature": False})["iat"])
     assert 5400 <= after - before < 5400 + 60
-    wrong = CliRunner().invoke(main, ["sandbox", "clock", "advance", "soon", "--folder", str(player.folder)])
+    wrong = CliRunner().invoke(main, ["sandbox", "clock", "advance", "soon", "--folder", str(public.folder)])
     assert wrong.exit_code == 2 and "not a duration" in wrong.output
-    shown = CliRunner().invoke(main, ["sandbox", "set", "role_delay", "5m", "--folder", str(player.folder)])
+    shown = CliRunner().invoke(main, ["sandbox", "set", "role_delay", "5m", "--folder", str(public.folder)])
     assert "role_delay 300s" in shown.output
-    refused = CliRunner().invoke(main, ["sandbox", "set", "role_delay", "-5m", "--folder", str(player.folder)])
+    refused = CliRunner().invoke(main, ["sandbox", "set", "role_delay", "-5m", "--folder", str(public.folder)])
     assert refused.exit_code == 2 and "'-5m' is not a duration" in refused.output
     assert CliRunner().invoke(main, ["sandbox", "set", "nothing", "5m"]).exit_code == 2
-    CliRunner().invoke(main, ["sandbox", "set", "role_delay", "0", "--folder", str(player.folder)])
+    CliRunner().invoke(main, ["sandbox", "set", "role_delay", "0", "--folder", str(public.folder)])
 
 
-def test_a_role_takes_effect_and_ceases_after_a_delay(player: Player, group: Group) -> None:
+def test_a_role_takes_effect_and_ceases_after_a_delay(public: PublicCloud, group: Group) -> None:
     registry = group.registry()
     vm, session = group.vm()
-    player.set(role_delay=300.0)
+    public.set(role_delay=300.0)
     made = group.assign(PULL, group.principal(vm), registry)
     assert made.status_code == 201
     token = vm_token(session)
@@ -281,61 +199,61 @@ def test_a_role_takes_effect_and_ceases_after_a_delay(player: Player, group: Gro
         return exchange(session, server, token).status_code, seen
 
     assert state() == (401, 0)
-    player.advance(301)
+    public.clock.advance(301)
     assert state() == (200, 1)
-    assert player.arm("DELETE", made.json()["id"], version="2022-04-01").status_code == 200
+    assert public.arm("DELETE", made.json()["id"], version="2022-04-01").status_code == 200
     assert state() == (200, 1)  # gone from the list, still in effect
-    player.advance(301)
+    public.clock.advance(301)
     assert state() == (401, 0)
 
 
-def test_a_new_identity_is_unknown_to_the_directory_for_a_while(player: Player, group: Group) -> None:
-    player.set(directory_delay=60.0)
+def test_a_new_identity_is_unknown_to_the_directory_for_a_while(public: PublicCloud, group: Group) -> None:
+    public.set(directory_delay=60.0)
     principal = group.identity()["properties"]["principalId"]
     refused = group.assign(READER, principal)
     assert refused.status_code == 400 and code(refused) == "PrincipalNotFound"
-    headers = {"Authorization": f"Bearer {player.token(f'https://{CLOUD.graph}')}"}
+    headers = {"Authorization": f"Bearer {public.token(f'https://{CLOUD.graph}')}"}
     url = f"https://{CLOUD.graph}/v1.0/directoryObjects/getByIds"
     asked = {"ids": [principal], "types": ["servicePrincipal"]}
-    assert player.session.post(url, json=asked, headers=headers).json()["value"] == []
+    assert public.session.post(url, json=asked, headers=headers).json()["value"] == []
     assert group.assign(READER, principal, principalType="ServicePrincipal").status_code == 201
-    player.advance(61)
-    headers = {"Authorization": f"Bearer {player.token(f'https://{CLOUD.graph}')}"}
-    assert len(player.session.post(url, json=asked, headers=headers).json()["value"]) == 1
+    public.clock.advance(61)
+    headers = {"Authorization": f"Bearer {public.token(f'https://{CLOUD.graph}')}"}
+    assert len(public.session.post(url, json=asked, headers=headers).json()["value"]) == 1
     found = group.assign(CONTRIBUTOR, principal)
     assert found.status_code == 201 and found.json()["properties"]["principalType"] == "ServicePrincipal"
 
 
 @pytest.mark.parametrize("word", ["InProgress"])
-def test_a_long_running_operation_takes_its_time(player: Player, group: Group, word: str) -> None:
+def test_a_long_running_operation_takes_its_time(public: PublicCloud, group: Group, word: str) -> None:
     vm, _ = group.vm()
-    player.set(operation_seconds=30.0)
-    started = player.arm("POST", f"{vm}/deallocate")
+    public.set(operation_seconds=30.0)
+    started = public.arm("POST", f"{vm}/deallocate")
     assert started.status_code == 202
     poll = started.headers["Azure-AsyncOperation"].removeprefix(CLOUD.resource_manager_url)
     location = started.headers["Location"].removeprefix(CLOUD.resource_manager_url)
-    assert player.arm("GET", poll).json()["status"] == word
-    assert player.arm("GET", location).status_code == 202
-    player.advance(31)
-    assert player.arm("GET", poll).json()["status"] == "Succeeded"
-    assert player.arm("GET", location).status_code == 200
+    assert public.arm("GET", poll).json()["status"] == word
+    assert public.arm("GET", location).status_code == 202
+    public.clock.advance(31)
+    assert public.arm("GET", poll).json()["status"] == "Succeeded"
+    assert public.arm("GET", location).status_code == 200
 
 
 # Roles
 
 
-def test_a_role_is_inherited_from_above(player: Player, group: Group) -> None:
+def test_a_role_is_inherited_from_above(public: PublicCloud, group: Group) -> None:
     registry = group.registry()
     server = server_of(registry)
     for scope in (f"/subscriptions/{ZERO}", group.id, registry):
         vm, session = group.vm("v" + uuid.uuid4().hex[:4])
         made = group.assign(PULL, group.principal(vm), scope)
         assert exchange(session, server, vm_token(session)).status_code == 200, scope
-        player.arm("DELETE", made.json()["id"], version="2022-04-01")
+        public.arm("DELETE", made.json()["id"], version="2022-04-01")
         assert exchange(session, server, vm_token(session)).status_code == 401, scope
 
 
-def test_what_role_assignments_refuse(player: Player, group: Group) -> None:
+def test_what_role_assignments_refuse(public: PublicCloud, group: Group) -> None:
     principal = group.identity()["properties"]["principalId"]
     made = group.assign(READER, principal)
     assert made.status_code == 201
@@ -344,7 +262,7 @@ def test_what_role_assignments_refuse(player: Player, group: Group) -> None:
     assert made.json()["name"].replace("-", "") in again.json()["error"]["message"]
     other = group.identity("other")["properties"]["principalId"]
     body = {"properties": {**made.json()["properties"], "principalId": other}}
-    changed = player.arm("PUT", made.json()["id"], body, "2022-04-01")
+    changed = public.arm("PUT", made.json()["id"], body, "2022-04-01")
     assert changed.status_code == 400 and code(changed) == "RoleAssignmentUpdateNotPermitted"
     unmatched = group.assign(CONTRIBUTOR, principal, principalType="User")
     assert unmatched.status_code == 400 and code(unmatched) == "UnmatchedPrincipalType"
@@ -353,24 +271,24 @@ def test_what_role_assignments_refuse(player: Player, group: Group) -> None:
     unknown = group.assign(str(uuid.uuid4()), principal)
     assert unknown.status_code == 404 and code(unknown) == "RoleDefinitionDoesNotExist"
     absent = f"{group.id}/providers/Microsoft.Authorization/roleAssignments/{uuid.uuid4()}"
-    assert player.arm("DELETE", absent, version="2022-04-01").status_code == 204
+    assert public.arm("DELETE", absent, version="2022-04-01").status_code == 204
 
 
-def test_a_recreated_identity_is_another_one(player: Player, group: Group) -> None:
+def test_a_recreated_identity_is_another_one(public: PublicCloud, group: Group) -> None:
     first = group.identity()
     made = group.assign(READER, first["properties"]["principalId"])
-    assert player.arm("DELETE", first["id"]).status_code == 200
+    assert public.arm("DELETE", first["id"]).status_code == 200
     second = group.identity()
     assert second["id"] == first["id"]
     assert second["properties"]["principalId"] != first["properties"]["principalId"]
     assert second["properties"]["clientId"] != first["properties"]["clientId"]
     # The old grant is an orphan: still listed, for nobody.
-    listed = player.arm("GET", f"{group.id}/providers/Microsoft.Authorization/roleAssignments?$filter=atScope()")
+    listed = public.arm("GET", f"{group.id}/providers/Microsoft.Authorization/roleAssignments?$filter=atScope()")
     assert made.json()["id"] in [each["id"] for each in listed.json()["value"]]
     assert group.assign(READER, second["properties"]["principalId"]).status_code == 201
 
 
-def test_a_custom_role(player: Player, group: Group) -> None:
+def test_a_custom_role(public: PublicCloud, group: Group) -> None:
     registry = group.registry()
     role = str(uuid.uuid4())
     path = f"/subscriptions/{ZERO}/providers/Microsoft.Authorization/roleDefinitions/{role}"
@@ -382,27 +300,27 @@ def test_a_custom_role(player: Player, group: Group) -> None:
         "assignableScopes": [f"/subscriptions/{ZERO}"],
         "permissions": [{"actions": actions, "notActions": []}],
     }
-    made = player.arm("PUT", path, {"properties": properties}, "2022-04-01")
+    made = public.arm("PUT", path, {"properties": properties}, "2022-04-01")
     assert made.status_code == 201 and made.json()["properties"]["type"] == "CustomRole"
-    listed = player.arm(
+    listed = public.arm(
         "GET", f"{group.id}/providers/Microsoft.Authorization/roleDefinitions?$filter=roleName eq '{name}'"
     )
     assert [each["name"] for each in listed.json()["value"]] == [role]
-    same = player.arm("PUT", path[:-36] + str(uuid.uuid4()), {"properties": properties}, "2022-04-01")
+    same = public.arm("PUT", path[:-36] + str(uuid.uuid4()), {"properties": properties}, "2022-04-01")
     assert same.status_code == 409 and code(same) == "RoleDefinitionWithSameNameExists"
     vm, session = group.vm()
     assigned = group.assign(role, group.principal(vm), registry)
     server = server_of(registry)
     refresh = exchange(session, server, vm_token(session)).json()["refresh_token"]
     assert granted(session, server, refresh, "repository:a:pull,push,delete") == ["pull"]
-    assert player.arm("DELETE", path, version="2022-04-01").status_code == 400  # it is in use
+    assert public.arm("DELETE", path, version="2022-04-01").status_code == 400  # it is in use
     properties["permissions"] = [
         {"actions": actions, "notActions": ["Microsoft.ContainerRegistry/registries/pull/read"]}
     ]
-    player.arm("PUT", path, {"properties": properties}, "2022-04-01")
+    public.arm("PUT", path, {"properties": properties}, "2022-04-01")
     assert exchange(session, server, vm_token(session)).status_code == 401
-    player.arm("DELETE", assigned.json()["id"], version="2022-04-01")
-    assert player.arm("DELETE", path, version="2022-04-01").status_code == 200
+    public.arm("DELETE", assigned.json()["id"], version="2022-04-01")
+    assert public.arm("DELETE", path, version="2022-04-01").status_code == 200
 
 
 # Registries: what each role grants
@@ -418,7 +336,9 @@ def test_a_custom_role(player: Player, group: Group) -> None:
         (CONTRIBUTOR, ["delete", "metadata_read", "metadata_write", "pull", "push"]),
     ],
 )
-def test_only_what_a_role_grants_is_in_the_token(player: Player, group: Group, role: str, wanted: list[str]) -> None:
+def test_only_what_a_role_grants_is_in_the_token(
+    public: PublicCloud, group: Group, role: str, wanted: list[str]
+) -> None:
     registry = group.registry()
     server = server_of(registry)
     vm, session = group.vm()
@@ -460,7 +380,7 @@ def test_what_is_no_condition(text: str) -> None:
         conditions.parse(text)
 
 
-def test_repositories_with_conditions(player: Player, group: Group) -> None:
+def test_repositories_with_conditions(public: PublicCloud, group: Group) -> None:
     registry = group.registry(roleAssignmentMode="AbacRepositoryPermissions")
     server = server_of(registry)
     vm, session = group.vm()
@@ -481,11 +401,11 @@ def test_repositories_with_conditions(player: Player, group: Group) -> None:
     group.assign(REPOSITORY_WRITER, principal, registry)
     assert granted(session, server, refresh, "repository:other/app:pull,push,delete") == ["pull", "push"]
     # Owner and Contributor do not count for the content of such a registry.
-    owners = exchange(player.session, server, player.token(REGISTRY_AUDIENCE)).json()["refresh_token"]
-    assert granted(player.session, server, owners, "repository:samples/app:pull,push,delete") == []
+    owners = exchange(public.session, server, public.token(REGISTRY_AUDIENCE)).json()["refresh_token"]
+    assert granted(public.session, server, owners, "repository:samples/app:pull,push,delete") == []
 
 
-def test_arm_audience_policy(player: Player, group: Group) -> None:
+def test_arm_audience_policy(public: PublicCloud, group: Group) -> None:
     registry = group.registry()
     server = server_of(registry)
     vm, session = group.vm()
@@ -493,23 +413,23 @@ def test_arm_audience_policy(player: Player, group: Group) -> None:
     arm_token = vm_token(session, CLOUD.audiences[0])
     assert exchange(session, server, arm_token).status_code == 200
     policy = {"policies": {"azureADAuthenticationAsArmPolicy": {"status": "disabled"}}}
-    assert player.arm("PATCH", registry, {"properties": policy}).status_code == 200
+    assert public.arm("PATCH", registry, {"properties": policy}).status_code == 200
     assert exchange(session, server, arm_token).status_code == 401
     assert exchange(session, server, vm_token(session)).status_code == 200
     graph = vm_token(session, f"https://{CLOUD.graph}")
     assert exchange(session, server, graph).status_code == 401
 
 
-def test_network_rules(player: Player, group: Group) -> None:
+def test_network_rules(public: PublicCloud, group: Group) -> None:
     basic = group.registry()
-    refused = player.arm("PATCH", basic, {"properties": {"networkRuleSet": {"defaultAction": "Deny"}}})
+    refused = public.arm("PATCH", basic, {"properties": {"networkRuleSet": {"defaultAction": "Deny"}}})
     assert refused.status_code == 400
-    player.arm("DELETE", basic)
+    public.arm("DELETE", basic)
     registry = group.registry("Premium")
     server = server_of(registry)
     rules: Json = {"defaultAction": "Deny", "ipRules": [{"action": "Allow", "value": "203.0.113.0/30"}]}
-    assert player.arm("PATCH", registry, {"properties": {"networkRuleSet": rules}}).status_code == 200
-    answer = player.session.get(f"https://{server}/v2/")
+    assert public.arm("PATCH", registry, {"properties": {"networkRuleSet": rules}}).status_code == 200
+    answer = public.session.get(f"https://{server}/v2/")
     assert answer.status_code == 403
     error = answer.json()["errors"][0]
     assert error["code"] == "DENIED"
@@ -517,77 +437,77 @@ def test_network_rules(player: Player, group: Group) -> None:
         "client with IP '192.0.2.200' is not allowed access. Refer https://aka.ms/acr/firewall to grant access."
     )
     rules["ipRules"].append({"action": "Allow", "value": "192.0.2.200"})
-    player.arm("PATCH", registry, {"properties": {"networkRuleSet": rules}})
-    player.arm("PATCH", registry, {"properties": {"networkRuleSet": {"defaultAction": "Deny"}}})  # the rest stays
-    assert player.session.get(f"https://{server}/v2/").status_code == 401
-    player.arm("PATCH", registry, {"properties": {"publicNetworkAccess": "Disabled"}})
-    denied = exchange(player.session, server, player.token(REGISTRY_AUDIENCE))
+    public.arm("PATCH", registry, {"properties": {"networkRuleSet": rules}})
+    public.arm("PATCH", registry, {"properties": {"networkRuleSet": {"defaultAction": "Deny"}}})  # the rest stays
+    assert public.session.get(f"https://{server}/v2/").status_code == 401
+    public.arm("PATCH", registry, {"properties": {"publicNetworkAccess": "Disabled"}})
+    denied = exchange(public.session, server, public.token(REGISTRY_AUDIENCE))
     assert denied.status_code == 403 and "CorrelationId" in denied.json()["errors"][0]["message"]
 
 
-def test_admin_user(player: Player, group: Group) -> None:
+def test_admin_user(public: PublicCloud, group: Group) -> None:
     registry = group.registry()
     server = server_of(registry)
-    off = player.arm("POST", f"{registry}/listCredentials")
+    off = public.arm("POST", f"{registry}/listCredentials")
     assert off.status_code == 400 and "admin user is disabled" in off.json()["error"]["message"]
-    player.arm("PATCH", registry, {"properties": {"adminUserEnabled": True}})
-    shown = player.arm("POST", f"{registry}/listCredentials").json()
+    public.arm("PATCH", registry, {"properties": {"adminUserEnabled": True}})
+    shown = public.arm("POST", f"{registry}/listCredentials").json()
     assert shown["username"] == group.name and len(shown["passwords"]) == 2
     password = shown["passwords"][0]["value"]
     asked = {"service": server, "scope": "repository:a:pull,push"}
     url = f"https://{server}/oauth2/token"
-    assert player.session.get(url, params=asked, auth=(group.name, password)).status_code == 200
-    assert player.session.get(url, params=asked, auth=(group.name, "wrong")).status_code == 401
-    assert player.session.get(f"https://{server}/v2/", auth=(group.name, password)).status_code == 200
-    again = player.arm("POST", f"{registry}/regenerateCredential", {"name": "password"}).json()
+    assert public.session.get(url, params=asked, auth=(group.name, password)).status_code == 200
+    assert public.session.get(url, params=asked, auth=(group.name, "wrong")).status_code == 401
+    assert public.session.get(f"https://{server}/v2/", auth=(group.name, password)).status_code == 200
+    again = public.arm("POST", f"{registry}/regenerateCredential", {"name": "password"}).json()
     assert again["passwords"][0]["value"] != password and again["passwords"][1] == shown["passwords"][1]
-    assert player.session.get(url, params=asked, auth=(group.name, password)).status_code == 401
+    assert public.session.get(url, params=asked, auth=(group.name, password)).status_code == 401
     password = again["passwords"][0]["value"]
-    offline = player.session.get(url, params={**asked, "offline_token": "true"}, auth=(group.name, password)).json()
+    offline = public.session.get(url, params={**asked, "offline_token": "true"}, auth=(group.name, password)).json()
     form = {"grant_type": "refresh_token", **asked, "refresh_token": offline["refresh_token"]}
-    assert player.session.post(url, data=form).status_code == 200
-    player.arm("PATCH", registry, {"properties": {"adminUserEnabled": False}})
-    assert player.session.post(url, data=form).status_code == 401
-    assert player.session.get(url, params=asked, auth=(group.name, shown["passwords"][1]["value"])).status_code == 401
+    assert public.session.post(url, data=form).status_code == 200
+    public.arm("PATCH", registry, {"properties": {"adminUserEnabled": False}})
+    assert public.session.post(url, data=form).status_code == 401
+    assert public.session.get(url, params=asked, auth=(group.name, shown["passwords"][1]["value"])).status_code == 401
 
 
-def test_a_name_with_a_hash_behind_it(player: Player, group: Group) -> None:
-    other = Group(player)
+def test_a_name_with_a_hash_behind_it(public: PublicCloud, group: Group) -> None:
+    other = Group(public)
     registry = group.registry()
     body = {"location": "westus", "sku": {"name": "Basic"}}
-    taken = player.arm("PUT", f"{other.id}/providers/Microsoft.ContainerRegistry/registries/{group.name}", body)
+    taken = public.arm("PUT", f"{other.id}/providers/Microsoft.ContainerRegistry/registries/{group.name}", body)
     assert taken.status_code == 409 and code(taken) == "AlreadyInUse" and taken.json()["status"] == "Failed"
     labelled = {**body, "properties": {"autoGeneratedDomainNameLabelScope": "ResourceGroupReuse"}}
-    taken = player.arm("PUT", f"{other.id}/providers/Microsoft.ContainerRegistry/registries/{group.name}", labelled)
+    taken = public.arm("PUT", f"{other.id}/providers/Microsoft.ContainerRegistry/registries/{group.name}", labelled)
     assert taken.status_code == 409 and code(taken) == "RegistryNameAlreadyInUse"  # as a resource, not as a host
-    assert player.arm("DELETE", registry).status_code == 200
-    made = player.arm("PUT", f"{other.id}/providers/Microsoft.ContainerRegistry/registries/{group.name}", labelled)
+    assert public.arm("DELETE", registry).status_code == 200
+    made = public.arm("PUT", f"{other.id}/providers/Microsoft.ContainerRegistry/registries/{group.name}", labelled)
     assert made.status_code == 200
     server = made.json()["properties"]["loginServer"]
     assert server.startswith(f"{group.name}-") and server != server_of(registry)
-    answer = player.session.get(f"https://{server}/v2/")
+    answer = public.session.get(f"https://{server}/v2/")
     assert answer.headers["WWW-Authenticate"] == (f'Bearer realm="https://{server}/oauth2/token",service="{server}"')
-    assert player.arm("DELETE", other.id).status_code == 202
+    assert public.arm("DELETE", other.id).status_code == 202
 
 
-def test_tokens_of_one_registry_are_nothing_to_another(player: Player, group: Group) -> None:
-    registry, other = group.registry(), Group(player)
+def test_tokens_of_one_registry_are_nothing_to_another(public: PublicCloud, group: Group) -> None:
+    registry, other = group.registry(), Group(public)
     second = other.registry()
-    refresh = exchange(player.session, server_of(registry), player.token(REGISTRY_AUDIENCE)).json()["refresh_token"]
+    refresh = exchange(public.session, server_of(registry), public.token(REGISTRY_AUDIENCE)).json()["refresh_token"]
     form = {"grant_type": "refresh_token", "service": server_of(second), "scope": "repository:a:pull"}
-    refused = player.session.post(f"https://{server_of(second)}/oauth2/token", data={**form, "refresh_token": refresh})
+    refused = public.session.post(f"https://{server_of(second)}/oauth2/token", data={**form, "refresh_token": refresh})
     assert refused.status_code == 401
-    wrong = player.session.post(f"https://{server_of(registry)}/oauth2/token", data={**form, "refresh_token": refresh})
+    wrong = public.session.post(f"https://{server_of(registry)}/oauth2/token", data={**form, "refresh_token": refresh})
     assert wrong.status_code == 400  # a service that is not this registry
-    player.arm("DELETE", other.id)
+    public.arm("DELETE", other.id)
 
 
-def test_a_chunked_token_request(player: Player, group: Group) -> None:
+def test_a_chunked_token_request(public: PublicCloud, group: Group) -> None:
     """skopeo and podman send the form without its length."""
     server = server_of(group.registry())
-    refresh = exchange(player.session, server, player.token(REGISTRY_AUDIENCE)).json()["refresh_token"]
+    refresh = exchange(public.session, server, public.token(REGISTRY_AUDIENCE)).json()["refresh_token"]
     form = f"grant_type=refresh_token&service={server}&scope=repository:a:pull&refresh_token={refresh}"
-    answer = player.session.post(
+    answer = public.session.post(
         f"https://{server}/oauth2/token",
         data=iter([form[:30].encode(), form[30:].encode()]),
         headers={"Content-Type": "application/x-www-form-urlencoded"},
@@ -598,16 +518,16 @@ def test_a_chunked_token_request(player: Player, group: Group) -> None:
 # Identities of a VM
 
 
-def test_identities_of_a_vm_change(player: Player, group: Group) -> None:
+def test_identities_of_a_vm_change(public: PublicCloud, group: Group) -> None:
     one, two = group.identity("one"), group.identity("two")
     vm, session = group.vm()
 
     def patch(kind: str, **ids: Json | None) -> Json:
         given = {f"{one['id'].rpartition('/')[0]}/{name}": value for name, value in ids.items()}
         identity = {"type": kind, **({"userAssignedIdentities": given} if given else {})}
-        answer = player.arm("PATCH", vm, {"identity": identity})
+        answer = public.arm("PATCH", vm, {"identity": identity})
         assert answer.status_code == 200, answer.text
-        shown: Json = player.arm("GET", vm).json().get("identity", {})
+        shown: Json = public.arm("GET", vm).json().get("identity", {})
         return {
             "type": shown.get("type"),
             "ids": sorted(key.rpartition("/")[2] for key in shown.get("userAssignedIdentities", {})),
@@ -637,7 +557,7 @@ def test_identities_of_a_vm_change(player: Player, group: Group) -> None:
     assert patch("None") == {"type": None, "ids": []}
     nothing = session.get(METADATA, params={"resource": REGISTRY_AUDIENCE}, headers={"Metadata": "true"})
     assert nothing.status_code == 400
-    unknown = player.arm(
+    unknown = public.arm(
         "PATCH",
         vm,
         {
@@ -655,7 +575,7 @@ def test_identities_of_a_vm_change(player: Player, group: Group) -> None:
 # Limits
 
 
-def test_who_asks_too_often_is_told_to_wait(player: Player, group: Group) -> None:
+def test_who_asks_too_often_is_told_to_wait(public: PublicCloud, group: Group) -> None:
     vm, session = group.vm()
     group.assign(READER, group.principal(vm))
     headers = {"Authorization": f"Bearer {vm_token(session, CLOUD.audiences[0])}"}
@@ -668,12 +588,12 @@ def test_who_asks_too_often_is_told_to_wait(player: Player, group: Group) -> Non
         assert time.monotonic() < deadline, "never throttled"
     assert answer.status_code == 429 and code(answer) == "SubscriptionRequestsThrottled"
     assert int(answer.headers["Retry-After"]) >= 1
-    assert player.arm("GET", group.id).status_code == 200  # somebody else has a bucket of their own
-    player.advance(5)
+    assert public.arm("GET", group.id).status_code == 200  # somebody else has a bucket of their own
+    public.clock.advance(5)
     assert session.get(url, headers=headers).status_code == 200
 
 
-def test_the_metadata_service_has_a_limit_of_each_vm(player: Player, group: Group) -> None:
+def test_the_metadata_service_has_a_limit_of_each_vm(public: PublicCloud, group: Group) -> None:
     _, session = group.vm()
     statuses = [
         session.get(METADATA, params={"resource": REGISTRY_AUDIENCE}, headers={"Metadata": "true"}).status_code
@@ -685,7 +605,7 @@ def test_the_metadata_service_has_a_limit_of_each_vm(player: Player, group: Grou
 # What one sees
 
 
-def test_lists_show_what_the_caller_may_see(player: Player, group: Group) -> None:
+def test_lists_show_what_the_caller_may_see(public: PublicCloud, group: Group) -> None:
     registry = group.registry()
     identity = group.identity()
     vm, session = group.vm()
@@ -714,7 +634,7 @@ def test_lists_show_what_the_caller_may_see(player: Player, group: Group) -> Non
 # Deployments
 
 
-def test_a_deployment_makes_resources_in_order(player: Player, group: Group) -> None:
+def test_a_deployment_makes_resources_in_order(public: PublicCloud, group: Group) -> None:
     template: Json = {
         "$schema": "https://schema.management.azure.com/schemas/2015-01-01/deploymentTemplate.json#",
         "contentVersion": "1.0.0.0",
@@ -745,15 +665,15 @@ def test_a_deployment_makes_resources_in_order(player: Player, group: Group) -> 
     }  # fmt: skip
     parameters = {"name": {"value": "net"}, "secret": {"value": "hidden-value"}}
     path = f"{group.id}/providers/Microsoft.Resources/deployments/d1"
-    started = player.arm(
+    started = public.arm(
         "PUT", path, {"properties": {"mode": "Incremental", "template": template, "parameters": parameters}}
     )
     assert started.status_code == 201, started.text
     poll = started.headers["Azure-AsyncOperation"].removeprefix(CLOUD.resource_manager_url)
-    assert player.arm("GET", poll).json()["status"] == "Succeeded"
-    shown = player.arm("GET", path)
+    assert public.arm("GET", poll).json()["status"] == "Succeeded"
+    shown = public.arm("GET", path)
     assert shown.json()["properties"]["provisioningState"] == "Succeeded" and "hidden-value" not in shown.text
-    nic = player.arm("GET", f"{group.id}/providers/Microsoft.Network/networkInterfaces/nic").json()
+    nic = public.arm("GET", f"{group.id}/providers/Microsoft.Network/networkInterfaces/nic").json()
     assert nic["properties"]["ipConfigurations"][0]["properties"]["privateIPAddress"] == "10.0.0.4"
     circle = {
         **template,
@@ -762,10 +682,10 @@ def test_a_deployment_makes_resources_in_order(player: Player, group: Group) -> 
             {**template["resources"][1], "name": "y", "dependsOn": ["x"]},
         ],
     }
-    refused = player.arm("PUT", path, {"properties": {"template": circle, "parameters": parameters}})
+    refused = public.arm("PUT", path, {"properties": {"template": circle, "parameters": parameters}})
     assert refused.status_code == 400 and code(refused) == "InvalidTemplate"
     odd = {**template, "resources": [{**template["resources"][1], "name": "[uniqueString('x')]"}]}
-    refused = player.arm("PUT", path, {"properties": {"template": odd, "parameters": parameters}})
+    refused = public.arm("PUT", path, {"properties": {"template": odd, "parameters": parameters}})
     assert refused.status_code == 501
     wrong = {
         **template,
@@ -776,7 +696,7 @@ def test_a_deployment_makes_resources_in_order(player: Player, group: Group) -> 
             }
         ],
     }
-    failed = player.arm("PUT", path, {"properties": {"template": wrong, "parameters": parameters}})
+    failed = public.arm("PUT", path, {"properties": {"template": wrong, "parameters": parameters}})
     assert code(failed) == "DeploymentFailed" and failed.json()["error"]["details"][0]["code"] == "NetcfgInvalidSubnet"
 
 
@@ -792,70 +712,67 @@ def test_a_deployment_makes_resources_in_order(player: Player, group: Group) -> 
         ("GET", "/providers/Microsoft.ContainerRegistry/registries/r1234/replications"),
     ],
 )
-def test_what_is_not_emulated_says_so(player: Player, group: Group, method: str, path: str) -> None:
-    answer = player.arm(method, group.id + path, {} if method != "GET" else None)
+def test_what_is_not_emulated_says_so(public: PublicCloud, group: Group, method: str, path: str) -> None:
+    answer = public.arm(method, group.id + path, {} if method != "GET" else None)
     assert answer.status_code == 501 and code(answer) == "NotImplementedInSandbox"
     assert path in answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("version", ["2099-01-01", "2015-06-15", "2026-01-01-preview"])
-def test_any_version_of_the_api(player: Player, group: Group, version: str) -> None:
-    assert player.arm("GET", group.id, version=version).status_code == 200
+def test_any_version_of_the_api(public: PublicCloud, group: Group, version: str) -> None:
+    assert public.arm("GET", group.id, version=version).status_code == 200
 
 
-def test_two_slashes_are_one(player: Player, group: Group) -> None:
+def test_two_slashes_are_one(public: PublicCloud, group: Group) -> None:
     registry = group.registry()
     doubled = registry.replace("/registries/", "//registries/")
-    assert player.arm("GET", doubled).json()["id"] == registry
+    assert public.arm("GET", doubled).json()["id"] == registry
 
 
-def test_ids_of_a_request(player: Player, group: Group) -> None:
+def test_ids_of_a_request(public: PublicCloud, group: Group) -> None:
     wanted = str(uuid.uuid4())
     url = f"{CLOUD.resource_manager_url}{group.id}?api-version=2024-11-01"
-    headers = {"Authorization": f"Bearer {player.token()}", "x-ms-client-request-id": wanted}
-    answer = player.session.get(url, headers=headers)
+    headers = {"Authorization": f"Bearer {public.token()}", "x-ms-client-request-id": wanted}
+    answer = public.session.get(url, headers=headers)
     assert answer.headers["x-ms-client-request-id"] == wanted
     assert uuid.UUID(answer.headers["x-ms-request-id"]) and answer.headers["x-ms-routing-request-id"]
 
 
-def test_tags_and_what_there_is_to_choose_from(player: Player, group: Group) -> None:
+def test_tags_and_what_there_is_to_choose_from(public: PublicCloud, group: Group) -> None:
     registry, identity = group.registry(), group.identity()
     vm, _ = group.vm()
-    interface = player.arm("GET", vm).json()["properties"]["networkProfile"]["networkInterfaces"][0]["id"]
+    interface = public.arm("GET", vm).json()["properties"]["networkProfile"]["networkInterfaces"][0]["id"]
     for path in (group.id, registry, identity["id"], vm, interface):
-        changed = player.arm("PATCH", path, {"tags": {"a": "b"}})
+        changed = public.arm("PATCH", path, {"tags": {"a": "b"}})
         assert changed.status_code == 200, changed.text
-        assert player.arm("GET", path).json()["tags"] == {"a": "b"}
+        assert public.arm("GET", path).json()["tags"] == {"a": "b"}
     subscription = f"/subscriptions/{ZERO}"
-    locations = player.arm("GET", f"{subscription}/locations").json()["value"]
+    locations = public.arm("GET", f"{subscription}/locations").json()["value"]
     assert "westus" in [each["name"] for each in locations]
-    sizes = player.arm("GET", f"{subscription}/providers/Microsoft.Compute/locations/westus/vmSizes").json()["value"]
+    sizes = public.arm("GET", f"{subscription}/providers/Microsoft.Compute/locations/westus/vmSizes").json()["value"]
     assert "Standard_D2s_v5" in [each["name"] for each in sizes]
-    provider = player.arm("GET", f"{subscription}/providers/microsoft.containerregistry").json()
+    provider = public.arm("GET", f"{subscription}/providers/microsoft.containerregistry").json()
     assert provider["registrationState"] == "Registered"
     assert "registries" in [each["resourceType"] for each in provider["resourceTypes"]]
-    assert len(player.arm("GET", f"{subscription}/providers").json()["value"]) >= 6
-    unknown = player.arm("GET", f"{subscription}/providers/Microsoft.Nothing")
+    assert len(public.arm("GET", f"{subscription}/providers").json()["value"]) >= 6
+    unknown = public.arm("GET", f"{subscription}/providers/Microsoft.Nothing")
     assert unknown.status_code == 404 and code(unknown) == "InvalidResourceNamespace"
-    usages = player.arm("GET", f"{registry}/listUsages").json()["value"]
+    usages = public.arm("GET", f"{registry}/listUsages").json()["value"]
     assert {each["name"]: each["currentValue"] for each in usages} == {"Size": 0, "Webhooks": 0}
 
 
-def test_a_region_that_there_is_not(player: Player, group: Group) -> None:
+def test_a_region_that_there_is_not(public: PublicCloud, group: Group) -> None:
     path = f"{group.id}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/x12"
-    answer = player.arm("PUT", path, {"location": "chinanorth3"})
+    answer = public.arm("PUT", path, {"location": "chinanorth3"})
     assert answer.status_code == 400 and code(answer) == "LocationNotAvailableForResourceType"
 
 
 def test_settings_survive_a_restart(tmp_path: Path) -> None:
-    folder = tmp_path / "sandbox"
-    try:
-        Settings(folder).change(clock_offset=7200)
-        with Player(folder) as player:
-            issued = jwt.decode(player.token(), options={"verify_signature": False})["iat"]
-            assert issued - time.time() > 7000
-    finally:
-        process.reset(folder)
+    with PublicCloud(tmp_path / "sandbox") as public:
+        public.clock.advance("2h")
+    with PublicCloud(tmp_path / "sandbox") as public:
+        issued = jwt.decode(public.token(), options={"verify_signature": False})["iat"]
+        assert issued - time.time() > 7000
 
 
 # Bodies that no client would send
@@ -982,14 +899,13 @@ BODIES: dict[str, Json] = {
 
 
 @pytest.mark.parametrize("request_", BODIES)
-def test_a_wrong_body_is_the_clients_fault(player: Player, group: Group, request_: str) -> None:
+def test_a_wrong_body_is_the_clients_fault(public: PublicCloud, group: Group, request_: str) -> None:
     method, _, path = request_.partition(" ")
     group.registry("Premium")
     if "virtualMachines" in path:
         group.vm()
     url = f"{group.id}/providers/{path.replace('NAME', group.name)}"
     for place, wrong in mutations(BODIES[request_]):
-        player.advance(1)  # or its bucket of requests would be empty soon
-        player.forget_tokens()
-        answer = player.arm(method, url, mutated(BODIES[request_], place, wrong))
+        public.clock.advance(1)  # or its bucket of requests would be empty soon
+        answer = public.arm(method, url, mutated(BODIES[request_], place, wrong))
         assert answer.status_code < 500 or answer.status_code == 501, (place, wrong, answer.text)
