@@ -50,7 +50,7 @@ def run(
     output: Path | None,
     resume: Path | None,
 ) -> None:
-    """Run the notebooks headlessly and report.
+    """Run notebooks 00 to 05, or those of --only, and report.
 
     The folder gets the executed notebooks, report.html, result.json, junit.xml and parameters.yaml. Exit status: 0 all
     went well, 1 a notebook failed, 2 bad parameters, 3 Azure refused or did not answer in time, 4 the VM cannot be
