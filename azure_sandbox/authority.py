@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from .files import private_file
+from .files import write_atomic
 
 # As trustme's: what trusts the certificate goes on trusting it, whatever a machine's clock says.
 _FROM, _UNTIL = datetime.datetime(2000, 1, 1), datetime.datetime(3000, 1, 1)
@@ -33,8 +33,8 @@ def authority(folder: Path, names: list[str]) -> trustme.CA:
         if _permits(kept, names):
             return trustme.CA.from_pem(certificate.read_bytes(), key.read_bytes())
     certificate_pem, key_pem = new_authority(names)
-    private_file(key, key_pem)
-    private_file(certificate, certificate_pem)
+    write_atomic(key, key_pem)
+    write_atomic(certificate, certificate_pem)
     return trustme.CA.from_pem(certificate_pem.encode(), key_pem.encode())
 
 

@@ -28,8 +28,8 @@ def check_owner(folder: Path) -> None:
         raise PermissionError(f"{folder} belongs to another user")
 
 
-def private_file(path: Path, content: str | bytes) -> None:
-    """Write a file that nobody else may read, in one step: it is never seen empty or half written, or through a link."""
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Write a file that only its owner may read, in one step: never seen empty or half written, or through a link."""
     beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -39,8 +39,3 @@ def private_file(path: Path, content: str | bytes) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
-
-
-def touch_private(path: Path) -> None:
-    """Make an empty file that nobody else may read, where there is none: for what others open by its name."""
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))

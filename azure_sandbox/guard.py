@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 from urllib.parse import urlsplit
 
@@ -24,8 +23,6 @@ MAX_DEPTH = 100  # arrays and objects in each other
 HEAD_TIMEOUT = 30.0  # seconds a client has to send a head
 BODY_TIMEOUT = 60.0  # seconds it has for a body; for a layer, from one part to the next
 
-_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t \x21-\x7e\x80-\xff]*?)[ \t]*")
-_REQUEST_LINE = re.compile(rb"([A-Z]{1,20}) ([\x21-\x7e]+) HTTP/1\.[01]")
 _AUTHORITY = re.compile(r"([a-z0-9_.-]{1,253})(?::(\d{1,5}))?", re.IGNORECASE)
 # What two readers of a path would understand differently: ? # \ and control characters, written as %xx.
 _DOUBTFUL = re.compile(rb"%(?:[01][0-9a-f]|7f|23|3f|5c)", re.IGNORECASE)
@@ -34,71 +31,12 @@ Fields = Sequence[tuple[bytes, bytes]]
 """Names in lower case, and values."""
 
 
-class Refused(Exception):
-    """A request, a destination or a caller the proxy does not let through."""
+class RequestRefused(Exception):
+    """A request, a destination or a caller the proxy does not let through; `code` is for the error in the answer."""
 
-    def __init__(self, status: str, message: str) -> None:
+    def __init__(self, status: int, message: str, code: str = "Refused") -> None:
         super().__init__(message)
-        self.status = status
-
-
-@dataclass(frozen=True)
-class Head:
-    """The first lines of a request."""
-
-    method: str
-    target: str
-    fields: Fields
-
-
-def read_head(raw: bytes) -> Head:
-    """A request's head, up to its blank line. Raises Refused where another reader could take it for another one."""
-    request_line, *lines = _lines(raw)
-    matched = _REQUEST_LINE.fullmatch(request_line)
-    if matched is None:
-        raise Refused("400 Bad Request", "the request line is malformed")
-    return Head(matched[1].decode(), matched[2].decode(), _fields(lines))
-
-
-def check_fields(raw: bytes) -> None:
-    """Refuse a trailer as `read_head` refuses a head."""
-    if raw.strip(b"\r\n"):
-        _fields(_lines(raw))
-
-
-def _lines(raw: bytes) -> list[bytes]:
-    """The lines of a head or trailer, where each ends as it must and none goes on in the next."""
-    if len(raw) > MAX_HEAD:
-        raise Refused("431 Request Header Fields Too Large", "the request head is too long")
-    lines = raw.split(b"\r\n")
-    while lines and not lines[-1]:
-        lines.pop()
-    if any(b"\n" in line or b"\r" in line or line[:1] in b" \t" for line in lines):
-        raise Refused("400 Bad Request", "a line of the request head is empty, folded or does not end in CR LF")
-    return lines or [b""]
-
-
-def _fields(lines: Iterable[bytes]) -> Fields:
-    fields = []
-    for line in lines:
-        matched = _FIELD.fullmatch(line)
-        if matched is None:
-            raise Refused("400 Bad Request", "a field of the request head is malformed")
-        fields.append((matched[1].lower(), matched[2]))
-    check_framing(fields)
-    return fields
-
-
-def check_framing(fields: Fields) -> None:
-    """Refuse a head that says more than once how long its body is."""
-    lengths = [value for name, value in fields if name == b"content-length"]
-    codings = [value for name, value in fields if name == b"transfer-encoding"]
-    if len(lengths) + len(codings) > 1:
-        raise Refused("400 Bad Request", "the length of the request is said more than once")
-    if lengths and not re.fullmatch(rb"\d{1,18}", lengths[0]):
-        raise Refused("400 Bad Request", "Content-Length is no number")
-    if codings and codings[0].lower() != b"chunked":
-        raise Refused("501 Not Implemented", "Transfer-Encoding can only be chunked")
+        self.status, self.code = status, code
 
 
 def check_source(method: str, target: str, fields: Fields, plays: Callable[[str], bool]) -> None:
@@ -109,15 +47,15 @@ def check_source(method: str, target: str, fields: Fields, plays: Callable[[str]
     """
     hosts = [value.decode("latin-1") for name, value in fields if name == b"host"]
     if len(hosts) > 1:
-        raise Refused("400 Bad Request", "the request has more than one Host")
+        raise RequestRefused(400, "the request has more than one Host")
     asked = authority(hosts[0]) if hosts else None
     if method == "CONNECT":  # who may be reached so is decided afterwards
         if hosts and asked != authority(target):
-            raise Refused("421 Misdirected Request", "Host and destination differ")
+            raise RequestRefused(421, "Host and destination differ")
     elif asked is None or not plays(asked):
-        raise Refused("421 Misdirected Request", "the sandbox does not play this host")
+        raise RequestRefused(421, "the sandbox does not play this host")
     elif target.lower().startswith("http://") and authority(target[7:].partition("/")[0].partition("?")[0]) != asked:
-        raise Refused("421 Misdirected Request", "Host and destination differ")
+        raise RequestRefused(421, "Host and destination differ")
     for name, value in fields:
         text = value.decode("latin-1").strip().lower()
         if (
@@ -125,7 +63,7 @@ def check_source(method: str, target: str, fields: Fields, plays: Callable[[str]
             or (name == b"referer" and not plays(_host_of(text)))
             or (name == b"sec-fetch-site" and text not in ("none", "same-origin"))
         ):
-            raise Refused("403 Forbidden", "a page of another site has made this request")
+            raise RequestRefused(403, "a page of another site has made this request")
 
 
 def authority(text: str) -> str | None:
@@ -152,14 +90,6 @@ def too_deep(body: bytes) -> bool:
     return len(brackets) > 0
 
 
-class _Unending(Exception):
-    """A body is longer, or takes longer, than it may."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.code = status, code
-
-
 class Guard:
     """Stands before the application: each request is looked at here first."""
 
@@ -175,22 +105,18 @@ class Guard:
                 await self._app_with_limits(scope, receive, send)
             else:
                 await self._app(scope, await self._whole(scope, receive), send)
-        except Refused as refused:
-            status = int(refused.status.split(" ")[0])
-            await _answer(send, status, "BadRequest" if status == 400 else "Refused", str(refused))
-        except _Unending as error:
-            await _answer(send, error.status, error.code, str(error), close=error.status == 408)
+        except RequestRefused as refused:
+            await _answer(send, refused)
 
     def _check(self, scope: Scope) -> None:
         fields, path = scope["headers"], scope["raw_path"]
-        check_framing(fields)
         check_source(scope["method"], path.decode("ascii"), fields, self._plays)
         # A registry reads its paths by rules of its own, and names what is wrong with them.
         doubtful = _DOUBTFUL.search(path) or any(part in (".", "..") for part in scope["path"].split("/"))
         if doubtful and not scope["path"].startswith(("/v2/", "/acr/v1/")):
-            raise Refused("400 Bad Request", "the path has control characters, encoded ?, # or \\, or dot segments")
+            raise RequestRefused(400, "the path has control characters, encoded ?, # or \\, or dot segments")
         if dict(fields).get(b"content-encoding", b"identity").lower() not in (b"identity", b""):
-            raise Refused("415 Unsupported Media Type", "the body of a request must not be compressed")
+            raise RequestRefused(415, "the body of a request must not be compressed")
 
     async def _whole(self, scope: Scope, receive: Receive) -> Receive:
         """Read the body, and give it to the application in one piece."""
@@ -210,10 +136,10 @@ class Guard:
                     if not message.get("more_body", False):
                         break
         except TimeoutError as error:
-            raise _Unending(408, "RequestTimeout", "the body took too long") from error
+            raise RequestRefused(408, "the body took too long", "RequestTimeout") from error
         body = b"".join(parts)
         if body.lstrip()[:1] in (b"{", b"[") and too_deep(body):
-            raise Refused("400 Bad Request", f"the JSON is nested in more than {MAX_DEPTH} levels")
+            raise RequestRefused(400, f"the JSON is nested in more than {MAX_DEPTH} levels")
         pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
         if message["type"] != "http.request":
             pending = [message]
@@ -227,7 +153,7 @@ class Guard:
         """Let the application read a layer as it comes; where that has no end it sees a client that went away."""
         _check_length(scope["headers"], MAX_UPLOAD)
         size, reading = 0, True
-        failure: _Unending | None = None
+        failure: RequestRefused | None = None
 
         async def limited() -> Message:
             nonlocal size, reading, failure
@@ -240,8 +166,8 @@ class Guard:
                 if size > MAX_UPLOAD:
                     _too_large(MAX_UPLOAD)
             except TimeoutError:
-                failure = _Unending(408, "RequestTimeout", "the body took too long")
-            except _Unending as error:
+                failure = RequestRefused(408, "the body took too long", "RequestTimeout")
+            except RequestRefused as error:
                 failure = error
             if failure is None:
                 return message
@@ -267,15 +193,15 @@ def _check_length(fields: Fields, limit: int) -> None:
 
 
 def _too_large(limit: int) -> NoReturn:
-    raise _Unending(413, "RequestEntityTooLarge", f"the body may have {limit} bytes")
+    raise RequestRefused(413, f"the body may have {limit} bytes", "RequestEntityTooLarge")
 
 
-async def _answer(send: Send, status: int, code: str, message: str, *, close: bool = False) -> None:
+async def _answer(send: Send, refused: RequestRefused) -> None:
     """An error in the forms of Resource Manager and of a registry at once: who asked is not looked at yet."""
-    error = {"code": code, "message": message}
+    error = {"code": "BadRequest" if refused.status == 400 else refused.code, "message": str(refused)}
     body = json.dumps({"error": error, "errors": [error]}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if close:
+    if refused.status == 408:
         headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -18,13 +18,15 @@ import sys
 import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
+import h11
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from .guard import HEAD_TIMEOUT, MAX_HEAD, Refused, check_source, read_head
-from .strict_http import StrictProtocol
+from .guard import HEAD_TIMEOUT, Fields, RequestRefused, check_source
+from .strict_http import StrictConnection, StrictProtocol
 
 logger = logging.getLogger(__name__)
 _NO_LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
@@ -80,7 +82,7 @@ class Proxy:
     caller: Callable[[str, str], Caller | None]
     """The VM of a proxy user name and password."""
     connect_ssh: Callable[[str, Caller], Awaitable[socket.socket]]
-    """One end of a connection to the SSH server at an address; raises Refused or Reset."""
+    """One end of a connection to the SSH server at an address; raises RequestRefused or Reset."""
     patience: float = HEAD_TIMEOUT
     """Seconds a client has to send the head of a request."""
 
@@ -145,7 +147,7 @@ class Proxy:
                 user, _, password = base64.b64decode(encoded, validate=True).decode("latin-1").partition(":")
         caller = self.caller(user, password)
         if caller is None:
-            raise Refused("407 Proxy Authentication Required", "the sandbox knows no VM with these proxy credentials")
+            raise RequestRefused(407, "the sandbox knows no VM with these proxy credentials")
         return caller
 
 
@@ -183,6 +185,7 @@ class _FirstRequest(asyncio.Protocol):
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
         self._loop = asyncio.get_running_loop()
+        self._http = StrictConnection()
         self._received = b""
         self._task: asyncio.Task[None] | None = None
 
@@ -202,30 +205,35 @@ class _FirstRequest(asyncio.Protocol):
         self._received += data
         if self._task is not None:
             return
-        raw, ended, _ = self._received.partition(b"\r\n\r\n")
-        if not ended and len(raw) <= MAX_HEAD and b"\n" not in raw.replace(b"\r\n", b""):
-            return
-        self._timer.cancel()
         try:
-            head = read_head(raw)
-            check_source(head.method, head.target, head.fields, self._proxy.plays)
-            caller = self._proxy.identify({name.decode(): value.decode("latin-1") for name, value in head.fields})
-            if head.method == "CONNECT":
-                self._transport.pause_reading()
-                self._task = self._loop.create_task(self._connect(f"CONNECT {head.target}", caller))
-                self._proxy.tasks.add(self._task)
-                self._task.add_done_callback(self._proxy.tasks.discard)
-            else:
-                self._hand_over(self._proxy.http(caller), self._transport, self._received)
-        except Refused as refused:
+            self._http.receive_data(data)
+            request = self._http.next_event()
+            if isinstance(request, h11.Request):
+                self._timer.cancel()
+                self._begin(request.method.decode(), request.target.decode(), list(request.headers))
+        except h11.RemoteProtocolError as error:
+            self._timer.cancel()
+            self._refuse(RequestRefused(error.error_status_hint, str(error)))
+        except RequestRefused as refused:
             self._refuse(refused)
 
-    def _refuse(self, refused: Refused) -> None:
+    def _begin(self, method: str, target: str, fields: Fields) -> None:
+        check_source(method, target, fields, self._proxy.plays)
+        caller = self._proxy.identify({name.decode(): value.decode("latin-1") for name, value in fields})
+        if method != "CONNECT":
+            self._hand_over(self._proxy.http(caller), self._transport, self._received)
+            return
+        self._transport.pause_reading()
+        self._task = self._loop.create_task(self._connect(target, caller))
+        self._proxy.tasks.add(self._task)
+        self._task.add_done_callback(self._proxy.tasks.discard)
+
+    def _refuse(self, refused: RequestRefused) -> None:
         body = f"{refused}\n".encode()
-        authenticate = 'Proxy-Authenticate: Basic realm="sandbox"\r\n' if refused.status.startswith("407") else ""
+        authenticate = 'Proxy-Authenticate: Basic realm="sandbox"\r\n' if refused.status == 407 else ""
         head = (
-            f"HTTP/1.1 {refused.status}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
-            f"{authenticate}Connection: close\r\n\r\n"
+            f"HTTP/1.1 {refused.status} {HTTPStatus(refused.status).phrase}\r\nContent-Type: text/plain\r\n"
+            f"Content-Length: {len(body)}\r\n{authenticate}Connection: close\r\n\r\n"
         )
         self._transport.write(head.encode() + body)
         self._transport.close()
@@ -237,9 +245,9 @@ class _FirstRequest(asyncio.Protocol):
         if received:
             protocol.data_received(received)
 
-    async def _connect(self, request_line: str, caller: Caller) -> None:
+    async def _connect(self, target: str, caller: Caller) -> None:
         try:
-            host, _, port = request_line.split(" ")[1].rpartition(":")
+            host, _, port = target.rpartition(":")
             host = host.lower()
             if port == "22":
                 ssh = await self._proxy.connect_ssh(host, caller)
@@ -257,17 +265,17 @@ class _FirstRequest(asyncio.Protocol):
                 await self._serve(host, port, caller)
             else:
                 message = f"the sandbox does not play {host[:100]}:{port[:10]}; it reaches nothing outside itself"
-                raise Refused("502 Bad Gateway", message)
-        except Refused as refused:
+                raise RequestRefused(502, message)
+        except RequestRefused as refused:
             self._refuse(refused)
         except Reset:
             self._established()
             reset(self._transport)
         except (OSError, ssl.SSLError) as error:
-            logger.info("%s: %s", request_line, error)
+            logger.info("CONNECT %s: %s", target, error)
             self._transport.close()
         except Exception:
-            logger.exception("%s", request_line)
+            logger.exception("CONNECT %s", target)
             self._transport.close()
 
     def _established(self) -> None:

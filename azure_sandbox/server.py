@@ -30,8 +30,8 @@ from .clock import Clock
 from .clouds import CLOUDS
 from .faults.active import Faults
 from .faults.ssh import fault_of_connection, keep_silent
-from .files import check_owner, private_file, private_folder
-from .guard import MAX_HEAD, Refused
+from .files import check_owner, private_folder, write_atomic
+from .guard import MAX_HEAD, RequestRefused
 from .guests import Guests, Link, Machine, choice
 from .guests.simulated.ssh_server import SimulatedGuests
 from .hosts import SETUP_SCRIPT, Hosts, certificate_names
@@ -54,7 +54,7 @@ CANARIES = "RUNBOOK_SANDBOX_CANARIES"
 def _signing_key(folder: Path) -> str:
     path = folder / "signing-key.pem"
     if not path.exists():
-        private_file(path, new_key())
+        write_atomic(path, new_key())
     return path.read_text()
 
 
@@ -75,7 +75,7 @@ def _write_operator(folder: Path, clouds: list[Tenant]) -> None:
         }
     path = folder / "operator.json"
     if not path.exists():
-        private_file(path, json.dumps(operator, indent=1))
+        write_atomic(path, json.dumps(operator, indent=1))
 
 
 def _listener(folder: Path, port: int) -> socket.socket:
@@ -88,7 +88,7 @@ def _listener(folder: Path, port: int) -> socket.socket:
         with contextlib.suppress(OSError):  # somebody else has it by now
             return socket.create_server(("127.0.0.1", int(kept.read_text())))
     listener = socket.create_server(("127.0.0.1", port))
-    private_file(kept, str(listener.getsockname()[1]))
+    write_atomic(kept, str(listener.getsockname()[1]))
     return listener
 
 
@@ -179,9 +179,9 @@ class Server:
             source = topology.source_address(tenant.store, caller.vm_id)
             if not topology.admits(tenant.store, interface, source, 22):
                 message = f"no answer from {host}: the network security group does not admit SSH from {source}"
-                raise Refused("403 Forbidden", message)
+                raise RequestRefused(403, message)
             if vm["powerState"] != "running":
-                raise Refused("403 Forbidden", f"no answer from {host}: the VM is {vm['powerState']}")
+                raise RequestRefused(403, f"no answer from {host}: the VM is {vm['powerState']}")
             fault = fault_of_connection(self._faults, host, vm.name)
             ours, theirs = socket.socketpair()
             ours.setblocking(False)
@@ -198,7 +198,7 @@ class Server:
                 ours.close()
                 raise
             return ours
-        raise Refused("403 Forbidden", f"no answer from {host}: no VM of the sandbox has this address")
+        raise RequestRefused(403, f"no answer from {host}: no VM of the sandbox has this address")
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
@@ -224,7 +224,7 @@ class Server:
             with contextlib.suppress(NotImplementedError):  # Windows has no signal handlers in the loop
                 loop.add_signal_handler(getattr(signal, name), stop.set)
         async with self.listening():
-            private_file(self._folder / "address.json", json.dumps({"port": self.address.port, "pid": os.getpid()}))
+            write_atomic(self._folder / "address.json", json.dumps({"port": self.address.port, "pid": os.getpid()}))
             logger.info("listening on 127.0.0.1:%d", self.address.port)
             try:
                 await self._wait(stop, idle_seconds)

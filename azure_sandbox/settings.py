@@ -11,7 +11,7 @@ import re
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from .files import private_file
+from .files import write_atomic
 from .folder import changing
 
 
@@ -55,7 +55,7 @@ def read(folder: Path) -> Values:
 
 def write(folder: Path, values: Values) -> None:
     """Set them all, in one step: a sandbox that is just reading sees the old ones or the new."""
-    private_file(folder / "settings.json", json.dumps(asdict(values)))
+    write_atomic(folder / "settings.json", json.dumps(asdict(values)))
 
 
 class Settings:

@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .files import touch_private
 from .resource import Json, Resource, ResourceId
 
 SCHEMA = """
@@ -43,7 +42,7 @@ class Store:
         self.blobs = blobs
         self._lock = threading.RLock()
         database.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        touch_private(database)
+        database.touch(mode=0o600)
         self._db = sqlite3.connect(database, check_same_thread=False, isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")

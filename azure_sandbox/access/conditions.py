@@ -11,6 +11,7 @@ comparison false.
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -38,34 +39,13 @@ _QUANTIFIERS = {"": any, **{f"for{left}of{right}values": {"any": any, "all": all
 
 
 @lru_cache(maxsize=1024)
-def _segments(pattern: str) -> list[tuple[re.Pattern[str], int]]:
-    """The texts between the pattern's stars, each with its length: ? is any character there."""
-    segments: list[list[str]] = [[]]
-    for part in re.findall(r"\\[*?]|[*?]|[^*?\\]|\\", pattern):
-        if part == "*":
-            segments.append([])
-        else:
-            segments[-1].append("." if part == "?" else re.escape(part[-1]))
-    return [(re.compile("".join(each), re.DOTALL), len(each)) for each in segments]
+def _pattern(pattern: str) -> re.Pattern[str]:
+    return re.compile(fnmatch.translate(re.sub(r"\\([*?])|(\[)", r"[\1\2]", pattern)))
 
 
 def like(value: str, pattern: str) -> bool:
-    """Whether a text is like a pattern: * is any text and ? any character, unless a backslash precedes it.
-
-    Not one regular expression, which could ponder over a pattern with many stars for ever.
-    """
-    (first, length), *middle = _segments(pattern)
-    if not middle:
-        return bool(first.fullmatch(value))
-    if not first.match(value):
-        return False
-    position, (last, last_length) = length, middle.pop()
-    for segment, _ in middle:
-        found = segment.search(value, position)
-        if found is None:
-            return False
-        position = found.end()
-    return len(value) - last_length >= position and bool(last.fullmatch(value, len(value) - last_length))
+    """Whether a text is like a pattern: * is any text and ? any character, unless a backslash precedes it."""
+    return bool(_pattern(pattern).match(value))
 
 
 _COMPARE: dict[str, Callable[[str, str], bool]] = {

@@ -33,9 +33,7 @@ class Decision:
 
 
 def _matches(patterns: list[str], action: str) -> bool:
-    return any(
-        pattern == "*" or conditions.like(action.lower(), pattern.lower().replace("?", r"\?")) for pattern in patterns
-    )
+    return any(conditions.like(action.lower(), pattern.lower().replace("?", r"\?")) for pattern in patterns)
 
 
 def scope_of(assignment: Resource) -> ResourceId:

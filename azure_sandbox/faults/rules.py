@@ -15,7 +15,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from ..files import private_file
+from ..files import write_atomic
 
 OPERATIONS = ("stuck", "failed")
 SSH = ("refused", "silent", "reset", "host_key")
@@ -215,7 +215,7 @@ def _load(folder: Path) -> dict[str, Any]:
 
 
 def _store(folder: Path, kept: dict[str, Any]) -> None:
-    private_file(folder / "faults.json", json.dumps(kept))
+    write_atomic(folder / "faults.json", json.dumps(kept))
 
 
 def _changing(folder: Path) -> FileLock:

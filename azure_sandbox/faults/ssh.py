@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..guard import Refused
+from ..guard import RequestRefused
 from ..proxy import Reset
 from .active import Faults
 from .rules import Fault, Rule
@@ -30,7 +30,7 @@ def fault_of_connection(faults: Faults, address: str, vm_name: str) -> str:
     rule = faults.take(_of_connections, vm=vm_name, address=address)
     what = rule.fault.ssh if rule else ""
     if what == "refused":
-        raise Refused("502 Bad Gateway", f"{address}:22: connection refused")
+        raise RequestRefused(502, f"{address}:22: connection refused")
     if what == "reset":
         raise Reset
     return what

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..files import private_file
+from ..files import write_atomic
 
 SIMULATED, MACHINE = "simulated", "machine"
 GUESTS = (SIMULATED, MACHINE)
@@ -74,5 +74,5 @@ def prepare(folder: Path, guest: str | None) -> Choice:
         sources = {apt_sources.host_and_port(url) for url in urls} | set(index.hosts if index else ())
         chosen = Choice(MACHINE, str(image), tuple(sorted(sources)), index.url if index else "")
     if chosen != before:
-        private_file(folder / "guest.json", json.dumps(asdict(chosen), indent=1))
+        write_atomic(folder / "guest.json", json.dumps(asdict(chosen), indent=1))
     return chosen

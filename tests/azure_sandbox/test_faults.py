@@ -106,7 +106,7 @@ def test_a_reset_is_one_for_the_kernel(azure: Azure, folder: Path) -> None:
     port = process.start(folder).port
     vm = public_address_of(azure, show_vm(azure, "vm1"))
     metadata = b"GET http://169.254.169.254/metadata/versions HTTP/1.1\r\nHost: 169.254.169.254\r\n\r\n"
-    for request in (metadata, f"CONNECT {vm}:22 HTTP/1.1\r\n\r\n".encode()):
+    for request in (metadata, f"CONNECT {vm}:22 HTTP/1.0\r\n\r\n".encode()):
         with socket.create_connection(("127.0.0.1", port)) as connection:
             connection.sendall(request)
             with pytest.raises(ConnectionResetError):

@@ -21,6 +21,7 @@ from azure_sandbox.guests import Machine, cloud_init
 from azure_sandbox.guests.simulated import syntax
 from azure_sandbox.guests.simulated.registry_client import Credentials, DistributionError, Reference, Registry
 from azure_sandbox.store import Blobs, Store
+from azure_sandbox.strict_http import StrictConnection
 
 from .fuzz import fuzzed
 
@@ -40,37 +41,34 @@ heads = st.lists(st.one_of(st.sampled_from(HEAD), st.binary(max_size=4)), max_si
 @fuzzed(120)
 @given(heads)
 def test_heads(raw: bytes) -> None:
+    connection = StrictConnection()
+    connection.receive_data(raw + b"\r\n\r\n")
     try:
-        head = guard.read_head(raw)
-        guard.check_source(head.method, head.target, head.fields, lambda host: host == "a.b")
-    except guard.Refused as refused:
-        assert refused.status[:3] in ("400", "403", "421", "431", "501")
+        request = connection.next_event()
+        guard.check_source(
+            request.method.decode(), request.target.decode(), list(request.headers), lambda host: host == "a.b"
+        )
+    except h11.RemoteProtocolError as error:
+        assert error.error_status_hint in (400, 431, 501)
+    except guard.RequestRefused as refused:
+        assert refused.status in (400, 403, 421)
 
 
 fields = st.lists(
-    st.tuples(st.sampled_from(["Host", "X", "Content-Length", "Transfer-Encoding"]), st.sampled_from(["a.b", "0", "5", "chunked", ""])),
+    st.tuples(st.sampled_from(["X", "Content-Length", "Transfer-Encoding"]), st.sampled_from(["a.b", "0", "5", "chunked", ""])),
     max_size=4,
 )  # fmt: skip
 
 
 @fuzzed(120)
-@given(st.sampled_from(["GET", "POST", "PUT"]), st.sampled_from(["/", "/x?y", "http://a.b/"]), fields)
-def test_what_the_door_takes_h11_reads_alike(method: str, target: str, fields: list[tuple[str, str]]) -> None:
-    lines = [f"{method} {target} HTTP/1.1", "Host: a.b", *(f"{name}: {value}" for name, value in fields)]
-    raw = "\r\n".join(lines).encode()
-    try:
-        head = guard.read_head(raw)
-    except guard.Refused:
-        return
-    connection = h11.Connection(h11.SERVER)
-    connection.receive_data(raw + b"\r\n\r\n")
-    try:
-        request = connection.next_event()
-    except h11.RemoteProtocolError:
-        return  # it may be stricter still
-    assert isinstance(request, h11.Request)
-    assert (head.method.encode(), head.target.encode()) == (request.method, request.target)
-    assert sorted(head.fields) == sorted((name.lower(), value) for name, value in request.headers)
+@given(fields)
+def test_length_of_a_request_is_said_once(fields: list[tuple[str, str]]) -> None:
+    lines = ["POST / HTTP/1.1", "Host: a.b", *(f"{name}: {value}" for name, value in fields), "\r\n"]
+    connection = StrictConnection()
+    connection.receive_data("\r\n".join(lines).encode())
+    with contextlib.suppress(h11.RemoteProtocolError):
+        assert isinstance(connection.next_event(), h11.Request)
+        assert len([name for name, _ in fields if name != "X"]) <= 1
 
 
 def depth(value: Any) -> int:
@@ -118,7 +116,7 @@ def test_conditions(text: str) -> None:
 
 
 @fuzzed(200)
-@given(st.text("ab*?\\", max_size=12), st.text("ab*?\\\n", max_size=12))
+@given(st.text("ab*?\\[!]", max_size=12), st.text("ab*?\\[!]\n", max_size=12))
 def test_patterns(pattern: str, value: str) -> None:
     import re
 

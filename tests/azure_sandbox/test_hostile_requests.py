@@ -20,7 +20,7 @@ from uvicorn import Config
 
 from azure_sandbox import guard, process
 from azure_sandbox.arm import OPERATIONS
-from azure_sandbox.guard import Refused
+from azure_sandbox.guard import RequestRefused
 from azure_sandbox.proxy import Caller, Proxy
 from runbook_helpers import Azure, assign_identity, create_registry, create_vm, show_vm
 from runbook_helpers.clouds import REGISTRY_AUDIENCE
@@ -236,7 +236,7 @@ class _SlowDoor:
             await send({"type": "http.response.body", "body": b""})
 
         async def no_ssh(host: str, caller: Caller) -> socket.socket:
-            raise Refused("403 Forbidden", "no VM")
+            raise RequestRefused(403, "no VM")
 
         config = Config(
             guard.Guard(app, lambda host: True, body_timeout=0.3),
@@ -275,7 +275,7 @@ UPLOAD_LINE = b"PUT /v2/app/blobs/uploads/1 HTTP/1.1\r\n"
     [
         (b"GET / HTTP/1.1\r\n", b"X: y\r\n", 0),  # the first head of a connection
         (b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\n", b"X: y\r\n", 200),  # a later one
-        (b"CONNECT x:80 HTTP/1.1\r\n\r\n", b"", 200),  # nothing follows
+        (b"CONNECT x:80 HTTP/1.0\r\n\r\n", b"", 200),  # nothing follows
         (LINE + HOST + b"Content-Length: 999999\r\n\r\n", b"z", 408),
         (LINE + HOST + b"Content-Length: 99999999\r\n\r\n", b"z", 413),  # and goes on all the same
         (UPLOAD_LINE + HOST + b"Content-Length: 999999\r\n\r\n", b"", 408),
@@ -498,7 +498,7 @@ def test_malformed_ssh_greeting_ends_the_connection(
     create_vm(azure, name, ssh_source=SSH_SOURCE)
     address = public_address_of(azure, show_vm(azure, name))
     with proxy(sandbox.port) as connection:
-        connection.sendall(f"CONNECT {address}:22 HTTP/1.1\r\n\r\n".encode())
+        connection.sendall(f"CONNECT {address}:22 HTTP/1.0\r\n\r\n".encode())
         received = b""
         while b"SSH-2.0-OpenSSH" not in received:
             received += (data := connection.recv(65536))

@@ -23,7 +23,7 @@ from uvicorn import Config
 
 from azure_sandbox import process
 from azure_sandbox.errors import SandboxError
-from azure_sandbox.guard import Refused
+from azure_sandbox.guard import RequestRefused
 from azure_sandbox.guests import Machine, choice, cloud_init
 from azure_sandbox.guests.machine import apt_sources, host, server_names
 from azure_sandbox.proxy import Caller, Proxy
@@ -269,7 +269,7 @@ def test_a_connection_from_inside_is_that_vm(tls: bool) -> None:
     authority.configure_trust(client)
 
     async def refuse(host: str, caller: Caller) -> socket.socket:
-        raise Refused("403 Forbidden", host)
+        raise RequestRefused(403, host)
 
     async def ask() -> bytes:
         config = Config(_tell_caller, http="h11", ws="none", log_config=None, lifespan="off")

@@ -152,7 +152,7 @@ def test_a_stranger_cannot_log_in_to_a_vm(azure: Azure, sandbox: process.Running
     key = paramiko.RSAKey.generate(2048)
     for attempt in ("none", "password", "key"):
         with proxy(sandbox.port) as connection:
-            connection.sendall(f"CONNECT {address}:22 HTTP/1.1\r\n\r\n".encode())
+            connection.sendall(f"CONNECT {address}:22 HTTP/1.0\r\n\r\n".encode())
             assert connection.recv(39).startswith(b"HTTP/1.1 200")
             transport = paramiko.Transport(connection)
             transport.start_client(timeout=10)

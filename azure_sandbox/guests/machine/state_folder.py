@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 from ...errors import SandboxError
+from ...files import write_atomic
 from . import cgroups, host
 
 logger = logging.getLogger(__name__)
@@ -54,9 +55,8 @@ def make_groups(folder: Path, vm_id: str, memory: int) -> list[tuple[str, Path]]
 
 
 def _record_groups(folder: Path, outer: list[str], inner: list[str]) -> None:
-    new = folder / "groups.json.new"
-    new.write_text(json.dumps({"outer": outer, "inner": inner}))
-    new.replace(folder / "groups.json")  # in one step: a sandbox that is killed here must find them again
+    # In one step: a sandbox that is killed here must find them again.
+    write_atomic(folder / "groups.json", json.dumps({"outer": outer, "inner": inner}))
 
 
 def groups(folder: Path) -> list[str]:
