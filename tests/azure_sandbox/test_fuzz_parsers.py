@@ -20,6 +20,7 @@ from azure_sandbox.access import conditions
 from azure_sandbox.guests import Machine, cloud_init
 from azure_sandbox.guests.simulated import syntax
 from azure_sandbox.guests.simulated.registry_client import Credentials, DistributionError, Reference, Registry
+from azure_sandbox.resource import Resource, ResourceId
 from azure_sandbox.store import Blobs, Store
 from azure_sandbox.strict_http import StrictConnection
 
@@ -273,11 +274,12 @@ ids = pieces("/", "subscriptions", "..", "%", "_", "'", '"', ";--", "\x00", "É"
 @fuzzed(150)
 @given(ids, ids)
 def test_ids_of_resources(store: Store, first: str, second: str) -> None:
-    store.put({"id": first, "type": "T/t", "name": "n"})
+    store.put(Resource({"id": first, "type": "T/t", "name": "n"}))
     found = store.get(first)
     assert found and found["id"].lower() == first.lower()
     assert (store.get(second) is None) == (second.lower() not in {each["id"].lower() for each in store.resources()})
-    assert all(each["id"].lower().startswith(second.lower()) for each in store.resources(under=second))
+    under = ResourceId(second)
+    assert all(each["id"].lower().startswith(f"{under.key}/") for each in store.resources(under=under))
     store.delete(first)
     assert store.get(first) is None
 
