@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from . import metadata, topology
 from .arm import Management
 from .faults.active import Faults
-from .faults.http import Faulty
+from .faults.http import FaultMiddleware
 from .graph import Graph
 from .guard import Guard
 from .login import Login
@@ -65,7 +65,9 @@ class Hosts:
             for name in (*tenant.cloud.authority_hosts, tenant.cloud.resource_manager, tenant.cloud.graph)
         }
         self.routes = routes
-        self._app: ASGIApp = Guard(_Traffic(Faulty(Router(routes), faults, self._vm_name), clouds), self._could_play)
+        self._app: ASGIApp = Guard(
+            _Traffic(FaultMiddleware(Router(routes), faults, self._vm_name), clouds), self._could_play
+        )
 
     def plays(self, host: str) -> bool:
         """Whether a name is one of ours now: the fixed ones, and the login servers of registries that exist."""

@@ -16,11 +16,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from . import process
+from . import faults, process
 from .clock import Clock
 from .clouds import CLOUDS
 from .errors import SandboxError
-from .faults import rules
 from .process import OPERATOR_VARIABLES, Running, environment
 from .settings import Settings
 
@@ -81,17 +80,17 @@ class FaultRules:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def add(self, fault: rules.Fault) -> str:
+    def add(self, fault: faults.Fault) -> str:
         """Add a rule, which takes effect at once. Returns its id."""
-        return rules.add(self._folder, fault)
+        return faults.add(self._folder, fault)
 
     def clear(self, rule_id: str | None = None) -> int:
         """Remove a rule, or all of them; what they hold goes on. Returns how many there were."""
-        return rules.clear(self._folder, rule_id)
+        return faults.clear(self._folder, rule_id)
 
     def hits(self) -> list[dict[str, Any]]:
-        """What the rules did, in order: the rule's id, the time, and the request or command that it happened to."""
-        return rules.hits(self._folder)
+        """The effects of the rules, in order: the rule's id, the time, and the request or command affected."""
+        return faults.hits(self._folder)
 
 
 class Sandbox(Client):

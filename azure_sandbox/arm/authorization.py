@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, Response
 from ..access import conditions
 from ..access.decide import assignments, remove_assignment, role_id_of, scope_of
 from ..access.roles import BUILT_IN_ROLES, definition_id, role_definition
+from ..faults.rules import Hide
 from ..resource import ASSIGNMENT, DEFINITION, Json, Resource, ResourceId
 from . import errors
 from .call import Call, Operation
@@ -149,8 +150,8 @@ async def put_assignment(call: Call) -> Response:
         "name": name,
     }
     call.tenant.store.put(assignment)
-    if rule := call.fault("hide"):
-        call.tenant.pending.hide(rule, assignment["id"])
+    if fault := call.fault(Hide):
+        call.tenant.pending.hide(fault, assignment["id"])
     return JSONResponse(_without_creator(assignment), status_code=201)
 
 

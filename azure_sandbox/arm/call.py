@@ -15,7 +15,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import compile_path
 
 from ..access.decide import decide
-from ..faults.rules import Rule
+from ..faults.active import F
+from ..faults.rules import FailedOperation, StuckOperation
 from ..requests import bearer_token, note, parse_json
 from ..resource import Json, Resource, ResourceId
 from ..tenant import Tenant
@@ -93,14 +94,10 @@ class Call:
                 linked=scope,
             )
 
-    def fault(self, kind: str) -> Rule | None:
-        """The fault of a kind, such as operation or hide, that happens to this request."""
-        if not self.tenant.faults.exist:
-            return None
+    def fault(self, kind: type[F]) -> F | None:
+        """The fault of a kind, such as Hide, that affects this request."""
         url = self.request.url
-        return self.tenant.faults.take(
-            lambda fault: fault.what == kind, host=url.hostname or "", method=self.request.method, path=url.path
-        )
+        return self.tenant.faults.take(kind, host=url.hostname or "", method=self.request.method, path=url.path)
 
     def start_operation(
         self, path: str, *, word: str = "InProgress", result: Json | None = None, state: str = "Updating"
@@ -125,21 +122,22 @@ class Call:
 
     def _faulty_operation(self, state: str) -> Json:
         """What a fault makes of the operation that the request starts, and of its resource."""
-        rule, pending = self.fault("operation"), self.tenant.pending
+        pending = self.tenant.pending
+        fault = self.fault(StuckOperation) or self.fault(FailedOperation)
         leaves = self.request.method in ("PUT", "PATCH")
-        if rule is None:
+        if fault is None:
             pending.done(str(self.id))
             return {}
-        if rule.fault.operation == "stuck":
+        if isinstance(fault, StuckOperation):
             if leaves:
-                pending.leave(str(self.id), state, rule.id)
-            return {"stuck": rule.id}
+                pending.leave(str(self.id), state, fault.id)
+            return {"stuck": fault.id}
         self.failed = True
         if leaves:
             pending.leave(str(self.id), "Failed", None)
         compute = self.id.provider.lower() == "microsoft.compute"
         code, message = _ALLOCATION if compute and leaves else _INTERNAL
-        return {"error": {"code": rule.fault.code or code, "message": rule.fault.message or message}}
+        return {"error": {"code": fault.code or code, "message": fault.message or message}}
 
     def operation(self) -> Json:
         """The operation that is polled: its document, with `status` and, when it has ended, `endTime`.
@@ -150,7 +148,7 @@ class Call:
         if document is None:
             raise errors.operation_not_found()
         error = document.pop("error", None)
-        stuck = "stuck" in document and self.tenant.faults.stands(document["stuck"])
+        stuck = "stuck" in document and self.tenant.faults.has(document["stuck"])
         if stuck or document["done"] > self.tenant.clock.now():
             return {**document, "status": document["word"]}
         ended = {**document, "endTime": self.tenant.clock.offset_timestamp()}

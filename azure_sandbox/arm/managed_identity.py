@@ -6,6 +6,7 @@ import re
 
 from starlette.responses import JSONResponse, Response
 
+from ..faults.rules import Hide
 from ..resource import IDENTITY, Json, Resource, ResourceId
 from ..tenant import Tenant
 from ..topology import at_resource
@@ -43,8 +44,8 @@ async def put(call: Call) -> Response:
         )
     resource["tags"] = call.body.get("tags", resource["tags"])
     call.tenant.store.put(resource)
-    if rule := call.fault("hide"):
-        call.tenant.pending.hide(rule, resource.properties["principalId"])
+    if fault := call.fault(Hide):
+        call.tenant.pending.hide(fault, resource.properties["principalId"])
     headers = {"Location": resource_id} if status == 201 else {}
     return JSONResponse(resource, status_code=status, headers=headers)
 
@@ -107,8 +108,8 @@ def apply_identity(call: Call, resource: Resource, wanted: Json, *, merge: bool)
     else:
         resource.pop("identity", None)
     new = _principals(resource.get("identity", {})) - before
-    if new and (rule := call.fault("hide")):
-        call.tenant.pending.hide(rule, *(at_resource(resource, principal_id) for principal_id in new))
+    if new and (fault := call.fault(Hide)):
+        call.tenant.pending.hide(fault, *(at_resource(resource, principal_id) for principal_id in new))
 
 
 def _principals(identity: Json) -> set[str]:

@@ -1,9 +1,10 @@
-"""The fault rules as a running sandbox sees them: which one, if any, happens to what it is about to do."""
+"""The fault rules as a running sandbox applies them: which one, if any, affects a request, connection or command."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import random
 import threading
@@ -12,38 +13,39 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TypeVar
 
-from . import rules
-from .rules import Fault, Rule
+from . import file
+from .rules import CommandDelay, CommandStall, Delay, Fault, FaultError, Stall
 
+logger = logging.getLogger(__name__)
 POLL_SECONDS = 0.05  # how often what is held looks whether its rule is still there
-Place = dict[str, str]
-"""What a rule's fields are compared with: host, method and path; vm; command."""
+F = TypeVar("F", bound=Fault)
 
 
 @dataclass
 class _Counted:
-    """A rule, how many matches it has seen, and how often it has happened."""
+    """A rule, how many matches it has seen, and how many of them it has affected."""
 
-    rule: Rule
+    fault: Fault
     matches: int = 0
-    happened: int = 0
+    affected: int = 0
     chance: random.Random = field(default_factory=random.Random)
 
     def is_due(self) -> bool:
-        """Count a match; whether it happens to this one."""
-        fault = self.rule.fault
+        """Count a match; whether the rule affects it."""
+        fault = self.fault
         self.matches += 1
-        if self.matches < fault.nth or (fault.times and self.happened >= fault.times):
+        if self.matches < fault.nth or (fault.times and self.affected >= fault.times):
             return False
         if fault.probability < 1 and self.chance.random() >= fault.probability:
             return False
-        self.happened += 1
+        self.affected += 1
         return True
 
 
 class Faults:
-    """Those of one sandbox; of none where there is no folder. Used by the loop and by the guests' threads."""
+    """The rules of one sandbox; none where there is no folder. Used by the loop and by the guests' threads."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
@@ -51,32 +53,37 @@ class Faults:
         self._counted: list[_Counted] = []
         self._lock = threading.Lock()
 
-    @property
-    def exist(self) -> bool:
-        """Whether there is a rule. Where there is none, nothing more is asked."""
-        return bool(self._current())
+    def take(self, kind: type[F], **place: str) -> F | None:
+        """The first fault of a kind that is due at a place; it is counted and logged.
 
-    def take(self, kinds: Callable[[Fault], bool], **place: str) -> Rule | None:
-        """The first rule of a kind that happens here, now; it is counted and written down."""
+        Args:
+            place: the texts that the fields of these names match.
+        """
         for counted in self._current():
-            fault = counted.rule.fault
-            if not kinds(fault) or not _matches(fault, place):
+            fault = counted.fault
+            if not isinstance(fault, kind) or not _matches(fault, place):
                 continue
             with self._lock:
                 due = counted.is_due()
             if due:
-                self._note(counted.rule, place)
-                return counted.rule
+                self._log(fault, place)
+                return fault
         return None
 
-    def stands(self, rule_id: str) -> bool:
+    def has(self, rule_id: str) -> bool:
         """Whether a rule has not been cleared."""
-        return any(counted.rule.id == rule_id for counted in self._current())
+        return any(counted.fault.id == rule_id for counted in self._current())
 
-    async def held(self, rule: Rule, gone: Callable[[], bool] = lambda: False) -> None:
-        """Wait until a rule is cleared, or who waits for the answer is gone."""
-        while self.stands(rule.id) and not gone():
+    async def wait(self, fault: Delay | Stall | CommandDelay | CommandStall, is_gone: Callable[[], bool]) -> bool:
+        """Wait as a fault says; a stall ends when its rule is cleared. Whether the client was gone before that."""
+        if isinstance(fault, Delay | CommandDelay):
+            await asyncio.sleep(fault.delay)
+            return False
+        while self.has(fault.id):
+            if is_gone():
+                return True
             await asyncio.sleep(POLL_SECONDS)
+        return is_gone()
 
     def _current(self) -> list[_Counted]:
         if self._folder is None:
@@ -88,39 +95,42 @@ class Faults:
             stamp = None
         if stamp != self._stamp:
             with self._lock:
-                self._counted = self._read() if stamp else []
+                self._counted = self._read(self._folder) if stamp else []
                 self._stamp = stamp
         return self._counted
 
-    def _read(self) -> list[_Counted]:
-        assert self._folder
-        known = {counted.rule.id: counted for counted in self._counted}
-        return [known.get(rule.id) or self._counted_before(rule) for rule in rules.read(self._folder)]
+    def _read(self, folder: Path) -> list[_Counted]:
+        known = {counted.fault.id: counted for counted in self._counted}
+        try:
+            return [known.get(fault.id) or _restored(fault, folder) for fault in file.read(folder)]
+        except FaultError as error:
+            logger.error("No fault rules: %s", error)
+            return []
 
-    def _counted_before(self, rule: Rule) -> _Counted:
-        """A rule that this process has not seen yet: one that a killed sandbox had may have happened already."""
+    def _log(self, fault: Fault, place: dict[str, str]) -> None:
         assert self._folder
-        happened = sum(hit["rule"] == rule.id for hit in rules.hits(self._folder))
-        matches = rule.fault.nth - 1 + happened if happened else 0
-        chance = random.Random(rule.fault.seed)
-        return _Counted(rule, matches, happened, chance)
-
-    def _note(self, rule: Rule, place: Place) -> None:
-        assert self._folder
-        line = json.dumps({"rule": rule.id, "what": rule.fault.what, "time": time.time(), **place}) + "\n"
-        # One write of one line: what is killed in the middle of it leaves no half of a line behind.
+        hit = {"rule": fault.id, "kind": type(fault).__name__, "time": time.time(), **place}
+        # One write of one line: a kill in the middle of it leaves no half of a line behind.
         descriptor = os.open(self._folder / "faults.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            os.write(descriptor, line.encode())
+            os.write(descriptor, f"{json.dumps(hit)}\n".encode())
         finally:
             os.close(descriptor)
 
 
-def _matches(fault: Fault, place: Place) -> bool:
-    return (
-        (not fault.host or fnmatchcase(place.get("host", "").lower(), fault.host.lower()))
-        and (not fault.method or place.get("method") == fault.method.upper())
-        and (not fault.path or fnmatchcase(place.get("path", "").lower(), fault.path.lower()))
-        and (not fault.vm or place.get("vm", "").lower() == fault.vm.lower())
-        and (not fault.command or fnmatchcase(place.get("command", ""), fault.command))
-    )
+def _restored(fault: Fault, folder: Path) -> _Counted:
+    """A rule that is new to this process: a sandbox that was killed may have counted it already."""
+    affected = sum(hit["rule"] == fault.id for hit in file.hits(folder))
+    matches = fault.nth - 1 + affected if affected else 0
+    return _Counted(fault, matches, affected, random.Random(fault.seed))
+
+
+def _matches(fault: Fault, place: dict[str, str]) -> bool:
+    """Whether the globs of a fault match the texts of a place: without regard to case, but for commands."""
+    for name, text in place.items():
+        pattern: str = getattr(fault, name, "")
+        if name != "command":
+            pattern, text = pattern.lower(), text.lower()
+        if pattern and not fnmatchcase(text, pattern):
+            return False
+    return True

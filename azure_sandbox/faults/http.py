@@ -1,8 +1,7 @@
-"""Carries out the faults of HTTP requests, between the proxy and what answers."""
+"""The faults of HTTP exchanges, as a middleware between the proxy and the hosts."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import uuid
 from collections.abc import Callable
@@ -14,17 +13,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..proxy import Connection
 from .active import Faults
-from .rules import Fault, Rule
-
-_KINDS = {"status", "reset", "stall", "delay", "cut", "flip"}
+from .rules import Cut, Delay, Flip, HttpFault, Reset, Stall, Status
 
 
-def _of_requests(fault: Fault) -> bool:
-    return not fault.command and fault.what in _KINDS
-
-
-class Faulty:
-    """An application, with the faults that somebody asked for."""
+class FaultMiddleware:
+    """An application, with the faults of its exchanges."""
 
     def __init__(self, app: ASGIApp, faults: Faults, vm_name: Callable[[str | None], str]) -> None:
         self._app = app
@@ -32,107 +25,78 @@ class Faulty:
         self._vm_name = vm_name
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        rule = self._due(Request(scope)) if self._faults.exist else None
-        if rule is None:
-            await self._app(scope, receive, send)
-            return
-        if rule.fault.after:
-            answer: list[Message] = []
-
-            async def keep(message: Message) -> None:
-                answer.append(message)
-
-            await self._app(scope, receive, keep)
-            await self._misbehave(rule, scope, send, answer)
-        else:
-            await self._before(rule, scope, receive, send)
-        if _connection(scope).is_gone():  # by our own doing: the server is to know it before we return
-            while (await receive())["type"] != "http.disconnect":
-                pass
-
-    def _due(self, request: Request) -> Rule | None:
-        return self._faults.take(
-            _of_requests,
+        request = Request(scope)
+        fault = self._faults.take(
+            HttpFault,
             host=request.url.hostname or "",
             method=request.method,
             path=request.url.path,
             vm=self._vm_name(request.state.caller.vm_id),
         )
-
-    async def _before(self, rule: Rule, scope: Scope, receive: Receive, send: Send) -> None:
-        """What happens instead of the work, or before it, or to its answer on the way."""
-        fault = rule.fault
-        if fault.status or fault.reset:
-            await _read_all(receive)
-            await self._misbehave(rule, scope, send, [])
-        elif fault.cut is not None:
-            await self._app(scope, receive, _Cut(send, fault.cut, _connection(scope)))
-        elif fault.flip is not None:
-            await self._app(scope, receive, _Flip(send, fault.flip))
-        else:
-            await self._wait(rule, _connection(scope))
-            if fault.stall and _connection(scope).is_gone():  # it was never more than on its way
-                return
+        if fault is None:
             await self._app(scope, receive, send)
+            return
+        await self._carry_out(fault, scope, receive, send)
+        if request.state.connection.is_gone():  # closed by the fault: the server is to know it before we return
+            while (await receive())["type"] != "http.disconnect":
+                pass
 
-    async def _misbehave(self, rule: Rule, scope: Scope, send: Send, answer: list[Message]) -> None:
-        """What happens to an answer that is there."""
-        fault, connection = rule.fault, _connection(scope)
-        if fault.reset:
-            connection.reset()
-        elif fault.status:
-            await _answer(rule, Request(scope))(scope, _nothing, send)
-        else:
-            await self._wait(rule, connection)
-            for message in answer:
-                await send(message)
+    async def _carry_out(self, fault: HttpFault, scope: Scope, receive: Receive, send: Send) -> None:
+        connection: Connection = scope["state"]["connection"]
+        answer: list[Message] = []
 
-    async def _wait(self, rule: Rule, connection: Connection) -> None:
-        if rule.fault.stall:
-            await self._faults.held(rule, connection.is_gone)
-        await asyncio.sleep(rule.fault.delay)
+        async def keep(message: Message) -> None:
+            answer.append(message)
 
-
-def _connection(scope: Scope) -> Connection:
-    connection: Connection = scope["state"]["connection"]
-    return connection
+        match fault:
+            case Cut():
+                await self._app(scope, receive, _Cut(send, fault.cut, connection))
+            case Flip():
+                await self._app(scope, receive, _Flip(send, fault.flip))
+            case Status() | Reset():
+                await (self._app(scope, receive, keep) if fault.after else _read_all(receive))
+                if isinstance(fault, Reset):
+                    connection.reset()
+                else:
+                    await _answer(fault, scope["path"])(scope, receive, send)
+            case Stall() | Delay():
+                if fault.after:
+                    await self._app(scope, receive, keep)
+                gone = await self._faults.wait(fault, connection.is_gone)
+                if not fault.after and not gone:  # else the request has never arrived
+                    await self._app(scope, receive, send)
+                for message in answer:
+                    await send(message)
 
 
 async def _read_all(receive: Receive) -> None:
-    """Take the request's body, so that the client has sent it before it learns what became of it."""
+    """Take the request's body, so that the client has sent it before it has an answer."""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect" or not message.get("more_body"):
             return
 
 
-async def _nothing() -> Message:
-    return {"type": "http.disconnect"}
-
-
-def _answer(rule: Rule, request: Request) -> Response:
-    """The answer that a rule gives, in the form of errors of the host where it gives no body."""
-    fault = rule.fault
+def _answer(fault: Status, path: str) -> Response:
+    """The answer of a fault; without a body of its own it has an error in the form of the host's errors."""
     content = fault.body
     if not content and fault.status >= 400:
         phrase = responses.get(fault.status, "Error")
-        message = f"The sandbox was told to answer so (fault {rule.id})."
-        error = {"code": phrase.title().replace(" ", ""), "message": message}
-        if request.url.path.startswith("/v2/"):
-            content = json.dumps({"errors": [{**error, "code": phrase.upper().replace(" ", "")}]})
+        message = f"A fault rule of the sandbox gives this answer ({fault.id})."
+        if path.startswith("/v2/"):
+            content = json.dumps({"errors": [{"code": phrase.upper().replace(" ", ""), "message": message}]})
         else:
-            content = json.dumps({"error": error})
+            content = json.dumps({"error": {"code": phrase.title().replace(" ", ""), "message": message}})
     response = Response(content, fault.status)
     if content:
         response.headers["Content-Type"] = "application/json; charset=utf-8"
     response.headers["x-ms-request-id"] = response.headers["x-ms-correlation-request-id"] = str(uuid.uuid4())
-    for name, value in fault.headers.items():
-        response.headers[name] = value
+    response.headers.update(fault.headers)
     return response
 
 
 class _Cut:
-    """Lets so many bytes of the body through and closes the connection then."""
+    """A send that lets so many bytes of the body through and closes the connection then."""
 
     def __init__(self, send: Send, left: int, connection: Connection) -> None:
         self._send = send
@@ -154,7 +118,7 @@ class _Cut:
 
 
 class _Flip:
-    """Lets the body through with one byte of it changed; what vouches for it stays as it was."""
+    """A send that inverts one byte of the body; its digest in the headers stays as it was."""
 
     def __init__(self, send: Send, place: int) -> None:
         self._send = send

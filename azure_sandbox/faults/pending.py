@@ -1,7 +1,6 @@
-"""What faults have left undone in a cloud: resources that are stuck or have failed, and what is not seen yet.
+"""The resources whose operations are pending or have failed, and those that are not visible yet.
 
-It is kept in the state, so that a sandbox that was killed goes on with it, and in memory, so that it costs nothing
-where there is none.
+They are kept in the store, for the next start after a kill, and in memory, so that they cost nothing where there are none.
 """
 
 from __future__ import annotations
@@ -11,13 +10,13 @@ from typing import Any
 from ..clock import Clock
 from ..store import Store
 from .active import Faults
-from .rules import Rule
+from .rules import Hide
 
 _PENDING, _HIDDEN = "pending", "hidden"
 
 
 class PendingOperations:
-    """That of one cloud."""
+    """Those of one tenant."""
 
     def __init__(self, store: Store, clock: Clock, faults: Faults) -> None:
         self._store, self._clock, self._faults = store, clock, faults
@@ -32,9 +31,9 @@ class PendingOperations:
             self._store.write(_PENDING, name, {"id": name, "rule": rule_id})
 
     def settle(self) -> None:
-        """Let the operations go on whose rule was cleared."""
+        """End the operations whose rule was cleared."""
         for resource_id, rule_id in list(self._resources.items()):
-            if rule_id is not None and not self._faults.stands(rule_id):
+            if rule_id is not None and not self._faults.has(rule_id):
                 self.done(resource_id)
 
     def done(self, resource_id: str) -> None:
@@ -45,17 +44,17 @@ class PendingOperations:
             self._store.erase(_PENDING, name)
             self._show(name, "Succeeded")
 
-    def hide(self, rule: Rule, *names: str) -> None:
-        """Let what has these names not be seen yet."""
+    def hide(self, fault: Hide, *names: str) -> None:
+        """Hide what has these names, for as long as the fault says."""
         for name in names:
-            document = {"id": name.lower(), "rule": rule.id, "until": self._clock.now() + rule.fault.hide}
+            document = {"id": name.lower(), "rule": fault.id, "until": self._clock.now() + fault.hide}
             self._hidden[name.lower()] = document
             self._store.write(_HIDDEN, name.lower(), document)
 
     def is_hidden(self, name: str) -> bool:
-        """Whether something is not seen yet."""
+        """Whether something is not visible yet."""
         found = self._hidden.get(name.lower())
-        return found is not None and found["until"] > self._clock.now() and self._faults.stands(found["rule"])
+        return found is not None and found["until"] > self._clock.now() and self._faults.has(found["rule"])
 
     def _show(self, resource_id: str, provisioning_state: str) -> bool:
         resource = self._store.get(resource_id)

@@ -1,4 +1,4 @@
-"""Carries out the faults of SSH connections and of the commands that run over them."""
+"""The faults of SSH connections and of the commands that run over them."""
 
 from __future__ import annotations
 
@@ -11,33 +11,25 @@ from typing import TYPE_CHECKING
 from ..guard import RequestRefused
 from ..proxy import Reset
 from .active import Faults
-from .rules import Fault, Rule
+from .rules import CommandDelay, CommandExit, CommandFault, CommandReset, CommandStall, Ssh
 
 if TYPE_CHECKING:
     import asyncssh
 
 
-def _of_connections(fault: Fault) -> bool:
-    return bool(fault.ssh) and not fault.command
-
-
-def _of_commands(fault: Fault) -> bool:
-    return bool(fault.command)
-
-
 def fault_of_connection(faults: Faults, address: str, vm_name: str) -> str:
-    """What happens to a connection to a VM: "", "silent" or "host_key". Raises what the proxy does for the others."""
-    rule = faults.take(_of_connections, vm=vm_name, address=address)
-    what = rule.fault.ssh if rule else ""
-    if what == "refused":
+    """The fault of a connection to a VM: "", "silent" or "host_key". Raises what the proxy knows for the others."""
+    fault = faults.take(Ssh, vm=vm_name, address=address)
+    kind = fault.ssh if fault else ""
+    if kind == "refused":
         raise RequestRefused(502, f"{address}:22: connection refused")
-    if what == "reset":
+    if kind == "reset":
         raise Reset
-    return what
+    return kind
 
 
 async def keep_silent(connection: socket.socket) -> None:
-    """Take what comes and say nothing, until the client has had enough."""
+    """Receive without an answer, until the client closes the connection."""
     reader, writer = await asyncio.open_connection(sock=connection)
     try:
         while await reader.read(4096):
@@ -46,51 +38,43 @@ async def keep_silent(connection: socket.socket) -> None:
         writer.close()
 
 
-def fault_of_command(faults: Faults, vm_name: str, command: str) -> Rule | None:
-    """What happens to a command that an SSH client runs on a VM."""
-    return faults.take(_of_commands, vm=vm_name, command=command)
-
-
 @dataclass(frozen=True)
-class Misbehaviour:
-    """A rule that happens to one command."""
+class FaultyCommand:
+    """A command that a fault affects."""
 
-    rule: Rule
+    fault: CommandFault
     faults: Faults
 
-    async def carry_out(
+    async def run(
         self,
         ssh: asyncssh.SSHServerProcess[str],
-        run: Callable[[], Coroutine[None, None, int]],
+        program: Callable[[], Coroutine[None, None, int]],
         let_go: Callable[[], object],
         reset: Callable[[], None],
     ) -> int:
-        """What becomes of the command: its exit status.
+        """Run the command as the fault lets it: its exit status.
 
         Args:
-            run: runs the program to its end.
-            let_go: the program no longer minds whether the client is there.
+            program: runs the command to its end.
+            let_go: the program goes on without its client.
             reset: resets the client's connection.
         """
-        fault = self.rule.fault
-        if fault.exit_status is not None:
-            ssh.stderr.write(fault.stderr)
-            return fault.exit_status
-        if fault.reset or fault.ssh:
-            program = asyncio.ensure_future(run())
-            await asyncio.wait([program], timeout=None if fault.after else fault.delay)
-            let_go()
-            reset()
-            return await asyncio.shield(program)
-        if fault.after:
-            status = await run()
-            await self._wait(ssh)
-            return status
-        await self._wait(ssh)
-        # What was held until its client had gone was never more than on its way.
-        return 1 if fault.stall and ssh.channel.is_closing() else await run()
-
-    async def _wait(self, ssh: asyncssh.SSHServerProcess[str]) -> None:
-        if self.rule.fault.stall:
-            await self.faults.held(self.rule, ssh.channel.is_closing)
-        await asyncio.sleep(self.rule.fault.delay)
+        fault = self.fault
+        match fault:
+            case CommandExit():
+                ssh.stderr.write(fault.stderr)
+                return fault.exit_status
+            case CommandReset():
+                running = asyncio.ensure_future(program())
+                await asyncio.wait([running], timeout=None if fault.after else fault.delay)
+                let_go()
+                reset()
+                return await asyncio.shield(running)
+            case CommandStall() | CommandDelay():
+                if fault.after:
+                    status = await program()
+                    await self.faults.wait(fault, ssh.channel.is_closing)
+                    return status
+                gone = await self.faults.wait(fault, ssh.channel.is_closing)
+                return 1 if gone else await program()  # it has never arrived, where its client is gone
+        raise TypeError(fault)

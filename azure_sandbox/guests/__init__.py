@@ -34,7 +34,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Link:
-    """What is amiss with an SSH connection, where the sandbox was told to misbehave."""
+    """The faults of an SSH connection, and how it is reset."""
 
     other_host_key: bool = False
     """The machine shows another host key than its own."""

@@ -1,4 +1,4 @@
-"""The sandbox misbehaves as it is told: what clients see of it, over real sockets."""
+"""Faults: what clients see of them, over real sockets."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ import requests
 from azure.core.exceptions import HttpResponseError
 from click.testing import CliRunner, Result
 
-from azure_sandbox import process
-from azure_sandbox.faults import rules
-from azure_sandbox.faults.rules import Fault, FaultError
+from azure_sandbox import faults, process
 from runbook_helpers import (
     Azure,
     assign_identity,
@@ -61,7 +59,7 @@ def connected(folder: Path) -> Azure:
 def azure(connected: Azure, folder: Path) -> Iterator[Azure]:
     """The connection; the test's faults end with it."""
     yield connected
-    rules.clear(folder)
+    faults.clear(folder)
 
 
 def proxy(folder: Path) -> requests.Session:
@@ -79,20 +77,20 @@ METADATA = "https://management.chinacloudapi.cn/metadata/endpoints?api-version=2
 
 
 def test_a_status_is_answered_instead(azure: Azure, folder: Path) -> None:
-    rule = rules.add(folder, Fault(path="/metadata/*", nth=2, status=429, headers={"Retry-After": "1"}))
+    rule = faults.add(folder, faults.Status(429, path="/metadata/*", nth=2, headers={"Retry-After": "1"}))
     client = proxy(folder)
     answers = [client.get(METADATA) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 429, 200]
     assert answers[1].headers["Retry-After"] == "1"
     assert answers[1].json()["error"]["code"] == "TooManyRequests"
-    assert [(hit["rule"], hit["method"], hit["path"]) for hit in rules.hits(folder)][-1:] == [
+    assert [(hit["rule"], hit["method"], hit["path"]) for hit in faults.hits(folder)][-1:] == [
         (rule, "GET", "/metadata/endpoints")
     ]
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_a_connection_is_reset(azure: Azure, folder: Path, after: bool) -> None:
-    rules.add(folder, Fault(method="put", path="*/virtualNetworks/*", reset=True, after=after))
+    faults.add(folder, faults.Reset(method="put", path="*/virtualNetworks/*", after=after))
     network = f"/subscriptions/{azure.subscription_id}/resourceGroups/faulty/providers/Microsoft.Network/virtualNetworks/reset{after}"
     with pytest.raises(requests.ConnectionError):
         put(azure, folder, network)
@@ -101,8 +99,8 @@ def test_a_connection_is_reset(azure: Azure, folder: Path, after: bool) -> None:
 
 def test_a_reset_is_one_for_the_kernel(azure: Azure, folder: Path) -> None:
     """Python's ssl takes it for an end, so this is seen without TLS."""
-    rules.add(folder, Fault(path="/metadata/*", reset=True))
-    rules.add(folder, Fault(ssh="reset"))
+    faults.add(folder, faults.Reset(path="/metadata/*"))
+    faults.add(folder, faults.Ssh("reset"))
     port = process.start(folder).port
     vm = public_address_of(azure, show_vm(azure, "vm1"))
     metadata = b"GET http://169.254.169.254/metadata/versions HTTP/1.1\r\nHost: 169.254.169.254\r\n\r\n"
@@ -122,8 +120,8 @@ def put(azure: Azure, folder: Path, path: str) -> requests.Response:
 
 
 def test_a_request_is_held_until_the_rule_is_cleared(azure: Azure, folder: Path) -> None:
-    rules.add(folder, Fault(path="/metadata/*", stall=True))
-    timer = threading.Timer(0.3, rules.clear, [folder])
+    faults.add(folder, faults.Stall(path="/metadata/*"))
+    timer = threading.Timer(0.3, faults.clear, [folder])
     timer.start()
     began = time.monotonic()
     assert proxy(folder).get(METADATA).status_code == 200
@@ -132,7 +130,7 @@ def test_a_request_is_held_until_the_rule_is_cleared(azure: Azure, folder: Path)
 
 
 def test_a_sandbox_that_ends_does_not_answer_what_it_holds(azure: Azure, folder: Path) -> None:
-    rules.add(folder, Fault(path="/metadata/*", stall=True))
+    faults.add(folder, faults.Stall(path="/metadata/*"))
     client = proxy(folder)
     timer = threading.Timer(0.3, process.stop, [folder])
     timer.start()
@@ -142,14 +140,14 @@ def test_a_sandbox_that_ends_does_not_answer_what_it_holds(azure: Azure, folder:
 
 
 def test_an_answer_is_late(azure: Azure, folder: Path) -> None:
-    rules.add(folder, Fault(path="/metadata/*", delay=0.2))
+    faults.add(folder, faults.Delay(0.2, path="/metadata/*"))
     began = time.monotonic()
     assert proxy(folder).get(METADATA).status_code == 200
     assert time.monotonic() - began > 0.2
 
 
 def test_an_answer_is_cut(azure: Azure, folder: Path) -> None:
-    rules.add(folder, Fault(path="/metadata/*", cut=10))
+    faults.add(folder, faults.Cut(10, path="/metadata/*"))
     with pytest.raises(requests.exceptions.ChunkedEncodingError, match="10 bytes read"):
         proxy(folder).get(METADATA)
 
@@ -159,16 +157,16 @@ def test_an_answer_is_cut(azure: Azure, folder: Path) -> None:
     [("refused", "connection refused"), ("reset", "No SSH connection"), ("host_key", "another host key")],
 )
 def test_a_vm_does_not_let_us_in(azure: Azure, folder: Path, what: str, told: str) -> None:
-    rule = rules.add(folder, Fault(vm="vm1", ssh=what))
+    rule = faults.add(folder, faults.Ssh(what, vm="vm1"))
     with pytest.raises(ConnectionFailed, match=told):
         ssh(azure, "vm1", within=0)
-    assert rules.hits(folder)[-1]["rule"] == rule
+    assert faults.hits(folder)[-1]["rule"] == rule
     with ssh(azure, "vm1") as shell:
         shell.run("true")
 
 
 def test_a_vm_that_says_nothing(azure: Azure, folder: Path) -> None:
-    rules.add(folder, Fault(vm="vm1", ssh="silent"))
+    faults.add(folder, faults.Ssh("silent", vm="vm1"))
     connection = open_socket(azure.proxy, public_address_of(azure, show_vm(azure, "vm1")), 22)
     connection.settimeout(0.3)
     with connection, pytest.raises(TimeoutError):
@@ -176,7 +174,7 @@ def test_a_vm_that_says_nothing(azure: Azure, folder: Path) -> None:
 
 
 def test_a_command_ends_as_told(azure: Azure, folder: Path) -> None:
-    rules.add(folder, Fault(vm="vm1", command="touch *", exit_status=7, stderr="no\n"))
+    faults.add(folder, faults.CommandExit("touch *", 7, vm="vm1", stderr="no\n"))
     with ssh(azure, "vm1") as shell:
         done = shell.run("touch", "untouched", check=False)
         assert (done.exit_status, done.stderr) == (7, "no\n")
@@ -184,7 +182,7 @@ def test_a_command_ends_as_told(azure: Azure, folder: Path) -> None:
 
 
 def test_a_connection_is_lost_while_the_command_runs_on(azure: Azure, folder: Path) -> None:
-    rules.add(folder, Fault(command="sh *", reset=True, delay=0.1))
+    faults.add(folder, faults.CommandReset("sh *", delay=0.1))
     with ssh(azure, "vm1") as shell, pytest.raises(ConnectionLost):
         shell.run("sh", "-c", "sleep 1; echo done > lasted")
     with ssh(azure, "vm1") as shell:
@@ -192,8 +190,8 @@ def test_a_connection_is_lost_while_the_command_runs_on(azure: Azure, folder: Pa
 
 
 def test_a_command_is_held(azure: Azure, folder: Path) -> None:
-    rules.add(folder, Fault(command="true", stall=True))
-    timer = threading.Timer(0.3, rules.clear, [folder])
+    faults.add(folder, faults.CommandStall("true"))
+    timer = threading.Timer(0.3, faults.clear, [folder])
     with ssh(azure, "vm1") as shell:
         began = time.monotonic()
         timer.start()
@@ -203,10 +201,10 @@ def test_a_command_is_held(azure: Azure, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "named"),
+    ("options", "named"),
     [
         ({}, "says what happens"),
-        ({"status": 500, "reset": True}, "one rule each"),
+        ({"status": 500, "reset": True}, "reset does not go with status"),
         ({"status": 500, "command": "*"}, "status"),
         ({"exit_status": 1}, "exit_status"),
         ({"cut": 1, "after": True}, "after"),
@@ -225,16 +223,16 @@ def test_a_command_is_held(azure: Azure, folder: Path) -> None:
         ),
     ],
 )
-def test_fields_that_make_no_sense_together_are_refused(fields: dict[str, object], named: str) -> None:
-    with pytest.raises(FaultError, match=named):
-        Fault(**fields)
+def test_options_that_make_no_fault_are_refused(options: dict[str, object], named: str) -> None:
+    with pytest.raises(faults.FaultError, match=named):
+        faults.from_options(options)
 
 
 # Resource Manager: long-running operations, and what is not seen yet
 
 
 def test_a_stuck_operation_goes_on_when_the_rule_is_cleared(azure: Azure, folder: Path) -> None:
-    rules.add(folder, Fault(method="PUT", path="*/publicIPAddresses/stuck", operation="stuck"))
+    faults.add(folder, faults.StuckOperation(method="PUT", path="*/publicIPAddresses/stuck"))
     addresses = azure.network.public_ip_addresses
     body: Any = {"location": azure.location, "sku": {"name": "Standard"}}
     started: list[str] = []
@@ -246,13 +244,13 @@ def test_a_stuck_operation_goes_on_when_the_rule_is_cleared(azure: Azure, folder
     operator = {"Authorization": f"Bearer {azure.credential.get_token(SCOPE).token}"}
     assert proxy(folder).get(started[0], headers=operator).json() == {"status": "InProgress"}
     assert addresses.get("faulty", "stuck").provisioning_state == "Updating"
-    rules.clear(folder)
+    faults.clear(folder)
     assert proxy(folder).get(started[0], headers=operator).json() == {"status": "Succeeded"}
     assert addresses.get("faulty", "stuck").provisioning_state == "Succeeded"
 
 
 def test_a_vm_that_cannot_be_allocated_is_made_by_the_next_try(azure: Azure, folder: Path) -> None:
-    rules.add(folder, Fault(method="PUT", path="*/virtualMachines/vm2", operation="failed"))
+    faults.add(folder, faults.FailedOperation(method="PUT", path="*/virtualMachines/vm2"))
     with pytest.raises(RunbookError, match="AllocationFailed"):
         create_vm(azure, "vm2", ssh_source=SSH_SOURCE)
     assert show_vm(azure, "vm2").provisioning_state == "Failed"
@@ -264,7 +262,7 @@ def test_a_vm_that_cannot_be_allocated_is_made_by_the_next_try(azure: Azure, fol
 
 
 def test_an_operation_fails_with_the_error_that_was_asked_for(azure: Azure, folder: Path) -> None:
-    rules.add(folder, Fault(path="*/vm1/runCommand", operation="failed", code="VMAgentStatusCommunicationError"))
+    faults.add(folder, faults.FailedOperation(path="*/vm1/runCommand", code="VMAgentStatusCommunicationError"))
     script: Any = {"commandId": "RunShellScript", "script": ["true"]}
     with pytest.raises(HttpResponseError, match="VMAgentStatusCommunicationError"):
         azure.compute.virtual_machines.begin_run_command("faulty", "vm1", script, polling_interval=0).result()
@@ -274,16 +272,16 @@ def test_an_operation_fails_with_the_error_that_was_asked_for(azure: Azure, fold
 def test_an_identity_and_its_role_are_not_seen_yet(azure: Azure, folder: Path) -> None:
     registry = create_registry(azure, "faultyregistry")
     identity = create_identity(azure, "unseen")
-    attached = rules.add(folder, Fault(path="*/virtualMachines/vm1", hide=1000))
-    assigned = rules.add(folder, Fault(path="*/roleAssignments/*", hide=1000))
+    attached = faults.add(folder, faults.Hide(1000, path="*/virtualMachines/vm1"))
+    assigned = faults.add(folder, faults.Hide(1000, path="*/roleAssignments/*"))
     assign_identity(azure, "vm1", str(identity.id))
     assign_role(azure, "AcrPull", assignee=str(identity.principal_id), scope=str(registry.id))
     assert metadata_token(folder, str(identity.client_id)).json()["error_description"] == "Identity not found"
-    rules.clear(folder, attached)
+    faults.clear(folder, attached)
     token = metadata_token(folder, str(identity.client_id)).json()["access_token"]
     exchange = {"grant_type": "access_token", "service": registry.login_server, "access_token": token}
     assert proxy(folder).post(f"https://{registry.login_server}/oauth2/exchange", exchange).status_code == 401
-    rules.clear(folder, assigned)
+    faults.clear(folder, assigned)
     assert proxy(folder).post(f"https://{registry.login_server}/oauth2/exchange", exchange).status_code == 200
 
 
@@ -318,28 +316,28 @@ def docker(connected: Azure, folder: Path) -> str:
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
-        (Fault(host="faultyimages.*", path="*/blobs/*", flip=3, nth=2), "filesystem layer verification failed"),
-        (Fault(host="faultyimages.*", path="*/blobs/*", cut=10, nth=2), "unexpected EOF"),
-        (Fault(vm="vm1", guest="disk_full"), "no space left on device"),
-        (Fault(vm="vm1", guest="docker_slow"), "Is the docker daemon running?"),
+        (faults.Flip(3, host="faultyimages.*", path="*/blobs/*", nth=2), "filesystem layer verification failed"),
+        (faults.Cut(10, host="faultyimages.*", path="*/blobs/*", nth=2), "unexpected EOF"),
+        (faults.Guest("disk_full", vm="vm1"), "no space left on device"),
+        (faults.Guest("docker_slow", vm="vm1"), "Is the docker daemon running?"),
     ],
-    ids=lambda value: getattr(value, "guest", "") or getattr(value, "what", ""),
+    ids=["flip", "cut", "disk_full", "docker_slow"],
 )
 def test_a_pull_fails_in_dockers_words_and_not_the_next_time(
-    azure: Azure, folder: Path, docker: str, fault: Fault, says: str
+    azure: Azure, folder: Path, docker: str, fault: faults.Fault, says: str
 ) -> None:
-    rule = rules.add(folder, fault)
+    rule = faults.add(folder, fault)
     with ssh(azure, "vm1") as shell:
         failed = shell.run("sudo", "docker", "pull", docker, check=False)
         assert failed.exit_status == 1
         assert says in failed.stderr
-        assert [hit["rule"] for hit in rules.hits(folder)].count(rule) == 1
+        assert [hit["rule"] for hit in faults.hits(folder)].count(rule) == 1
         shell.run("sudo", "docker", "pull", docker)
         shell.run("sudo", "docker", "rmi", docker)
 
 
 def test_docker_is_slow_to_start(azure: Azure, folder: Path, docker: str) -> None:
-    rules.add(folder, Fault(guest="docker_slow", seconds=0.5))
+    faults.add(folder, faults.Guest("docker_slow", seconds=0.5))
     with ssh(azure, "vm1") as shell:
         assert shell.run("sudo", "docker", "info", check=False).exit_status == 1
         assert shell.run("systemctl", "is-active", "docker", check=False).stdout == "activating\n"
@@ -348,7 +346,7 @@ def test_docker_is_slow_to_start(azure: Azure, folder: Path, docker: str) -> Non
 
 
 def test_apt_waits_for_the_lock_as_long_as_it_is_told(azure: Azure, folder: Path) -> None:
-    rules.add(folder, Fault(vm="vm1", guest="apt_lock", seconds=0.6))
+    faults.add(folder, faults.Guest("apt_lock", vm="vm1", seconds=0.6))
     with ssh(azure, "vm1") as shell:
         at_once = shell.run("sudo", "apt-get", "install", "-y", "jq", check=False)
         waited = shell.run("sudo", "apt-get", "-o", "DPkg::Lock::Timeout=300", "install", "-y", "jq")
@@ -359,7 +357,7 @@ def test_apt_waits_for_the_lock_as_long_as_it_is_told(azure: Azure, folder: Path
 
 
 def test_there_is_no_space_for_packages(azure: Azure, folder: Path) -> None:
-    rules.add(folder, Fault(vm="vm1", guest="disk_full", seconds=100))
+    faults.add(folder, faults.Guest("disk_full", vm="vm1", seconds=100))
     with ssh(azure, "vm1") as shell:
         shell.run("sudo", "apt-get", "remove", "-y", "jq")
         full = shell.run("sudo", "apt-get", "install", "-y", "jq", check=False)
@@ -375,8 +373,8 @@ def test_there_is_no_space_for_packages(azure: Azure, folder: Path) -> None:
 
 def test_the_same_seed_makes_the_same_choices(azure: Azure, folder: Path) -> None:
     def choices(seed: int) -> list[int]:
-        rules.clear(folder)
-        rules.add(folder, Fault(path="/metadata/*", status=503, times=0, probability=0.5, seed=seed))
+        faults.clear(folder)
+        faults.add(folder, faults.Status(503, path="/metadata/*", times=0, probability=0.5, seed=seed))
         client = proxy(folder)
         return [client.get(METADATA).status_code for _ in range(12)]
 
@@ -386,7 +384,7 @@ def test_the_same_seed_makes_the_same_choices(azure: Azure, folder: Path) -> Non
 
 
 def test_a_killed_sandbox_does_not_begin_anew(azure: Azure, folder: Path) -> None:
-    rules.add(folder, Fault(path="/metadata/*", nth=2, times=2, status=503))
+    faults.add(folder, faults.Status(503, path="/metadata/*", nth=2, times=2))
     answers = [proxy(folder).get(METADATA).status_code for _ in range(2)]
     running = process.start(folder)
     os.kill(running.pid, signal.SIGKILL)
@@ -417,7 +415,7 @@ def test_the_commands(azure: Azure, folder: Path) -> None:
         "7",
     ]
     refused = runbook("add", "--status", "500", "--seconds", "5m")
-    assert (refused.exit_code, refused.output.splitlines()[-1]) == (2, "Error: seconds goes with guest.")
+    assert (refused.exit_code, refused.output.splitlines()[-1]) == (2, "Error: seconds does not go with status.")
     refused = runbook("add", "--delay", "soon")
     assert refused.exit_code == 2
     assert "'--delay': 'soon' is not a duration" in refused.output
@@ -433,20 +431,20 @@ def test_a_rule_that_is_listed_can_be_added_again(tmp_path: Path) -> None:
     def runbook(*arguments: str) -> str:
         return CliRunner().invoke(main, ["sandbox", "fault", *arguments, "--folder", str(tmp_path)]).output
 
-    faults = [
-        Fault(path="/a b/*", status=503, body='{"a": "it\'s"}', headers={"Retry-After": "7", "x": "y z"}, after=True),
-        Fault(command="sudo *", exit_status=0, stderr="no\nmore"),
-        Fault(host="h", cut=0, probability=0.25, seed=7, nth=2),
-        Fault(guest="apt_lock", seconds=1234567.25),
-        Fault(status=500, probability=0.00000125),
+    added = [
+        faults.Status(503, path="/a b/*", body='{"a": "it\'s"}', headers={"Retry-After": "7", "x": "y z"}, after=True),
+        faults.CommandExit("sudo *", 0, stderr="no\nmore"),
+        faults.Cut(0, host="h", probability=0.25, seed=7, nth=2),
+        faults.Guest("apt_lock", seconds=1234567.25),
+        faults.Status(500, probability=0.00000125),
     ]
-    for fault in faults:
-        rules.add(tmp_path, fault)
+    for fault in added:
+        faults.add(tmp_path, fault)
     listed = re.findall(r"^f\d+ happened 0 times: (.*(?:\n(?!f\d).*)*)$", runbook("list").rstrip(), re.MULTILINE)
     assert runbook("clear") == "5 removed\n"
     for line in listed:
         runbook("add", *shlex.split(line))
-    assert [rule.fault for rule in rules.read(tmp_path)] == faults
+    assert faults.read(tmp_path) == added
 
 
 def test_a_folder_with_other_files_gets_no_rules(tmp_path: Path) -> None:
@@ -455,3 +453,10 @@ def test_a_folder_with_other_files_gets_no_rules(tmp_path: Path) -> None:
     refused = CliRunner().invoke(main, ["sandbox", "fault", "add", "--status", "500", "--folder", str(tmp_path)])
     assert refused.exit_code == 1 and "holds files that are not a sandbox's" in refused.output
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_rules_of_another_version_are_refused_in_a_sentence(folder: Path, azure: Azure) -> None:
+    (folder / "faults.json").write_text('{"last": 1, "rules": [{"id": "f1", "unknown": 1}]}')
+    assert proxy(folder).get(METADATA).status_code == 200
+    listed = CliRunner().invoke(main, ["sandbox", "fault", "list", "--folder", str(folder)])
+    assert listed.exit_code == 1 and re.search(r"faults\.json cannot be read: .* clear` empties it", listed.output)

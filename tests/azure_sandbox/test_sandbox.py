@@ -14,7 +14,7 @@ import requests
 
 from azure_sandbox import Sandbox, process
 from azure_sandbox.errors import SandboxError
-from azure_sandbox.faults.rules import Fault
+from azure_sandbox.faults import Status
 
 from ..conftest import clean_environment
 
@@ -102,7 +102,7 @@ def test_time_faults_and_traffic(azure_sandbox_session: Sandbox) -> None:
     assert azure.token() == before
     assert azure.clock.advance("3h") >= 3 * 3600
     assert azure.token() != before
-    rule = azure.faults.add(Fault(path=path, status=429))
+    rule = azure.faults.add(Status(429, path=path))
     assert [azure.arm("GET", path).status_code for _ in range(2)] == [429, 200]
     assert [hit["rule"] for hit in azure.faults.hits()] == [rule] and azure.faults.clear() == 1
     assert azure.traffic()[-1]["path"] == path

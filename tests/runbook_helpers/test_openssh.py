@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from azure_sandbox.faults import rules
-from azure_sandbox.faults.rules import Fault
+from azure_sandbox import faults
 from runbook_helpers import create_vm
 from runbook_helpers.ssh.keys import known_host_file, new_host_key, pin_host_key, pinned_host_key
 
@@ -35,9 +34,9 @@ def test_a_terminal_a_command_and_an_impostor(fresh: Path) -> None:
     assert runbook_ssh("--", "false").returncode == 1
     assert runbook_ssh("echo", "-p", "a").stdout == "-p a\n"
     assert "No such option" in runbook_ssh("--vm", "other").stderr
-    rule = rules.add(fresh, Fault(ssh="refused"))
+    rule = faults.add(fresh, faults.Ssh("refused"))
     done = runbook_ssh("--", "hostname")
-    rules.clear(fresh, rule)
+    faults.clear(fresh, rule)
     assert done.returncode == 255 and done.stderr.startswith("No SSH connection: ") and "Traceback" not in done.stderr
     pin_host_key(azure.folder, str(vm.id), new_host_key()[1])
     done = runbook_ssh("--", "hostname")

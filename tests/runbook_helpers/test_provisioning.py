@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,7 @@ from azure.core.pipeline.policies import RetryPolicy
 from azure.core.rest import HttpRequest
 from azure.mgmt.compute.models import VirtualMachineUpdate
 
-from azure_sandbox.faults import rules
-from azure_sandbox.faults.rules import Fault
+from azure_sandbox import faults
 from runbook_helpers import (
     Azure,
     assign_identity,
@@ -57,7 +57,7 @@ def folder(shared_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     """The folder of the sandbox; no rule stays in it. Operations are looked at often."""
     monkeypatch.setattr(connection, "POLLING_INTERVAL", 0.1)
     yield shared_folder
-    rules.clear(shared_folder)
+    faults.clear(shared_folder)
 
 
 @pytest.fixture(autouse=True)
@@ -68,13 +68,13 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_operation_that_fails_names_the_resource_and_what_to_do(azure: Azure, folder: Path, name: str) -> None:
     code, message = "OverconstrainedAllocationRequest", "Allocation failed."
-    rules.add(
+    faults.add(
         folder,
-        Fault(method="PUT", path=f"*/{name}/*/virtualMachines/vm", operation="failed", code=code, message=message),
+        faults.FailedOperation(method="PUT", path=f"*/{name}/*/virtualMachines/vm", code=code, message=message),
     )
     with pytest.raises(OperationFailed, match=f"The VM vm failed in Azure: {code}: .* another size"):
         create_vm(azure, "vm", ssh_source=SSH_SOURCE)
-    rules.clear(folder)
+    faults.clear(folder)
     vm = create_vm(azure, "vm", ssh_source=SSH_SOURCE, size="Standard_D4s_v5")
     assert vm.provisioning_state == "Succeeded"
     assert vm.hardware_profile and vm.hardware_profile.vm_size == "Standard_D4s_v5"
@@ -84,7 +84,7 @@ def test_what_others_have_made_is_not_made_again(azure: Azure, folder: Path, nam
     create_vm(azure, "vm", ssh_source=SSH_SOURCE)
     machines = azure.compute.virtual_machines
     machines.begin_update(azure.resource_group, "vm", VirtualMachineUpdate(tags={})).result()
-    rules.add(folder, Fault(method="PATCH", path=f"*/{name}/*/virtualMachines/vm", operation="failed"))
+    faults.add(folder, faults.FailedOperation(method="PATCH", path=f"*/{name}/*/virtualMachines/vm"))
     with pytest.raises(HttpResponseError):
         machines.begin_update(azure.resource_group, "vm", VirtualMachineUpdate(tags={"made-by": "others"})).result()
     before = writes(folder)
@@ -95,34 +95,36 @@ def test_what_others_have_made_is_not_made_again(azure: Azure, folder: Path, nam
 def test_an_operation_without_end_is_waited_for_again(
     azure: Azure, folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rules.add(folder, Fault(method="PUT", path=f"*/{name}/*/virtualMachines/vm", operation="stuck"))
+    faults.add(folder, faults.StuckOperation(method="PUT", path=f"*/{name}/*/virtualMachines/vm"))
     monkeypatch.setattr(connection, "OPERATION_SECONDS", 1.0)
     for _ in range(2):
         with pytest.raises(OperationTimeout, match=r"The VM vm .* run this step again"):
             create_vm(azure, "vm", ssh_source=SSH_SOURCE)
-    rules.clear(folder)
+    faults.clear(folder)
     assert create_vm(azure, "vm", ssh_source=SSH_SOURCE).provisioning_state == "Succeeded"
     assert len([each for each in writes(folder) if name in each.lower() and each.lower().endswith("/vm")]) == 1
 
 
 def test_an_import_is_not_sent_twice(azure: Azure, folder: Path, name: str) -> None:
     create_registry(azure, name)
-    rule = rules.add(folder, Fault(method="POST", path=f"*/registries/{name}/importImage", status=503, after=True))
+    rule = faults.add(folder, faults.Status(503, method="POST", path=f"*/registries/{name}/importImage", after=True))
     with pytest.raises(CloudUnavailable, match=f"POST .*/registries/{name}/importImage .* the answer was 503"):
         import_image(azure, name, "app:v1", SOURCE)
-    assert [hit["rule"] for hit in rules.hits(folder)].count(rule) == 1
+    assert [hit["rule"] for hit in faults.hits(folder)].count(rule) == 1
     assert import_image(azure, name, "app:v1", SOURCE).digest
     assert sum("importimage" in each.lower() and name in each.lower() for each in writes(folder)) == 1
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST"])
 def test_throttling_is_obeyed(azure: Azure, folder: Path, name: str, method: str) -> None:
-    rule = rules.add(folder, Fault(method=method, path=f"*/{name}*", status=429, headers={"Retry-After": "1"}, times=2))
+    rule = faults.add(
+        folder, faults.Status(429, method=method, path=f"*/{name}*", headers={"Retry-After": "1"}, times=2)
+    )
     began = time.monotonic()
     create_registry(azure, name)
     import_image(azure, name, "app:v1", SOURCE)
     assert time.monotonic() - began > 2
-    assert [hit["rule"] for hit in rules.hits(folder)].count(rule) == 2
+    assert [hit["rule"] for hit in faults.hits(folder)].count(rule) == 2
 
 
 @pytest.mark.parametrize(
@@ -134,7 +136,7 @@ def test_what_is_to_be_asked_again_much_later_is_told_at_once(
     """The SDKs' own retries would sleep for as long as the answer says."""
     create_registry(azure, name)
     again = connect_to(name)  # not signed in yet
-    rules.add(folder, Fault(host=where, status=status, headers={"Retry-After": "100000"}, times=0))
+    faults.add(folder, faults.Status(status, host=where, headers={"Retry-After": "100000"}, times=0))
     with pytest.raises(
         CloudUnavailable, match=rf"answer was {status}, request id .*, and to ask again after 100000 s.*again"
     ):
@@ -142,18 +144,18 @@ def test_what_is_to_be_asked_again_much_later_is_told_at_once(
 
 
 def test_a_sign_in_that_nobody_answers_names_the_authority(azure: Azure, folder: Path, name: str) -> None:
-    rules.add(folder, Fault(host="login.*", reset=True, times=0))
+    faults.add(folder, faults.Reset(host="login.*", times=0))
     with pytest.raises(
         CloudUnavailable, match=r"No sign-in at https://login\.chinacloudapi\.cn: .*closed connection.*again"
     ):
         show_registry(azure, name)
 
 
-@pytest.mark.parametrize("what", [{"status": 401}, {"flip": 20}, {"status": 200, "body": "<html>"}])
+@pytest.mark.parametrize("fault", [faults.Status(401), faults.Flip(20), faults.Status(200, body="<html>")])
 def test_a_sign_in_that_comes_back_odd_names_it_too(
-    azure: Azure, folder: Path, name: str, what: dict[str, Any]
+    azure: Azure, folder: Path, name: str, fault: faults.HttpFault
 ) -> None:
-    rules.add(folder, Fault(host="login.*", times=0, **what))
+    faults.add(folder, replace(fault, host="login.*", times=0))
     with pytest.raises(
         CloudUnavailable, match=r"^No sign-in at https://login\.chinacloudapi\.cn: .*Run this step again"
     ):
@@ -161,23 +163,24 @@ def test_a_sign_in_that_comes_back_odd_names_it_too(
 
 
 @pytest.mark.parametrize(
-    ("host", "what"),
+    "fault",
     [
-        ("management.*", {"flip": 20}),
-        ("management.*", {"status": 200, "body": "<html>"}),
-        ("management.*", {"status": 200, "body": "[]"}),
-        ("*.azurecr.cn", {"status": 200, "body": "<html>"}),
+        faults.Flip(20, host="management.*", method="GET"),
+        faults.Status(200, host="management.*", method="GET", body="<html>"),
+        faults.Status(200, host="management.*", method="GET", body="[]"),
+        faults.Status(200, host="*.azurecr.cn", method="GET", body="<html>"),
     ],
 )
 def test_an_answer_that_cannot_be_read_is_asked_for_again_and_told(
-    azure: Azure, folder: Path, name: str, host: str, what: dict[str, Any]
+    azure: Azure, folder: Path, name: str, fault: faults.HttpFault
 ) -> None:
     create_registry(azure, name)
     import_image(azure, name, "app:v1", SOURCE)
-    rule = rules.add(folder, Fault(host=host, method="GET", path=f"*{name if host[0] == 'm' else 'app'}*", **what))
+    path = f"*{name if fault.host == 'management.*' else 'app'}*"
+    rule = faults.add(folder, replace(fault, path=path))
     assert show_image(azure, name, "app:v1").digest
-    assert [hit["rule"] for hit in rules.hits(folder)].count(rule) == 1
-    rules.add(folder, Fault(host=host, method="GET", times=0, **what))
+    assert [hit["rule"] for hit in faults.hits(folder)].count(rule) == 1
+    faults.add(folder, replace(fault, times=0))
     with pytest.raises(CloudUnavailable, match=r"did not answer GET .* \(its answer cannot be read: .*again"):
         show_image(azure, name, "app:v1")
 
@@ -186,7 +189,7 @@ def test_a_registry_that_we_may_not_see_is_not_called_anothers(azure: Azure, fol
     create_registry(azure, name)
     names = {"registry_name": name, "vm_name": "vm", "identity_name": "id1"}
     for path in (f"*/resourcegroups/{name}", f"*/registries/{name}"):
-        rules.add(folder, Fault(method="GET", path=path, status=403))
+        faults.add(folder, faults.Status(403, method="GET", path=path))
         check_permissions(azure, **names)
     other = connect_to(f"{name}-other")
     with pytest.raises(NotReady, match=f"{name} cannot be had"):
@@ -214,7 +217,7 @@ def test_a_mirror_that_stays_broken_after_a_lock_is_no_wait_without_end(
     monkeypatch.setattr(vm_software, "APT_SECONDS", 0.0)
     create_vm(azure, "vm", ssh_source=SSH_SOURCE)
     for times, words in ((3, "E: Could not get lock /var/lib/dpkg/lock"), (0, "E: Failed to fetch http://mirror")):
-        rules.add(folder, Fault(command="*apt-get*", vm="vm", exit_status=100, stderr=words, times=times))
+        faults.add(folder, faults.CommandExit("*apt-get*", 100, vm="vm", stderr=words, times=times))
     with pytest.raises(CommandFailed, match="Failed to fetch"):
         install_docker(azure, "vm")
 
@@ -222,14 +225,14 @@ def test_a_mirror_that_stays_broken_after_a_lock_is_no_wait_without_end(
 def test_an_import_that_azure_gives_up(azure: Azure, folder: Path, name: str) -> None:
     create_registry(azure, name)
     path = f"*/registries/{name}/importImage"
-    rules.add(folder, Fault(method="POST", path=path, operation="failed", code="X", message="No image."))
+    faults.add(folder, faults.FailedOperation(method="POST", path=path, code="X", message="No image."))
     with pytest.raises(OperationFailed, match=r"The import of .* failed in Azure: X: No image\. Run this step again"):
         import_image(azure, name, "app:v1", SOURCE)
     assert import_image(azure, name, "app:v1", SOURCE).digest
 
 
 def test_a_service_that_is_down_is_named(azure: Azure, folder: Path, name: str) -> None:
-    rules.add(folder, Fault(method="GET", path=f"*/registries/{name}", status=503, times=0))
+    faults.add(folder, faults.Status(503, method="GET", path=f"*/registries/{name}", times=0))
     with pytest.raises(CloudUnavailable, match=rf"GET .*/registries/{name} on management\..*503, request id .*again"):
         show_registry(azure, name)
 
@@ -238,7 +241,7 @@ def test_a_service_that_is_down_is_named(azure: Azure, folder: Path, name: str) 
 def test_an_answer_that_breaks_off_is_asked_for_again(azure: Azure, folder: Path, name: str, read: str) -> None:
     """However the code that an SDK was generated with reads its answers; some of it does so as streams."""
     create_registry(azure, name)
-    rule = rules.add(folder, Fault(method="GET", path=f"*/registries/{name}", cut=20))
+    rule = faults.add(folder, faults.Cut(20, method="GET", path=f"*/registries/{name}"))
     path = (
         f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{name}/providers/Microsoft.ContainerRegistry/registries/{name}"
     )
@@ -247,12 +250,12 @@ def test_an_answer_that_breaks_off_is_asked_for_again(azure: Azure, folder: Path
     response: Any = client.send_request(request, stream=True)
     content = response.read() if read == "read" else b"".join(response.stream_download(client._pipeline))
     assert json.loads(content)["name"] == name
-    assert [hit["rule"] for hit in rules.hits(folder)].count(rule) == 1
+    assert [hit["rule"] for hit in faults.hits(folder)].count(rule) == 1
 
 
 def test_a_deletion_whose_answer_is_lost_is_done(azure: Azure, folder: Path, name: str) -> None:
     create_registry(azure, name)
-    rules.add(folder, Fault(method="DELETE", path=f"*/resourcegroups/{name}", reset=True, after=True))
+    faults.add(folder, faults.Reset(method="DELETE", path=f"*/resourcegroups/{name}", after=True))
     delete_resource_group(azure)
     with pytest.raises(ResourceNotFoundError, match="ResourceGroupNotFound"):
         show_registry(azure, name)
@@ -262,10 +265,10 @@ def test_an_identity_that_azure_gave_up_is_set_again(azure: Azure, folder: Path,
     create_vm(azure, "vm", ssh_source=SSH_SOURCE)
     identity = create_identity(azure, name)
     for change in (assign_identity, remove_identity):
-        rules.add(folder, Fault(method="PATCH", path=f"*/{name}/*/virtualMachines/vm", operation="failed"))
+        faults.add(folder, faults.FailedOperation(method="PATCH", path=f"*/{name}/*/virtualMachines/vm"))
         with pytest.raises(OperationFailed, match="The identity of the VM vm"):
             change(azure, "vm", identity.id)
-        rules.clear(folder)
+        faults.clear(folder)
         vm = change(azure, "vm", identity.id)
         assert vm.provisioning_state == "Succeeded"
         assert (identity.id in principals_of(vm)) == (change is assign_identity)
@@ -274,7 +277,7 @@ def test_an_identity_that_azure_gave_up_is_set_again(azure: Azure, folder: Path,
 def test_a_registry_that_does_not_accept_us_is_named(azure: Azure, folder: Path, name: str) -> None:
     create_registry(azure, name)
     import_image(azure, name, "app:v1", SOURCE)
-    rules.add(folder, Fault(host=f"{name}.azurecr.cn", path="/acr/v1/*", nth=2, times=0, status=401))
+    faults.add(folder, faults.Status(401, host=f"{name}.azurecr.cn", path="/acr/v1/*", nth=2, times=0))
     with pytest.raises(SignInRefused, match=f"{name}.azurecr.cn does not accept our sign-in"):
         show_image(azure, name, "app:v1")
 
@@ -298,14 +301,14 @@ def test_a_bare_sign_in_waits_for_the_identity_that_is_meant(
     assign_role(azure, "AcrPull", assignee=str(other.principal_id), scope=scope)
     assign_identity(azure, "vm", other.id)
     az_login(azure, "vm")
-    rule = rules.add(folder, Fault(method="PATCH", path=f"*/{name}/*/virtualMachines/vm", hide=3600.0))
+    rule = faults.add(folder, faults.Hide(3600.0, method="PATCH", path=f"*/{name}/*/virtualMachines/vm"))
     own = principals_of(assign_identity(azure, "vm"))[None]
     assign_role(azure, "AcrPull", assignee=own, scope=scope)
     with pytest.raises(
         OperationTimeout, match=f"does not see .* {own} .* id {other.principal_id}, so .* not signed in. .*again"
     ):
         az_login(azure, "vm", within=0)
-    timer = threading.Timer(2.0, rules.clear, (folder, rule))
+    timer = threading.Timer(2.0, faults.clear, (folder, rule))
     timer.start()
     az_login(azure, "vm")
     assert not timer.is_alive()

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from azure_sandbox import process
-from azure_sandbox.faults import rules
-from azure_sandbox.faults.rules import Fault
+from azure_sandbox import faults, process
 
 from . import stage
 from .children import Child, Ending, Forker, Order
@@ -43,11 +41,11 @@ class Crash:
         return f"{self.point.step.name} | {self.point.what} | kill -9 of the {self.victim} {moment}"
 
     @property
-    def fault(self) -> Fault:
+    def fault(self) -> faults.Fault:
         if self.point.kind == "command":
-            return Fault(command=self.point.command, nth=self.point.nth, stall=True, after=self.after)
+            return faults.CommandStall(self.point.command, nth=self.point.nth, after=self.after)
         place: dict[str, Any] = {"host": self.point.host, "method": self.point.method, "path": self.point.path}
-        return Fault(**place, nth=self.point.nth, stall=True, after=self.after)
+        return faults.Stall(nth=self.point.nth, after=self.after, **place)
 
 
 @dataclass(frozen=True)
@@ -103,16 +101,16 @@ def try_crash(crash: Crash, recorded: Sequence[Recorded], forker: Forker, sandbo
     first, last = notebook[0], len(recorded) if crash.to_the_end else notebook[-1] + 1
     began = time.monotonic()
     stage.put_back(recorded[number].before, sandbox, forker)
-    rule = rules.add(sandbox, crash.fault)
+    rule = faults.add(sandbox, crash.fault)
     order = Order(number, last, recorded[number].known, False, False)
     child = forker.run(sandbox, order, RERUN_SECONDS)
     reached = _reached(child, sandbox, rule)
     if crash.victim == "run":
         ending = child.kill()
-        rules.clear(sandbox)
+        faults.clear(sandbox)
     else:
         stage.end(sandbox)
-        rules.clear(sandbox)
+        faults.clear(sandbox)
         ending = child.wait()
 
     def outcome(what: str, details: str = "", repeated: tuple[str, ...] = ()) -> CrashOutcome:
@@ -140,7 +138,7 @@ def try_crash(crash: Crash, recorded: Sequence[Recorded], forker: Forker, sandbo
 def _reached(child: Child, sandbox: Path, rule: str) -> bool:
     deadline = time.monotonic() + REACH_SECONDS
     while time.monotonic() < deadline:
-        if any(hit["rule"] == rule for hit in rules.hits(sandbox)):
+        if any(hit["rule"] == rule for hit in faults.hits(sandbox)):
             time.sleep(0.1)  # with `after`: until the work is done
             return True
         if child.ended:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
-from azure_sandbox.faults.rules import Fault
+from azure_sandbox import faults
 
 from .points import METADATA, Point
 
@@ -43,7 +42,7 @@ class Cell:
 
     point: Point
     kind: str
-    fault: Fault = field(repr=False)
+    fault: faults.Fault = field(repr=False)
     until: bool = False
     """Whether the fault shows in a later step: the steps up to the next pull are run too."""
 
@@ -59,48 +58,49 @@ def cells(point: Point) -> Iterable[Cell]:
 
 
 def _request(point: Point) -> Iterable[Cell]:
-    place: dict[str, Any] = {"host": point.host, "method": point.method, "path": point.path, "nth": point.nth}
+    def cell(kind: str, fault: faults.RequestFault, until: bool = False) -> Cell:
+        here = replace(fault, host=point.host, method=point.method, path=point.path, nth=point.nth)
+        return Cell(point, kind, here, until)
 
-    def cell(kind: str, until: bool = False, **what: Any) -> Cell:
-        return Cell(point, kind, Fault(**place, **what), until)
-
-    yield cell("503", status=503)
-    yield cell("503 always", status=503, times=0)
-    yield cell("429", status=429, headers={"Retry-After": "1"}, times=2)
-    yield cell("429 in an hour", status=429, headers={"Retry-After": "3600"})
-    yield cell("reset", reset=True)
-    yield cell("stall", stall=True)
+    yield cell("503", faults.Status(503))
+    yield cell("503 always", faults.Status(503, times=0))
+    yield cell("429", faults.Status(429, headers={"Retry-After": "1"}, times=2))
+    yield cell("429 in an hour", faults.Status(429, headers={"Retry-After": "3600"}))
+    yield cell("reset", faults.Reset())
+    yield cell("stall", faults.Stall())
     if point.method != "HEAD" and point.status not in (202, 204):
-        yield cell("cut", cut=10)
+        yield cell("cut", faults.Cut(10))
     if point.host.startswith("management."):
-        yield cell("403", status=403, body=_denied(point))
+        yield cell("403", faults.Status(403, body=_denied(point)))
     if point.writes:
-        yield cell("500 after", status=500, after=True)
-        yield cell("reset after", reset=True, after=True)
-        yield cell("stall after", stall=True, after=True)
+        yield cell("500 after", faults.Status(500, after=True))
+        yield cell("reset after", faults.Reset(after=True))
+        yield cell("stall after", faults.Stall(after=True))
         if point.method != "POST":
-            yield cell("409", status=409, body=_busy(point))
+            yield cell("409", faults.Status(409, body=_busy(point)))
     if point.operation:
-        yield cell("operation stuck", operation="stuck")
-        yield cell("operation failed", operation="failed", code="OverconstrainedAllocationRequest", message="No room.")
+        yield cell("operation stuck", faults.StuckOperation())
+        yield cell(
+            "operation failed", faults.FailedOperation(code="OverconstrainedAllocationRequest", message="No room.")
+        )
     if "operations/" in point.path or "operationresults/" in point.path.lower():
-        yield cell("404", status=404)
+        yield cell("404", faults.Status(404))
     if point.host == METADATA:
-        yield cell("404", status=404)
-        yield cell("410", status=410, times=2)
-        yield cell("400 unknown identity", status=400, body=UNKNOWN_IDENTITY)
+        yield cell("404", faults.Status(404))
+        yield cell("410", faults.Status(410, times=2))
+        yield cell("400 unknown identity", faults.Status(400, body=UNKNOWN_IDENTITY))
     if "roleassignments" in point.path.lower() and point.method == "PUT":
-        yield cell("hidden", until=True, hide=2.0)
+        yield cell("hidden", faults.Hide(2.0), until=True)
     gives = not point.step.title.startswith("remove_identity")  # what is taken away cannot be hidden
     if "virtualmachines" in point.path.lower() and point.method == "PATCH" and gives:
-        yield cell("hidden", until=True, hide=2.0)
+        yield cell("hidden", faults.Hide(2.0), until=True)
     if point.method == "GET" and any(part in point.path for part in BLOBS) and point.status == 200:
-        yield cell("flip", flip=5)
+        yield cell("flip", faults.Flip(5))
     # In an exercise a refusal is the result, whoever has made it.
     if ".azurecr." in point.host and point.status == 200 and not point.step.title.startswith("try_pull"):
-        yield cell("401", status=401)
+        yield cell("401", faults.Status(401))
     if point.host.startswith("login.") and point.method == "POST":
-        yield cell("401", status=401, body=REFUSED_LOGIN)
+        yield cell("401", faults.Status(401, body=REFUSED_LOGIN))
 
 
 def _connection(point: Point) -> Iterable[Cell]:
@@ -108,11 +108,11 @@ def _connection(point: Point) -> Iterable[Cell]:
         ("refused", "refused", 2), ("refused always", "refused", 0), ("silent", "silent", 1), ("reset", "reset", 1),
         ("reset always", "reset", 0), ("host key", "host_key", 1),
     ):  # fmt: skip
-        yield Cell(point, kind, Fault(ssh=what, nth=point.nth, times=times))
+        yield Cell(point, kind, faults.Ssh(what, nth=point.nth, times=times))
     for guest in ("apt_lock", "docker_slow", "disk_full"):
         if point.nth == 1 and _fits(guest, point.step.title):
-            yield Cell(point, f"{guest} 2 s", Fault(guest=guest, seconds=2.0, times=0))
-            yield Cell(point, f"{guest} always", Fault(guest=guest, seconds=3600.0, times=0))
+            yield Cell(point, f"{guest} 2 s", faults.Guest(guest, seconds=2.0, times=0))
+            yield Cell(point, f"{guest} always", faults.Guest(guest, seconds=3600.0, times=0))
 
 
 def _fits(guest: str, title: str) -> bool:
@@ -123,14 +123,17 @@ def _fits(guest: str, title: str) -> bool:
 
 
 def _command(point: Point) -> Iterable[Cell]:
-    place: dict[str, Any] = {"command": point.command, "nth": point.nth}
-    yield Cell(point, "exit 1", Fault(**place, exit_status=1, stderr="The simulated program failed.\n"))
-    yield Cell(point, "reset", Fault(**place, reset=True))
-    yield Cell(point, "reset later", Fault(**place, ssh="reset", delay=0.2))
-    yield Cell(point, "stall", Fault(**place, stall=True))
-    yield Cell(point, "stall after", Fault(**place, stall=True, after=True))
-    if "apt-get" in point.command or "InstallAzureCLI" in point.command:
-        yield Cell(point, "apt lock", Fault(**place, exit_status=100, stderr=APT_LOCK))
-    if "docker" in point.command:
+    def cell(kind: str, fault: faults.CommandFault) -> Cell:
+        return Cell(point, kind, replace(fault, nth=point.nth))
+
+    command = point.command
+    yield cell("exit 1", faults.CommandExit(command, 1, stderr="The simulated program failed.\n"))
+    yield cell("reset", faults.CommandReset(command))
+    yield cell("reset later", faults.CommandReset(command, delay=0.2))
+    yield cell("stall", faults.CommandStall(command))
+    yield cell("stall after", faults.CommandStall(command, after=True))
+    if "apt-get" in command or "InstallAzureCLI" in command:
+        yield cell("apt lock", faults.CommandExit(command, 100, stderr=APT_LOCK))
+    if "docker" in command:
         text = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?\n"
-        yield Cell(point, "no docker", Fault(**place, exit_status=1, stderr=text))
+        yield cell("no docker", faults.CommandExit(command, 1, stderr=text))

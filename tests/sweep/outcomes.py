@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from azure_sandbox.faults import rules
+from azure_sandbox import faults
 
 from . import stage
 from .children import Ending, Forker, Order
@@ -57,10 +57,10 @@ def try_cell(cell: Cell, recorded: Sequence[Recorded], exercises: bool, forker: 
     began = time.monotonic()
     for _ in range(TRIES):
         stage.put_back(before.before, sandbox, forker)
-        rule = rules.add(sandbox, cell.fault)
+        rule = faults.add(sandbox, cell.fault)
         ending = forker.run(sandbox, order).wait()
-        happened = any(hit["rule"] == rule for hit in rules.hits(sandbox))
-        rules.clear(sandbox)
+        happened = any(hit["rule"] == rule for hit in faults.hits(sandbox))
+        faults.clear(sandbox)
         if happened:
             break
 

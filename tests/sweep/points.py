@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from azure_sandbox import process
-from azure_sandbox.faults import rules
-from azure_sandbox.faults.rules import Fault
+from azure_sandbox import faults, process
 
 from . import stage
 from .children import Forker, Order
@@ -99,20 +97,20 @@ def record(forker: Forker, folder: Path, steps: list[Step], exercises: bool, las
     running = stage.begin(sandbox, forker)
     try:
         # It changes nothing, and has each command written down.
-        rules.add(sandbox, Fault(command="*", times=0, delay=0.001))
+        faults.add(sandbox, faults.CommandDelay("*", 0.001, times=0))
         stage.keep(sandbox, folder / "0")
         known: Known = {}
         recorded = []
         for number, step in enumerate(steps[:last]):
             before = process.traffic(running, CLOUD)
-            commands, apt = len(rules.hits(sandbox)), commands_run(sandbox)
+            commands, apt = len(faults.hits(sandbox)), commands_run(sandbox)
             ending = forker.run(sandbox, Order(number, number + 1, known, exercises)).wait()
             assert ending.ok, f"{step.name}: {ending.status} {ending.result.get('error')}\n{ending.output[-3000:]}"
             after = folder / str(number + 1)
             stage.keep(sandbox, after)
             points = [
                 *_requests(number, step, process.traffic(running, CLOUD)[len(before) :]),
-                *_commands(number, step, rules.hits(sandbox)[commands:]),
+                *_commands(number, step, faults.hits(sandbox)[commands:]),
             ]
             added = {key: value for key, value in ending.result["known"].items() if known.get(key) != value}
             recorded.append(

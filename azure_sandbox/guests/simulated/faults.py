@@ -1,4 +1,4 @@
-"""What a simulated machine suffers from, where the sandbox was told so."""
+"""The faults of a simulated machine's operating system."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ...faults.active import Faults
+from ...faults.rules import Guest
 
 PAUSE = 0.05
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """One that was noticed."""
+    """A fault that a program has met."""
 
     rule_id: str
     end: float
@@ -24,7 +25,7 @@ class Trouble:
 
     @property
     def is_over(self) -> bool:
-        return time.monotonic() >= self.end or not self.faults.stands(self.rule_id)
+        return time.monotonic() >= self.end or not self.faults.has(self.rule_id)
 
     def outlast(self, seconds: float, interrupt: threading.Event, say: Callable[[], None] = lambda: None) -> bool:
         """Wait for its end, but not longer than that, nor after an interrupt; whether it is over.
@@ -45,7 +46,7 @@ class Trouble:
 
 
 class Troubles:
-    """Those of one machine."""
+    """The faults of one machine."""
 
     def __init__(self, faults: Faults | None = None, vm_name: Callable[[], str] = str) -> None:
         self._faults = faults or Faults()
@@ -53,17 +54,14 @@ class Troubles:
         self._lasting: dict[str, Trouble] = {}
 
     def notice(self, kind: str) -> Trouble | None:
-        """The trouble of a kind that a program runs into now; the first one to do so begins its time."""
-        if not self._faults.exist:
-            return None
+        """The fault of a kind that a program meets now; the first one to do so begins its time."""
         lasting = self._lasting.get(kind)
         if lasting and not lasting.is_over:
             return lasting
-        rule = self._faults.take(lambda fault: fault.guest == kind, vm=self._vm_name(), guest=kind)
-        if rule is None:
+        fault = self._faults.take(Guest, vm=self._vm_name(), guest=kind)
+        if fault is None:
             return None
-        seconds = rule.fault.seconds
-        trouble = Trouble(rule.id, time.monotonic() + seconds if seconds else math.inf, self._faults)
-        if seconds:
+        trouble = Trouble(fault.id, time.monotonic() + (fault.seconds or math.inf), self._faults)
+        if fault.seconds:
             self._lasting[kind] = trouble
         return trouble

@@ -16,7 +16,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...faults.active import Faults
-from ...faults.ssh import Misbehaviour, fault_of_command
+from ...faults.rules import CommandFault
+from ...faults.ssh import FaultyCommand
 from ...store import Store
 from .. import NO_FAULT, Link, Machine, cloud_init
 from .control import Control, Interrupted
@@ -32,7 +33,7 @@ HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
 INIT_LOG = "/var/log/cloud-init-output.log"
 _CLOUD_CONFIG = {"ssh_deletekeys", "ssh_keys"}  # what of cloud-init's configuration the guest plays
 
-FaultOf = Callable[[str], Misbehaviour | None]
+FaultOf = Callable[[str], FaultyCommand | None]
 
 
 @dataclass
@@ -112,12 +113,10 @@ class SimulatedGuests:
         disk.troubles = Troubles(self._faults, lambda: self._vm_name(vm_id))
         return _Running(disk)
 
-    def _fault_of(self, vm_id: str, command: str) -> Misbehaviour | None:
-        """What happens to a command on a machine."""
-        if not self._faults.exist:
-            return None
-        rule = fault_of_command(self._faults, self._vm_name(vm_id), command)
-        return Misbehaviour(rule, self._faults) if rule else None
+    def _fault_of(self, vm_id: str, command: str) -> FaultyCommand | None:
+        """A command on a machine, where a fault affects it."""
+        fault = self._faults.take(CommandFault, vm=self._vm_name(vm_id), command=command)
+        return FaultyCommand(fault, self._faults) if fault else None
 
     def _vm_name(self, vm_id: str) -> str:
         vms = self._store.resources(type="Microsoft.Compute/virtualMachines")
@@ -330,7 +329,7 @@ async def _session(ssh: asyncssh.SSHServerProcess[str], disk: Disk, user: User, 
     try:
         if fault:
             run = partial(_in_thread, partial(_run, process, ssh.command))
-            status = await fault.carry_out(ssh, run, let_go, link.reset)
+            status = await fault.run(ssh, run, let_go, link.reset)
         else:
             status = await _in_thread(lambda: _run(process, ssh.command))
         if not ssh.channel.is_closing():

@@ -1,0 +1,77 @@
+"""The file of a sandbox's folder that keeps its fault rules, ``faults.json``, and the log of their effects.
+
+A rule stands there as the options of ``fault add``. The file is written in one step, and a running sandbox reads it when
+it has changed. Each time that a rule has had its effect, a line goes to ``faults.log``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from ..files import write_atomic
+from .rules import Fault, FaultError, from_options
+
+LOCK_SECONDS = 60
+
+
+def read(folder: Path) -> list[Fault]:
+    """The rules of a sandbox's folder, in the order in which they were added."""
+    try:
+        return [from_options(each) for each in _load(folder)["rules"]]
+    except FaultError as error:
+        reason = f"{folder / 'faults.json'} cannot be read: {error} `runbook sandbox fault clear` empties it."
+        raise FaultError(reason) from error
+
+
+def add(folder: Path, fault: Fault) -> str:
+    """Add a rule, which takes effect at once. Returns its id."""
+    with _changing(folder):
+        kept = _load(folder)
+        kept["last"] += 1
+        rule_id = f"f{kept['last']}"
+        kept["rules"].append({"id": rule_id, **fault.options()})
+        _store(folder, kept)
+    return rule_id
+
+
+def clear(folder: Path, rule_id: str | None = None) -> int:
+    """Remove a rule, or all of them; what they hold goes on. Returns how many there were."""
+    if not (folder / "faults.json").exists():
+        return 0
+    with _changing(folder):
+        kept = _load(folder)
+        left = [each for each in kept["rules"] if rule_id not in (None, each["id"])]
+        removed = len(kept["rules"]) - len(left)
+        _store(folder, {**kept, "rules": left})
+    return removed
+
+
+def hits(folder: Path) -> list[dict[str, Any]]:
+    """The effects of the rules, in order: the rule's id, its kind, the time, and the request or command affected."""
+    try:
+        lines = (folder / "faults.log").read_text(encoding="utf-8").splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [json.loads(line) for line in lines]
+
+
+def _load(folder: Path) -> dict[str, Any]:
+    try:
+        kept: dict[str, Any] = json.loads((folder / "faults.json").read_text(encoding="utf-8"))
+        return kept
+    except (FileNotFoundError, NotADirectoryError):
+        return {"last": 0, "rules": []}
+
+
+def _store(folder: Path, kept: dict[str, Any]) -> None:
+    write_atomic(folder / "faults.json", json.dumps(kept))
+
+
+def _changing(folder: Path) -> FileLock:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # The lock of a start, so that a folder with nothing but rules is known to be a sandbox's.
+    return FileLock(folder / "start.lock", timeout=LOCK_SECONDS, mode=0o600)
