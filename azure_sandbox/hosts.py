@@ -11,7 +11,8 @@ from starlette.routing import BaseRoute, Host, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import metadata, topology
-from .arm import Management
+from .arm import ROUTES
+from .arm.gateway import Gateway
 from .faults.active import Faults
 from .faults.http import FaultMiddleware
 from .graph import Graph
@@ -56,7 +57,7 @@ class Hosts:
         ]
         for tenant in clouds:
             routes += [_host(name, Login(tenant).routes) for name in tenant.cloud.authority_hosts]
-            routes.append(_host(tenant.cloud.resource_manager, Management(tenant).routes))
+            routes.append(_host(tenant.cloud.resource_manager, Gateway(tenant, ROUTES).routes))
             routes.append(_host(tenant.cloud.graph, Graph(tenant).routes))
             routes.append(_host("{registry}" + tenant.cloud.registry_suffix, Registry(tenant).routes))
         self._names = {metadata.HOST, PUBLIC_REGISTRY, SETUP_HOST} | {

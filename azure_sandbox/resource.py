@@ -21,6 +21,14 @@ NETWORK = "Microsoft.Network/virtualNetworks"
 SUBNET = f"{NETWORK}/subnets"
 SECURITY_GROUP = "Microsoft.Network/networkSecurityGroups"
 SECURITY_RULE = f"{SECURITY_GROUP}/securityRules"
+TYPES = {
+    kind.lower(): kind
+    for kind in (
+        ASSIGNMENT, DEFINITION, DEPLOYMENT, GROUP, IDENTITY, REGISTRY, VIRTUAL_MACHINE, ADDRESS, INTERFACE, NETWORK, SUBNET,
+        SECURITY_GROUP, SECURITY_RULE,
+    )
+}  # fmt: skip
+"""The types in the case that Azure's reference writes them in, by their names in lower case."""
 
 
 class ResourceId:

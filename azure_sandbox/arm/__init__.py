@@ -1,187 +1,175 @@
-"""Azure Resource Manager: one file a provider namespace, and here the table that finds the right one.
+"""Azure Resource Manager: all its routes, by provider. Each provider namespace has a file in this room that answers them.
 
-Hosts: management.chinacloudapi.cn, management.azure.com, management.usgovcloudapi.net.
+A route says the method, the path as in Azure's reference, the action that the caller must be allowed on the resource that
+the path names, and the handler. gateway.py finds the route of a request.
 """
 
 from __future__ import annotations
 
-import logging
-import re
-import uuid
+from types import ModuleType
 
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import BaseRoute, Match, Route
-from starlette.types import Scope
+from .. import resource as types
+from . import authorization, compute, container_registry, deployments, managed_identity, network, resources
+from .call import Handler, Route
 
-from ..limits import ARM_LIMITS
-from ..resource import Json, ResourceId
-from ..tenant import Tenant
-from . import authorization, compute, container_registry, deployments, errors, managed_identity, network, resources
-from .call import Call, Operation, authenticate, authorize, read_body
-from .errors import ArmError
-
-logger = logging.getLogger(__name__)
-_METHODS = ["GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE"]
-_API_VERSION = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(-\w+)?")
+SUBSCRIPTION = "/subscriptions/{subscription}"
+GROUPS = SUBSCRIPTION + "/resourcegroups"
+IN_GROUP = SUBSCRIPTION + "/resourceGroups/{group}/providers/"
+COMPUTE = SUBSCRIPTION + "/providers/Microsoft.Compute/locations/{location}"
+IMAGES = COMPUTE + "/publishers/{publisher}/artifacttypes/vmimage/offers/{offer}/skus/{sku}/versions"
+NETWORK = SUBSCRIPTION + "/providers/Microsoft.Network/locations/{location}"
+REGISTRY = SUBSCRIPTION + "/providers/Microsoft.ContainerRegistry/locations/{location}"
 
 
-OPERATIONS: list[Operation] = [
-    operation
-    for provider in (resources, deployments, network, compute, managed_identity, authorization, container_registry)
-    for operation in provider.OPERATIONS
+def _at(path: str, prefix: str, *routes: tuple[str, str, str | None, Handler]) -> list[Route]:
+    """Routes that have the beginning of their path, and of their action, in common."""
+    return [
+        Route(method, path + rest, None if action is None else prefix + action, handler)
+        for method, rest, action, handler in routes
+    ]
+
+
+def _lists(kind: str, provider: ModuleType) -> list[Route]:
+    """The resources of a type in a group, and in the subscription: those that the caller may read."""
+    paths = (IN_GROUP + kind, f"{SUBSCRIPTION}/providers/{kind}")
+    return [Route("GET", path, None, provider.get_all) for path in paths]
+
+
+def _resources(kind: str, provider: ModuleType) -> list[Route]:
+    """What can be done with the resources of each type."""
+    resource = _at(
+        IN_GROUP + kind + "/{name}",
+        kind,
+        ("PUT", "", "/write", provider.put),
+        ("PATCH", "", "/write", provider.patch),
+        ("GET", "", "/read", provider.get),
+        ("DELETE", "", "/delete", provider.delete),
+    )
+    return [*_lists(kind, provider), *resource]
+
+
+def _children(path: str, kind: str, put: Handler) -> list[Route]:
+    """What can be done with the resources that are stored inside another one."""
+    return _at(
+        IN_GROUP + path,
+        kind,
+        ("GET", "", "/read", network.list_children),
+        ("GET", "/{name}", "/read", network.get_child),
+        ("PUT", "/{name}", "/write", put),
+        ("DELETE", "/{name}", "/delete", network.delete_child),
+    )
+
+
+def _roles(scope: str) -> list[Route]:
+    """Roles and their assignments, at the tenant, a subscription, or a group or a resource in it."""
+    read = "roleDefinitions/read" if scope else None  # what roles there are, everybody may know
+    return _at(
+        f"{scope}/providers/Microsoft.Authorization/",
+        "Microsoft.Authorization/",
+        *((("GET", "permissions", None, authorization.list_permissions),) if scope else ()),
+        ("GET", "roleDefinitions", read, authorization.list_definitions),
+        ("GET", "roleDefinitions/{name}", read, authorization.get_definition),
+        ("PUT", "roleDefinitions/{name}", "roleDefinitions/write", authorization.put_definition),
+        ("DELETE", "roleDefinitions/{name}", "roleDefinitions/delete", authorization.delete_definition),
+        ("GET", "roleAssignments", "roleAssignments/read", authorization.list_assignments),
+        ("PUT", "roleAssignments/{name}", "roleAssignments/write", authorization.put_assignment),
+        ("GET", "roleAssignments/{name}", "roleAssignments/read", authorization.get_assignment),
+        ("DELETE", "roleAssignments/{name}", "roleAssignments/delete", authorization.delete_assignment),
+    )
+
+
+ROUTES = [
+    # Microsoft.Resources
+    *_at(
+        "",
+        "",
+        ("GET", "/metadata/endpoints", None, resources.endpoints),
+        ("GET", "/subscriptions", None, resources.list_subscriptions),
+        ("GET", "/tenants", None, resources.list_tenants),
+        ("GET", SUBSCRIPTION, None, resources.get_subscription),
+    ),
+    *_at(
+        SUBSCRIPTION,
+        "",
+        ("GET", "/locations", None, resources.list_locations),
+        ("GET", "/providers", None, resources.list_providers),
+        ("GET", "/providers/{namespace}", None, resources.get_provider),
+        ("POST", "/providers/{namespace}/register", "{namespace}/register/action", resources.register_provider),
+        ("POST", "/providers/{namespace}/unregister", "{namespace}/unregister/action", resources.register_provider),
+    ),
+    *_at(
+        GROUPS,
+        "Microsoft.Resources/subscriptions/resourceGroups",
+        ("GET", "", None, resources.list_groups),
+        ("PUT", "/{name}", "/write", resources.put_group),
+        ("GET", "/{name}", "/read", resources.get_group),
+        ("PATCH", "/{name}", "/write", resources.patch_group),
+        ("HEAD", "/{name}", "/read", resources.head_group),
+        ("DELETE", "/{name}", "/delete", resources.delete_group),
+    ),
+    Route("GET", SUBSCRIPTION + "/resources", None, resources.list_resources),
+    Route("GET", GROUPS + "/{group}/resources", None, resources.list_resources),
+    Route("GET", SUBSCRIPTION + "/operationresults/{job}", None, resources.get_operation_result),
+    *_lists(types.DEPLOYMENT, deployments),
+    *_at(
+        GROUPS + "/{group}/providers/Microsoft.Resources/deployments/{name}",
+        types.DEPLOYMENT,
+        ("PUT", "", "/write", deployments.put),
+        ("GET", "", "/read", deployments.get),
+        ("DELETE", "", "/delete", deployments.delete),
+        ("GET", "/operationStatuses/{id}", None, deployments.get_operation),
+    ),
+    # Microsoft.Network
+    *_resources(types.NETWORK, network),
+    *_resources(types.SECURITY_GROUP, network),
+    *_resources(types.ADDRESS, network),
+    *_resources(types.INTERFACE, network),
+    *_children(types.NETWORK + "/{parent}/subnets", types.SUBNET, network.put_subnet),
+    *_children(types.SECURITY_GROUP + "/{parent}/securityRules", types.SECURITY_RULE, network.put_security_rule),
+    Route("GET", NETWORK + "/operations/{id}", None, network.get_operation),
+    Route("GET", NETWORK + "/operationResults/{id}", None, network.get_operation),
+    # Microsoft.Compute
+    *_resources(types.VIRTUAL_MACHINE, compute),
+    *_at(
+        IN_GROUP + types.VIRTUAL_MACHINE + "/{name}",
+        types.VIRTUAL_MACHINE,
+        ("GET", "/instanceView", "/instanceView/read", compute.get_instance_view),
+        ("POST", "/start", "/start/action", compute.start),
+        ("POST", "/powerOff", "/powerOff/action", compute.power_off),
+        ("POST", "/deallocate", "/deallocate/action", compute.deallocate),
+        ("POST", "/restart", "/restart/action", compute.restart),
+        ("POST", "/runCommand", "/runCommand/action", compute.run_command),
+    ),
+    Route("GET", COMPUTE + "/operations/{id}", None, compute.get_operation),
+    Route("GET", COMPUTE + "/vmSizes", "Microsoft.Compute/locations/vmSizes/read", compute.list_sizes),
+    *_at(
+        IMAGES,
+        "Microsoft.Compute/locations/publishers/artifacttypes/offers/skus/versions",
+        ("GET", "", "/read", compute.list_image_versions),
+        ("GET", "/{version}", "/read", compute.get_image_version),
+    ),
+    # Microsoft.ManagedIdentity
+    *_resources(types.IDENTITY, managed_identity),
+    # Microsoft.Authorization
+    *_roles(""),
+    *_roles(SUBSCRIPTION),
+    *_roles(SUBSCRIPTION + "/{scope:path}"),
+    # Microsoft.ContainerRegistry
+    *_at(
+        SUBSCRIPTION + "/providers/Microsoft.ContainerRegistry/checkNameAvailability",
+        "Microsoft.ContainerRegistry/checkNameAvailability",
+        ("POST", "", "/read", container_registry.check_name),
+    ),
+    *_resources(types.REGISTRY, container_registry),
+    *_at(
+        IN_GROUP + types.REGISTRY + "/{name}",
+        types.REGISTRY,
+        ("POST", "/importImage", "/importImage/action", container_registry.import_image),
+        ("GET", "/listUsages", "/listUsages/read", container_registry.list_usages),
+        ("POST", "/listCredentials", "/listCredentials/action", container_registry.list_credentials),
+        ("POST", "/regenerateCredential", "/regenerateCredential/action", container_registry.regenerate_credential),
+        ("GET", "/operationStatuses/{id}", "/operationStatuses/read", container_registry.get_operation),
+    ),
+    Route("GET", REGISTRY + "/operationResults/{id}", None, container_registry.get_operation),
 ]
 """All that the sandbox emulates of Resource Manager."""
-
-for _path in sorted({operation.path for operation in OPERATIONS}):
-    if _match := re.search(r"/providers/(Microsoft\.\w+)/(\w+)(?:/\{name\})?$", _path):
-        _types = resources.PROVIDERS.setdefault(_match[1], [])
-        if _match[2] not in _types:
-            _types.append(_match[2])
-
-
-class _CaseInsensitiveRoute(Route):
-    """Resource Manager takes a path in any case; clients do write resourcegroups and resourceGroups."""
-
-    def __init__(self, operation: Operation, tenant: Tenant) -> None:
-        async def endpoint(request: Request) -> Response:
-            return await _perform(tenant, operation, request)
-
-        super().__init__(operation.path, endpoint, methods=[operation.method])
-        self.path_regex = operation.pattern
-        self._only = operation.method
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        # Starlette would let GET answer HEAD, and answer 405 itself where only the path matches.
-        # az resource show writes two slashes where a resource has no parent.
-        path = re.sub("/{2,}", "/", scope["path"]).rstrip("/")
-        match, child = super().matches({**scope, "path": path})
-        if match == Match.FULL and scope["method"] == self._only:
-            return match, {**child, "path": path, "query_string": _lower_names(scope["query_string"])}
-        return Match.NONE, {}
-
-
-def _lower_names(query: bytes) -> bytes:
-    """A query whose parameters have their names in lower case: Resource Manager takes them in any."""
-    return re.sub(rb"(^|&)[^=&]+", lambda match: match[0].lower(), query)
-
-
-class Management:
-    """Resource Manager of one emulated cloud."""
-
-    def __init__(self, tenant: Tenant) -> None:
-        self.routes: list[BaseRoute] = [_CaseInsensitiveRoute(operation, tenant) for operation in OPERATIONS]
-        self._tenant = tenant
-        self.routes.append(Route("/{path:path}", self.not_emulated, methods=_METHODS))
-
-    async def not_emulated(self, request: Request) -> Response:
-        """Nobody learns anything without a token and a subscription; then what is missing is said."""
-        try:
-            authenticate(self._tenant, request)
-            match = re.match(r"/subscriptions/([^/]+)", request.url.path, re.IGNORECASE)
-            _check_subscription(self._tenant, match[1] if match else self._tenant.subscription_id)
-        except ArmError as error:
-            return _finished(self._tenant, request, error.response(), {})
-        return _finished(self._tenant, request, _not_emulated(request), {})
-
-
-def _check_subscription(tenant: Tenant, subscription: str) -> None:
-    if subscription.lower() != tenant.subscription_id:
-        raise errors.subscription_not_found(subscription=subscription)
-
-
-def _not_emulated(request: Request) -> Response:
-    return errors.request_not_emulated(method=request.method, path=request.url.path).response()
-
-
-async def perform(tenant: Tenant, request: Request) -> Response:
-    """Answer a request that a deployment makes for its template, as if the client had sent it."""
-    for operation in OPERATIONS:
-        if operation.method == request.method and (match := operation.pattern.fullmatch(request.url.path)):
-            request.scope["path_params"] = match.groupdict()
-            return await _perform(tenant, operation, request)
-    return _not_emulated(request)
-
-
-async def _perform(tenant: Tenant, operation: Operation, request: Request) -> Response:
-    headers: dict[str, str] = {}
-    tenant.pending.settle()
-    try:
-        response = await _answer(tenant, operation, request, headers)
-    except ArmError as error:
-        response = error.response()
-    except Exception:
-        logger.exception("%s %s", request.method, request.url.path)
-        response = errors.sandbox_failed().response()
-    return _finished(tenant, request, response, headers)
-
-
-def _finished(tenant: Tenant, request: Request, response: Response, headers: dict[str, str]) -> Response:
-    """The answer with what every answer of Resource Manager has: the ids of the request, and no caching."""
-    request_id = str(uuid.uuid4())
-    headers |= {
-        "x-ms-request-id": request_id,
-        "x-ms-correlation-request-id": request_id,
-        "x-ms-routing-request-id": f"SANDBOX:{tenant.clock.timestamp()[:19]}Z:{request_id}".replace("-", "", 2),
-        "Cache-Control": "no-cache",
-        "Pragma": "no-cache",
-        "Expires": "-1",
-        "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
-        "x-content-type-options": "nosniff",
-    }
-    if "x-ms-client-request-id" in request.headers:
-        headers["x-ms-client-request-id"] = request.headers["x-ms-client-request-id"]
-    for name, value in headers.items():
-        response.headers.setdefault(name, value)
-    if response.media_type == "application/json":
-        response.headers["Content-Type"] = "application/json; charset=utf-8"
-    return response
-
-
-def _count(tenant: Tenant, claims: Json, method: str, headers: dict[str, str]) -> None:
-    """Take the request from the caller's bucket, and tell what is left of it; 429 where nothing is."""
-    kind = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}.get(method, "writes")
-    limit = ARM_LIMITS[kind]
-    left, wait = tenant.buckets.take(("arm", claims["oid"], kind), limit, tenant.clock.now())
-    if wait:
-        error = errors.throttled(
-            kind=kind[:-1],
-            subscription=tenant.subscription_id,
-            principal=claims["oid"],
-            capacity=limit.capacity,
-            seconds=wait,
-        )
-        raise error.with_headers(Retry_After=str(wait), Connection="close")
-    headers[f"x-ms-ratelimit-remaining-subscription-{kind}"] = str(left)
-
-
-async def _answer(tenant: Tenant, operation: Operation, request: Request, headers: dict[str, str]) -> Response:
-    parameters: dict[str, str] = dict(request.path_params)
-    version = request.query_params.get("api-version")
-    if version is None and not operation.path.startswith("/metadata/"):
-        raise errors.missing_version()
-    if version is not None and not _API_VERSION.fullmatch(version):
-        raise errors.invalid_version(version=version)
-    if operation.path.startswith("/metadata/"):
-        return await operation.handler(Call(tenant, request, {}, parameters, perform))
-    claims = authenticate(tenant, request)
-    _count(tenant, claims, request.method, headers)
-    _check_subscription(tenant, parameters.get("subscription", tenant.subscription_id))
-    if operation.action is not None:
-        action = operation.action.format(**parameters)
-        authorize(tenant, claims, action, ResourceId(request.url.path))
-        parameters["action"] = action
-    group = parameters.get("group")
-    if group is not None and operation.needs_group and tenant.store.get(tenant.group(group)) is None:
-        raise errors.group_not_found(group=group)
-    body = await read_body(request)
-    kind = (operation.action or "").rpartition("/")[0]
-    namespace = kind.partition("/")[0]
-    if request.method == "PUT" and group and not resources.is_registered(tenant, namespace):
-        raise errors.provider_not_registered(provider=namespace)
-    location = str(body.get("location") or "").replace(" ", "").lower()
-    if request.method == "PUT" and group and location and location not in (*tenant.cloud.locations, "global"):
-        raise errors.location_not_available(
-            location=body["location"], kind=kind, regions=",".join(tenant.cloud.locations)
-        )
-    return await operation.handler(Call(tenant, request, claims, parameters, perform, body))

@@ -12,7 +12,7 @@ from ..access.roles import BUILT_IN_ROLES, definition_id, role_definition
 from ..faults.rules import Hide
 from ..resource import ASSIGNMENT, DEFINITION, Json, Resource, ResourceId
 from . import errors
-from .call import Call, Operation
+from .call import Call
 
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -34,7 +34,7 @@ def _exists(call: Call, scope: ResourceId) -> None:
         raise errors.resource_not_found(id=scope)
 
 
-async def list_definitions(call: Call) -> Response:
+async def list_definitions(call: Call) -> Json:
     """Built-in and custom roles; filters: roleName eq '<name>', type eq '<type>', atScopeAndBelow()."""
     wanted = call.request.query_params.get("$filter", "")
     criteria = {key.lower(): value.lower() for key, value in re.findall(r"(roleName|type) eq '([^']*)'", wanted, re.I)}
@@ -52,7 +52,7 @@ async def list_definitions(call: Call) -> Response:
         and _assignable(definition, scope)
         and criteria.get("type", definition.properties["type"].lower()) == definition.properties["type"].lower()
     ]
-    return JSONResponse({"value": value})
+    return {"value": value}
 
 
 def _assignable(definition: Resource, scope: ResourceId) -> bool:
@@ -60,12 +60,12 @@ def _assignable(definition: Resource, scope: ResourceId) -> bool:
     return any(ResourceId(each).covers(scope) for each in definition.properties["assignableScopes"])
 
 
-async def get_definition(call: Call) -> Response:
+async def get_definition(call: Call) -> Json:
     role_id = call.parameters["name"]
     definition = role_definition(call.tenant.store, role_id, call.tenant.subscription_id)
     if definition is None:
         raise errors.role_not_found(id=role_id)
-    return JSONResponse(definition)
+    return definition
 
 
 async def put_definition(call: Call) -> Response:
@@ -104,7 +104,7 @@ async def put_definition(call: Call) -> Response:
     return JSONResponse(_without_creator(definition), status_code=201)
 
 
-async def delete_definition(call: Call) -> Response:
+async def delete_definition(call: Call) -> Response | Json:
     tenant, role_id = call.tenant, call.parameters["name"]
     definition = tenant.store.get(definition_id(tenant.subscription_id, role_id))
     if definition is None:
@@ -112,7 +112,7 @@ async def delete_definition(call: Call) -> Response:
     if any(role_id_of(each).lower() == role_id.lower() for each in tenant.store.resources(type=ASSIGNMENT)):
         raise errors.role_in_use(id=role_id)
     tenant.store.delete(definition.id)
-    return JSONResponse(definition)
+    return definition
 
 
 async def put_assignment(call: Call) -> Response:
@@ -211,22 +211,22 @@ def _conflict(call: Call, name: str, scope: ResourceId, principal_id: str, role_
     return None
 
 
-async def get_assignment(call: Call) -> Response:
-    assignment = call.tenant.store.get(call.id)
+async def get_assignment(call: Call) -> Json:
+    assignment = call.stored()
     if assignment is None:
         raise errors.assignment_not_found(name=call.parameters["name"])
-    return JSONResponse(assignment)
+    return assignment
 
 
-async def delete_assignment(call: Call) -> Response:
-    assignment = call.tenant.store.get(call.id)
+async def delete_assignment(call: Call) -> Response | Json:
+    assignment = call.stored()
     if assignment is None:
         return Response(status_code=204)
     remove_assignment(call.tenant, assignment)
-    return JSONResponse(assignment)
+    return assignment
 
 
-async def list_assignments(call: Call) -> Response:
+async def list_assignments(call: Call) -> Json:
     """At the scope and, unless $filter says atScope(), below it; filters: atScope(), principalId eq, assignedTo()."""
     scope = _scope(call)
     wanted = call.request.query_params.get("$filter", "")
@@ -241,10 +241,10 @@ async def list_assignments(call: Call) -> Response:
         if (scope_of(assignment).covers(scope) or (not at_scope and scope.covers(scope_of(assignment))))
         and (principal is None or assignment.properties["principalId"] == principal[1].lower())
     ]
-    return JSONResponse({"value": value})
+    return {"value": value}
 
 
-async def list_permissions(call: Call) -> Response:
+async def list_permissions(call: Call) -> Json:
     """What the caller may do at the scope: a permission for each of its roles there; anybody may ask for their own.
 
     As in Azure, conditions are not in the answer.
@@ -257,28 +257,4 @@ async def list_permissions(call: Call) -> Response:
         if scope_of(assignment).covers(scope)
     ]
     value = [permission for definition in held if definition for permission in definition.properties["permissions"]]
-    return JSONResponse({"value": value})
-
-
-def _operations() -> list[Operation]:
-    operations = []
-    # A scope is a subscription, a group in it, or a resource; the path in front may be any of these.
-    for scope in ("", "/subscriptions/{subscription}", "/subscriptions/{subscription}/{scope:path}"):
-        base = f"{scope}/providers/Microsoft.Authorization"
-        read = f"{DEFINITION}/read" if scope else None  # what roles there are, everybody may know
-        if scope:
-            operations.append(Operation("GET", f"{base}/permissions", None, list_permissions, False))
-        operations += [
-            Operation("GET", f"{base}/roleDefinitions", read, list_definitions, False),
-            Operation("GET", f"{base}/roleDefinitions/{{name}}", read, get_definition, False),
-            Operation("PUT", f"{base}/roleDefinitions/{{name}}", f"{DEFINITION}/write", put_definition, False),
-            Operation("DELETE", f"{base}/roleDefinitions/{{name}}", f"{DEFINITION}/delete", delete_definition, False),
-            Operation("GET", f"{base}/roleAssignments", f"{ASSIGNMENT}/read", list_assignments, False),
-            Operation("PUT", f"{base}/roleAssignments/{{name}}", f"{ASSIGNMENT}/write", put_assignment, False),
-            Operation("GET", f"{base}/roleAssignments/{{name}}", f"{ASSIGNMENT}/read", get_assignment, False),
-            Operation("DELETE", f"{base}/roleAssignments/{{name}}", f"{ASSIGNMENT}/delete", delete_assignment, False),
-        ]
-    return operations
-
-
-OPERATIONS = _operations()
+    return {"value": value}

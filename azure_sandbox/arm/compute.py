@@ -13,8 +13,8 @@ from ..guests import Machine
 from ..resource import INTERFACE, VIRTUAL_MACHINE, Json, Resource, ResourceId
 from ..tenant import Tenant
 from ..topology import vm_of_interface
-from . import compute_members, errors, managed_identity
-from .call import Call, Operation, answer, lists, new_operation_id
+from . import compute_members, errors, managed_identity, operations
+from .call import Call, answer
 
 NAMESPACE = "Microsoft.Compute"
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9_])?")
@@ -28,7 +28,7 @@ MAX_CUSTOM_DATA = 64 * 1024  # bytes, decoded
 
 
 async def put(call: Call) -> Response:
-    existing = call.tenant.store.get(call.id)
+    existing = call.stored()
     if existing and existing.properties["provisioningState"] == "Failed":  # this is the next try
         existing["powerState"] = "running"
     vm = _updated(call, existing) if existing else _created(call)
@@ -60,8 +60,7 @@ def _created(call: Call) -> Resource:
     name, given = call.parameters["name"], call.body.get("properties", {})
     if not _NAME.fullmatch(name):
         raise errors.invalid_vm_name(name=name)
-    if not call.body.get("location"):
-        raise errors.location_required()
+    location = call.location()
     os_profile = _checked_os_profile(given.get("osProfile") or {})
     interfaces = _checked_interfaces(call, given.get("networkProfile") or {})
     vm_id = call.tenant.stable_id(str(call.id))
@@ -70,7 +69,7 @@ def _created(call: Call) -> Resource:
         "name": name,
         "id": str(call.id),
         "type": VIRTUAL_MACHINE,
-        "location": call.body["location"],
+        "location": location,
         **{key: call.body[key] for key in ("tags", "zones") if key in call.body},
         "properties": {
             "hardwareProfile": {"vmSize": (given.get("hardwareProfile") or {}).get("vmSize", "Standard_A1")},
@@ -216,6 +215,10 @@ async def patch(call: Call) -> Response:
     return _started(call, vm, status=200, state="Updating")
 
 
+async def get_all(call: Call) -> Json:
+    return {"value": [_shown(call, vm) for vm in call.readable()]}
+
+
 async def get(call: Call) -> Response:
     vm = call.existing()
     shown = _shown(call, vm)
@@ -225,12 +228,12 @@ async def get(call: Call) -> Response:
     return JSONResponse(shown, headers={"ETag": shown["etag"]} if "etag" in shown else {})
 
 
-async def get_instance_view(call: Call) -> Response:
-    return JSONResponse(_instance_view(call, call.parent()))
+async def get_instance_view(call: Call) -> Json:
+    return _instance_view(call, call.parent())
 
 
 async def delete(call: Call) -> Response:
-    vm = call.tenant.store.get(call.id)
+    vm = call.stored()
     if vm is None:
         return Response(status_code=204)
     await remove(call.tenant, vm)
@@ -362,17 +365,13 @@ async def run_command(call: Call) -> Response:
 # Long-running operations
 
 
-def _operation_path(call: Call, location: str) -> str:
-    locations = f"{call.tenant.subscription}/providers/{NAMESPACE}/locations"
-    return f"{locations}/{location}/operations/{new_operation_id()}"
-
-
 def _started(call: Call, vm: Resource, *, status: int, state: str) -> Response:
     shown = _shown(call, vm)
     response = answer(shown, status=status, state=state)
     if "etag" in shown:
         response.headers["ETag"] = shown["etag"]
-    response.headers["Azure-AsyncOperation"] = call.start_operation(_operation_path(call, vm.location), state=state)
+    path = operations.path(call, NAMESPACE, vm.location, "operations")
+    response.headers["Azure-AsyncOperation"] = operations.start(call, path, state=state)
     response.headers["Azure-AsyncNotification"] = "Enabled"
     if status == 201:
         response.headers["Retry-After"] = "10"
@@ -380,7 +379,7 @@ def _started(call: Call, vm: Resource, *, status: int, state: str) -> Response:
 
 
 def _accepted(call: Call, location: str, *, result: Json | None = None) -> Response:
-    url = call.start_operation(_operation_path(call, location), result=result)
+    url = operations.start(call, operations.path(call, NAMESPACE, location, "operations"), result=result)
     headers = {
         "Azure-AsyncOperation": url,
         "Azure-AsyncNotification": "Enabled",
@@ -392,7 +391,7 @@ def _accepted(call: Call, location: str, *, result: Json | None = None) -> Respo
 
 async def get_operation(call: Call) -> Response:
     monitor = bool(call.request.query_params.get("monitor"))
-    operation = call.operation_result() if monitor else call.operation()
+    operation = operations.polled_result(call) if monitor else operations.polled(call)
     result, running = operation["result"], "endTime" not in operation
     if monitor:
         if running:
@@ -415,7 +414,7 @@ _SIZES = {  # cores, memory in MiB; some that people take, no quota is counted
 }  # fmt: skip
 
 
-async def list_sizes(call: Call) -> Response:
+async def list_sizes(call: Call) -> Json:
     value = [
         {
             "name": name,
@@ -427,7 +426,7 @@ async def list_sizes(call: Call) -> Response:
         }
         for name, (cores, memory) in _SIZES.items()
     ]
-    return JSONResponse({"value": value})
+    return {"value": value}
 
 
 IMAGE_VERSIONS = {
@@ -462,18 +461,18 @@ def _image(call: Call) -> Json:
     return {"location": given["location"], "name": version, "id": image_id}
 
 
-async def list_image_versions(call: Call) -> Response:
+async def list_image_versions(call: Call) -> list[Json]:
     image = _image(call)
     if "properties" in call.request.query_params.get("$expand", ""):
         image = {"properties": _image_properties(call), **image}
-    return JSONResponse([image])
+    return [image]
 
 
-async def get_image_version(call: Call) -> Response:
+async def get_image_version(call: Call) -> Json:
     image, wanted = _image(call), call.parameters["version"]
     if wanted.lower() not in ("latest", image["name"]):
         raise errors.image_version_not_found(image=image["id"].replace(image["name"], wanted))
-    return JSONResponse({"properties": _image_properties(call), **image})
+    return {"properties": _image_properties(call), **image}
 
 
 def _image_properties(call: Call) -> Json:
@@ -492,34 +491,3 @@ def _image_properties(call: Call) -> Json:
         "osDiskImage": {"operatingSystem": "Linux", "sizeInBytes": 32213303808},
         "dataDiskImages": [],
     }
-
-
-_PATH = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{VIRTUAL_MACHINE}"
-_OPERATIONS = f"/subscriptions/{{subscription}}/providers/{NAMESPACE}/locations/{{location}}/operations/{{id}}"
-_READ_IMAGE = f"{NAMESPACE}/locations/publishers/artifacttypes/offers/skus/versions/read"
-_IMAGE = (
-    f"/subscriptions/{{subscription}}/providers/{NAMESPACE}/locations/{{location}}/publishers/{{publisher}}"
-    "/artifacttypes/vmimage/offers/{offer}/skus/{sku}/versions"
-)
-OPERATIONS = [
-    *lists(VIRTUAL_MACHINE, lambda call, vm: _shown(call, vm)),
-    Operation("PUT", f"{_PATH}/{{name}}", f"{VIRTUAL_MACHINE}/write", put),
-    Operation("PATCH", f"{_PATH}/{{name}}", f"{VIRTUAL_MACHINE}/write", patch),
-    Operation("GET", f"{_PATH}/{{name}}", f"{VIRTUAL_MACHINE}/read", get),
-    Operation("DELETE", f"{_PATH}/{{name}}", f"{VIRTUAL_MACHINE}/delete", delete),
-    Operation("GET", f"{_PATH}/{{name}}/instanceView", f"{VIRTUAL_MACHINE}/instanceView/read", get_instance_view),
-    Operation("POST", f"{_PATH}/{{name}}/start", f"{VIRTUAL_MACHINE}/start/action", start),
-    Operation("POST", f"{_PATH}/{{name}}/powerOff", f"{VIRTUAL_MACHINE}/powerOff/action", power_off),
-    Operation("POST", f"{_PATH}/{{name}}/deallocate", f"{VIRTUAL_MACHINE}/deallocate/action", deallocate),
-    Operation("POST", f"{_PATH}/{{name}}/restart", f"{VIRTUAL_MACHINE}/restart/action", restart),
-    Operation("POST", f"{_PATH}/{{name}}/runCommand", f"{VIRTUAL_MACHINE}/runCommand/action", run_command),
-    Operation("GET", _OPERATIONS, None, get_operation),
-    Operation(
-        "GET",
-        f"/subscriptions/{{subscription}}/providers/{NAMESPACE}/locations/{{location}}/vmSizes",
-        f"{NAMESPACE}/locations/vmSizes/read",
-        list_sizes,
-    ),
-    Operation("GET", _IMAGE, _READ_IMAGE, list_image_versions),
-    Operation("GET", f"{_IMAGE}/{{version}}", _READ_IMAGE, get_image_version),
-]

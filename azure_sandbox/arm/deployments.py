@@ -17,8 +17,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ..resource import DEPLOYMENT, Json, ResourceId
-from . import errors
-from .call import Call, Operation, lists, new_operation_id
+from . import errors, operations
+from .call import Call
 from .errors import ArmError
 
 
@@ -50,41 +50,44 @@ async def put(call: Call) -> Response:
             "provisioningState": "Succeeded",
             "timestamp": now,
             "duration": "PT1S",
-            "correlationId": new_operation_id(),
+            "correlationId": operations.new_id(),
             "providers": _providers(resources),
             "dependencies": _dependencies(resources, paths),
             "outputs": evaluate.value(template.get("outputs") or {}),
             "outputResources": [{"id": resource_id} for resource_id in paths],
         },
     }
-    existing = call.tenant.store.get(call.id)
+    existing = call.stored()
     call.tenant.store.put(deployment)
     shown = {key: value for key, value in deployment["properties"].items() if not key.startswith("output")}
     response = JSONResponse(
         {**deployment, "properties": {**shown, "provisioningState": "Accepted"}}, status_code=200 if existing else 201
     )
-    path = f"{call.id}/operationStatuses/{new_operation_id()}"
-    response.headers["Azure-AsyncOperation"] = call.start_operation(path, word="Running")
+    path = f"{call.id}/operationStatuses/{operations.new_id()}"
+    response.headers["Azure-AsyncOperation"] = operations.start(call, path, word="Running")
     return response
 
 
-async def get(call: Call) -> Response:
-    return JSONResponse(call.existing())
+async def get_all(call: Call) -> Json:
+    return {"value": call.readable()}
+
+
+async def get(call: Call) -> Json:
+    return call.existing()
 
 
 async def delete(call: Call) -> Response:
-    deployment = call.tenant.store.get(call.id)
+    deployment = call.stored()
     if deployment is None:
         return Response(status_code=204)
     call.tenant.store.delete(deployment.id)  # what was deployed stays
-    path = f"{call.tenant.subscription}/operationresults/{new_operation_id()}"
-    url = call.start_operation(path, result={"status": 204})
+    path = f"{call.tenant.subscription}/operationresults/{operations.new_id()}"
+    url = operations.start(call, path, result={"status": 204})
     return Response(status_code=202, headers={"Location": url, "Retry-After": "15"})
 
 
-async def get_operation(call: Call) -> Response:
-    operation = call.operation()
-    return JSONResponse({key: operation[key] for key in ("status", "error") if key in operation})
+async def get_operation(call: Call) -> Json:
+    return operations.status(operations.polled(call))
 
 
 def _providers(resources: list[Json]) -> list[Json]:
@@ -170,7 +173,7 @@ async def _make(call: Call, path: str, resource: Json) -> None:
             (b"content-length", str(len(content)).encode()),
         ],
     }
-    response = await call.perform(call.tenant, Request(scope, receive))
+    response = await call.perform(Request(scope, receive))
     if response.status_code >= 400:
         error = json.loads(bytes(response.body))["error"]
         raise errors.deployment_failed(response.status_code, [error])
@@ -280,14 +283,3 @@ def _arguments(text: str) -> list[str]:
         else:
             current += character
     return [each for each in [*found, current] if each.strip()]
-
-
-_GROUP = "/subscriptions/{subscription}/resourcegroups/{group}"
-_PATH = f"{_GROUP}/providers/{DEPLOYMENT}/{{name}}"
-OPERATIONS = [
-    *lists(DEPLOYMENT),
-    Operation("PUT", _PATH, f"{DEPLOYMENT}/write", put),
-    Operation("GET", _PATH, f"{DEPLOYMENT}/read", get),
-    Operation("DELETE", _PATH, f"{DEPLOYMENT}/delete", delete),
-    Operation("GET", f"{_PATH}/operationStatuses/{{id}}", None, get_operation),
-]

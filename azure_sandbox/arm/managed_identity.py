@@ -11,7 +11,7 @@ from ..resource import IDENTITY, Json, Resource, ResourceId
 from ..tenant import Tenant
 from ..topology import at_resource
 from . import errors
-from .call import Call, Operation, lists
+from .call import Call
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,127}")
 
@@ -25,12 +25,11 @@ async def put(call: Call) -> Response:
     resource = call.tenant.store.get(resource_id)
     status = 200 if resource else 201
     if resource is None:
-        if not call.body.get("location"):
-            raise errors.location_required()
+        location = call.location()
         principal = call.tenant.create_principal(resource_id, name, "ManagedIdentity", resource_id)
         resource = Resource(
             {
-                "location": call.body["location"],
+                "location": location,
                 "tags": {},
                 "id": resource_id,
                 "name": name,
@@ -50,19 +49,23 @@ async def put(call: Call) -> Response:
     return JSONResponse(resource, status_code=status, headers=headers)
 
 
-async def get(call: Call) -> Response:
-    return JSONResponse(call.existing())
+async def get_all(call: Call) -> Json:
+    return {"value": call.readable()}
 
 
-async def patch(call: Call) -> Response:
+async def get(call: Call) -> Json:
+    return call.existing()
+
+
+async def patch(call: Call) -> Json:
     resource = call.existing()
     resource["tags"] = call.body.get("tags", resource["tags"])
     call.tenant.store.put(resource)
-    return JSONResponse(resource)
+    return resource
 
 
 async def delete(call: Call) -> Response:
-    resource = call.tenant.store.get(call.id)
+    resource = call.stored()
     if resource is None:
         return Response(status_code=204)
     await remove(call.tenant, resource)
@@ -134,13 +137,3 @@ def _attached(call: Call, resource: Resource, current: Json, given: Json, *, mer
         shown = {key: found.properties[key] for key in ("principalId", "clientId")}
         result[wanted] = (kept.get(wanted, (identity_id,))[0], shown)
     return dict(result.values())
-
-
-_PATH = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{IDENTITY}"
-OPERATIONS = [
-    *lists(IDENTITY),
-    Operation("PUT", f"{_PATH}/{{name}}", f"{IDENTITY}/write", put),
-    Operation("PATCH", f"{_PATH}/{{name}}", f"{IDENTITY}/write", patch),
-    Operation("GET", f"{_PATH}/{{name}}", f"{IDENTITY}/read", get),
-    Operation("DELETE", f"{_PATH}/{{name}}", f"{IDENTITY}/delete", delete),
-]

@@ -11,10 +11,10 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from .. import topology
-from ..resource import ADDRESS, INTERFACE, NETWORK, SECURITY_GROUP, SECURITY_RULE, SUBNET, Json, Resource, ResourceId
+from ..resource import ADDRESS, INTERFACE, NETWORK, SECURITY_GROUP, SUBNET, Json, Resource, ResourceId
 from ..tenant import Tenant
-from . import errors, network_members
-from .call import Call, Operation, answer, lists, new_operation_id
+from . import errors, network_members, operations
+from .call import Call, answer
 
 NAMESPACE = "Microsoft.Network"
 
@@ -313,23 +313,20 @@ _KINDS: dict[str, tuple[Fill, int, int]] = {
 }
 
 
-def _operation_url(call: Call, location: str, kind: str = "operations", operation: str = "") -> str:
-    path = f"{call.tenant.subscription}/providers/{NAMESPACE}/locations/{location}/{kind}"
-    return call.start_operation(f"{path}/{operation or new_operation_id()}")
+def _operation_url(call: Call, location: str, kind: str = "operations", name: str = "") -> str:
+    return operations.start(call, operations.path(call, NAMESPACE, location, kind, name))
 
 
-async def _put(call: Call, kind: str) -> Response:
+async def put(call: Call) -> Response:
+    kind, existing, location = call.kind, call.stored(), call.location()
     fill, retry_after, _ = _KINDS[kind]
-    existing = call.tenant.store.get(call.id)
-    if not call.body.get("location"):
-        raise errors.location_required()
     resource = Resource(
         {
             "name": call.parameters["name"],
             "id": str(existing.id if existing else call.id),
             "etag": f'W/"{uuid.uuid4()}"',
             "type": kind,
-            "location": call.body["location"],
+            "location": location,
             "properties": {
                 "provisioningState": "Succeeded",
                 "resourceGuid": call.tenant.stable_id(str(call.id)),
@@ -379,12 +376,16 @@ def _shown(call: Call, resource: Resource) -> Json:
     return shown
 
 
-async def _get(call: Call) -> Response:
+async def get_all(call: Call) -> Json:
+    return {"value": [_shown(call, resource) for resource in call.readable()]}
+
+
+async def get(call: Call) -> Response:
     resource = call.existing()
     return JSONResponse(_shown(call, resource), headers={"ETag": resource["etag"]})
 
 
-async def _patch(call: Call) -> Response:
+async def patch(call: Call) -> Response:
     """Of these resources only the tags can be patched."""
     resource = call.existing()
     resource["tags"] = call.body.get("tags", resource.tags)
@@ -392,21 +393,21 @@ async def _patch(call: Call) -> Response:
     return JSONResponse(_shown(call, resource), headers={"Azure-AsyncNotification": "Enabled"})
 
 
-async def _delete(call: Call, kind: str) -> Response:
-    resource = call.tenant.store.get(call.id)
+async def delete(call: Call) -> Response:
+    resource = call.stored()
     if resource is None:
         return Response(status_code=204)
     _refuse_where_used(call.tenant, resource)
     await remove(call.tenant, resource)
-    return _deleting(call, resource.location, _KINDS[kind][2])
+    return _deleting(call, resource.location, _KINDS[call.kind][2])
 
 
 def _deleting(call: Call, location: str, retry_after: int) -> Response:
-    operation = new_operation_id()
+    name = operations.new_id()
     headers = {
-        "Azure-AsyncOperation": _operation_url(call, location, operation=operation),
+        "Azure-AsyncOperation": _operation_url(call, location, name=name),
         "Azure-AsyncNotification": "Enabled",
-        "Location": _operation_url(call, location, "operationResults", operation),
+        "Location": _operation_url(call, location, "operationResults", name),
         "Retry-After": str(retry_after),
     }
     return Response(status_code=202, headers=headers)
@@ -430,13 +431,13 @@ async def remove(tenant: Tenant, resource: Resource) -> None:
     tenant.delete_resource(resource.id)
 
 
-async def _put_subnet(call: Call) -> Response:
+async def put_subnet(call: Call) -> Response:
     network, name = call.parent(), call.parameters["name"]
     subnet = _child(network, "subnets", name, _subnet_properties(call, network, name, call.body))
     return _put_child(call, network, "subnets", subnet, retry_after=3)
 
 
-async def _put_security_rule(call: Call) -> Response:
+async def put_security_rule(call: Call) -> Response:
     group, name = call.parent(), call.parameters["name"]
     rule = _child(group, "securityRules", name, _rule(name, call.body.get("properties") or {}))
     return _put_child(call, group, "securityRules", rule, retry_after=1)
@@ -452,9 +453,9 @@ def _put_child(call: Call, parent: Resource, collection: str, child: Resource, *
     return _under_way(call, _shown(call, child), status, parent.location, retry_after, changed=changed)
 
 
-async def _list_children(call: Call) -> Response:
+async def list_children(call: Call) -> Json:
     parent = call.parent()
-    return JSONResponse({"value": [_shown(call, child) for child in parent.children(_collection(call, parent))]})
+    return {"value": [_shown(call, child) for child in parent.children(_collection(call, parent))]}
 
 
 def _collection(call: Call, parent: Resource) -> str:
@@ -462,7 +463,7 @@ def _collection(call: Call, parent: Resource) -> str:
     return next(name for name in parent.properties if name.lower() == call.id.collection.lower())
 
 
-async def _get_child(call: Call) -> Response:
+async def get_child(call: Call) -> Response:
     parent = call.parent()
     for child in parent.children(_collection(call, parent)):
         if child.id == call.id:
@@ -470,7 +471,7 @@ async def _get_child(call: Call) -> Response:
     raise errors.linked_resource_not_found(id=call.id)
 
 
-async def _delete_child(call: Call) -> Response:
+async def delete_child(call: Call) -> Response:
     parent = call.parent()
     collection = _collection(call, parent)
     children = parent.children(collection)
@@ -483,56 +484,15 @@ async def _delete_child(call: Call) -> Response:
     return _deleting(call, parent.location, 10)
 
 
-async def _get_operation(call: Call) -> Response:
+async def get_operation(call: Call) -> Response:
     if "/operationresults/" not in call.request.url.path.lower():
-        operation = call.operation()
-        document = {key: operation[key] for key in ("status", "error") if key in operation}
-        return JSONResponse(document, headers={"Retry-After": "10"} if "endTime" not in operation else {})
-    running = "endTime" not in call.operation_result()
+        operation = operations.polled(call)
+        headers = {"Retry-After": "10"} if "endTime" not in operation else {}
+        return JSONResponse(operations.status(operation), headers=headers)
+    running = "endTime" not in operations.polled_result(call)
     url = str(call.request.url)
     if running:
         return Response(status_code=202, headers={"Location": url, "Retry-After": "10"})
     status_url = re.sub("/operationresults/", "/operations/", url, flags=re.IGNORECASE)
     headers = {"Location": url, "Azure-AsyncOperation": status_url, "Azure-AsyncNotification": "Enabled"}
     return Response(status_code=204, headers=headers)
-
-
-def _operations() -> list[Operation]:
-    group = "/subscriptions/{subscription}/resourceGroups/{group}/providers"
-    operations = []
-    for kind in _KINDS:
-
-        async def put(call: Call, kind: str = kind) -> Response:
-            return await _put(call, kind)
-
-        async def delete(call: Call, kind: str = kind) -> Response:
-            return await _delete(call, kind)
-
-        operations += [
-            *lists(kind, _shown),
-            Operation("PUT", f"{group}/{kind}/{{name}}", f"{kind}/write", put),
-            Operation("PATCH", f"{group}/{kind}/{{name}}", f"{kind}/write", _patch),
-            Operation("GET", f"{group}/{kind}/{{name}}", f"{kind}/read", _get),
-            Operation("DELETE", f"{group}/{kind}/{{name}}", f"{kind}/delete", delete),
-        ]
-    locations = f"/subscriptions/{{subscription}}/providers/{NAMESPACE}/locations/{{location}}"
-    children = []
-    for path, kind, put_child in (
-        (f"{group}/{NETWORK}/{{parent}}/subnets/{{name}}", SUBNET, _put_subnet),
-        (f"{group}/{SECURITY_GROUP}/{{parent}}/securityRules/{{name}}", SECURITY_RULE, _put_security_rule),
-    ):
-        children += [
-            Operation("GET", path.removesuffix("/{name}"), f"{kind}/read", _list_children),
-            Operation("GET", path, f"{kind}/read", _get_child),
-            Operation("PUT", path, f"{kind}/write", put_child),
-            Operation("DELETE", path, f"{kind}/delete", _delete_child),
-        ]
-    return [
-        *operations,
-        *children,
-        Operation("GET", f"{locations}/operations/{{id}}", None, _get_operation),
-        Operation("GET", f"{locations}/operationResults/{{id}}", None, _get_operation),
-    ]
-
-
-OPERATIONS = _operations()

@@ -25,8 +25,8 @@ from ..resource import (
     Resource,
 )  # fmt: skip
 from ..tenant import Tenant
-from . import compute, container_registry, errors, managed_identity, network
-from .call import Call, Operation, authorize
+from . import compute, container_registry, errors, managed_identity, network, operations
+from .call import Call
 
 _NAME = re.compile(r"[\w.()-]{0,89}[\w()-]")
 
@@ -69,45 +69,44 @@ def _sees_subscription(call: Call) -> bool:
     return bool(assignments(call.tenant, call.claims["oid"]))
 
 
-async def list_subscriptions(call: Call) -> Response:
+async def list_subscriptions(call: Call) -> Json:
     value = [_subscription(call.tenant)] if _sees_subscription(call) else []
     note(call.request, found=len(value))
     if call.api_version < "2019":  # the older versions did not tell these
         old = [{key: each[key] for key in each if key not in ("tenantId", "managedByTenants")} for each in value]
-        return JSONResponse({"value": old})
-    return JSONResponse({"value": value, "count": {"type": "Total", "value": len(value)}})
+        return {"value": old}
+    return {"value": value, "count": {"type": "Total", "value": len(value)}}
 
 
-async def get_subscription(call: Call) -> Response:
+async def get_subscription(call: Call) -> Json:
     if not _sees_subscription(call):
-        authorize(call.tenant, call.claims, f"{SUBSCRIPTION_ACTIONS}/read", call.id)
-    return JSONResponse(_subscription(call.tenant))
+        call.authorize(f"{SUBSCRIPTION_ACTIONS}/read", call.id)
+    return _subscription(call.tenant)
 
 
-async def list_tenants(call: Call) -> Response:
+async def list_tenants(call: Call) -> Json:
     tenant = {"id": f"/tenants/{call.tenant.tenant_id}", "tenantId": call.tenant.tenant_id, "tenantCategory": "Home"}
     if call.api_version >= "2020":
         tenant["displayName"] = "Sandbox"
-    return JSONResponse({"value": [tenant]})
+    return {"value": [tenant]}
 
 
 async def put_group(call: Call) -> Response:
-    name, location = call.parameters["name"], call.body.get("location")
+    name = call.parameters["name"]
     if not _NAME.fullmatch(name):
         raise errors.invalid_group_name(name=name)
-    if not location:
-        raise errors.location_required()
-    if _plain(location) not in call.tenant.cloud.locations:
+    location = call.location()
+    if plain(location) not in call.tenant.cloud.locations:
         raise errors.location_not_available_for_group(location=location, regions=",".join(call.tenant.cloud.locations))
     existing = call.tenant.store.get(call.tenant.group(name))
-    if existing and _plain(existing.location) != _plain(location):
+    if existing and plain(existing.location) != plain(location):
         raise errors.group_in_other_location(location=location, existing=existing.location)
     resource = existing or Resource(
         {
             "id": str(call.tenant.group(name)),
             "name": name,
             "type": GROUP,
-            "location": _plain(location),
+            "location": plain(location),
             "properties": {"provisioningState": "Succeeded"},
         }
     )
@@ -119,7 +118,7 @@ async def put_group(call: Call) -> Response:
     return JSONResponse(resource, status_code=200 if existing else 201)
 
 
-def _plain(location: str) -> str:
+def plain(location: str) -> str:
     return location.replace(" ", "").lower()
 
 
@@ -130,20 +129,20 @@ def _group(call: Call) -> Resource:
     return group
 
 
-async def get_group(call: Call) -> Response:
+async def get_group(call: Call) -> Json:
     group = _group(call)
-    return JSONResponse(group)
+    return group
 
 
-async def patch_group(call: Call) -> Response:
+async def patch_group(call: Call) -> Json:
     group = _group(call)
     if "tags" in call.body:
         group["tags"] = call.body["tags"]
     call.tenant.store.put(group)
-    return JSONResponse(group)
+    return group
 
 
-async def list_locations(call: Call) -> Response:
+async def list_locations(call: Call) -> Json:
     """The regions, with their plain names for display."""
     base = f"{call.tenant.subscription}/locations"
     value = [
@@ -157,11 +156,7 @@ async def list_locations(call: Call) -> Response:
         }
         for name in call.tenant.cloud.locations
     ]
-    return JSONResponse({"value": value})
-
-
-# The resource types of each provider that the sandbox plays; filled in management/__init__.py, which knows them all.
-PROVIDERS: dict[str, list[str]] = {}
+    return {"value": value}
 
 
 _VERSIONS = ["2025-04-01", "2024-11-01"]  # any version is taken; clients want to choose one
@@ -175,7 +170,7 @@ def _provider(call: Call, namespace: str) -> Json:
             "apiVersions": _VERSIONS,
             "capabilities": "None",
         }
-        for each in PROVIDERS[namespace]
+        for each in call.providers[namespace]
     ]
     return {
         "id": f"{call.tenant.subscription}/providers/{namespace}",
@@ -194,24 +189,24 @@ def is_registered(tenant: Tenant, namespace: str) -> bool:
     return not (tenant.store.read(_UNREGISTERED, namespace.lower()) or {}).get("unregistered", False)
 
 
-async def register_provider(call: Call) -> Response:
+async def register_provider(call: Call) -> Json:
     action = call.parameters["action"].lower()
-    if any(namespace.lower() == call.parameters["namespace"].lower() for namespace in PROVIDERS):
+    if any(namespace.lower() == call.parameters["namespace"].lower() for namespace in call.providers):
         document = {"unregistered": action.endswith("/unregister/action")}
         call.tenant.store.write(_UNREGISTERED, call.parameters["namespace"].lower(), document)
     return await get_provider(call)
 
 
-async def list_providers(call: Call) -> Response:
-    return JSONResponse({"value": [_provider(call, namespace) for namespace in PROVIDERS]})
+async def list_providers(call: Call) -> Json:
+    return {"value": [_provider(call, namespace) for namespace in call.providers]}
 
 
-async def get_provider(call: Call) -> Response:
+async def get_provider(call: Call) -> Json:
     wanted = call.parameters["namespace"]
-    found = next((namespace for namespace in PROVIDERS if namespace.lower() == wanted.lower()), None)
+    found = next((namespace for namespace in call.providers if namespace.lower() == wanted.lower()), None)
     if found is None:
         raise errors.invalid_provider(provider=wanted)
-    return JSONResponse(_provider(call, found))
+    return _provider(call, found)
 
 
 async def head_group(call: Call) -> Response:
@@ -222,11 +217,11 @@ async def head_group(call: Call) -> Response:
     )
 
 
-async def list_groups(call: Call) -> Response:
+async def list_groups(call: Call) -> Json:
     if not _sees_subscription(call):
-        authorize(call.tenant, call.claims, f"{GROUP_ACTIONS}/read", call.tenant.subscription)
+        call.authorize(f"{GROUP_ACTIONS}/read", call.tenant.subscription)
     groups = call.tenant.store.resources(type=GROUP)
-    return JSONResponse({"value": [group for group in groups if call.may(f"{GROUP_ACTIONS}/read", group)]})
+    return {"value": [group for group in groups if call.may(f"{GROUP_ACTIONS}/read", group.id)]}
 
 
 async def delete_group(call: Call) -> Response:
@@ -243,11 +238,11 @@ async def delete_group(call: Call) -> Response:
     store.delete(group.id)
     job = base64.urlsafe_b64encode(f"RESOURCEGROUPDELETIONJOB-{group.name}-{group.location}".encode())
     path = f"{call.tenant.subscription}/operationresults/{job.decode().rstrip('=')}"
-    return Response(status_code=202, headers={"Location": call.start_operation(path), "Retry-After": "15"})
+    return Response(status_code=202, headers={"Location": operations.start(call, path), "Retry-After": "15"})
 
 
 async def get_operation_result(call: Call) -> Response:
-    operation = call.operation_result()
+    operation = operations.polled_result(call)
     if "endTime" in operation:
         return Response(status_code=(operation["result"] or {}).get("status", 200))
     return Response(status_code=202, headers={"Location": str(call.request.url), "Retry-After": "15"})
@@ -271,26 +266,26 @@ def _matches(resource: Resource, wanted: dict[str, str]) -> bool:
         "resourcetype": resource.type.lower(),
         "resourcegroup": resource.id.group.lower(),
         "name": resource.name.lower(),
-        "location": _plain(resource.location),
+        "location": plain(resource.location),
     }
     tag_name, tag_value = wanted.get("tagname"), wanted.get("tagvalue")
     tagged = tag_name is None or (tag_name in tags and tag_value in (None, tags[tag_name]))
     return tagged and all(has[field] == value for field, value in wanted.items() if field in has)
 
 
-async def list_resources(call: Call) -> Response:
+async def list_resources(call: Call) -> Json:
     """All resources the caller may read, those that $filter wants."""
     wanted = _wanted(call)
     group = call.parameters.get("group")
     value = [
         {key: resource[key] for key in _LISTED if key in resource}
         for resource in call.tenant.store.resources(under=call.tenant.group(group) if group else None)
-        if resource.type in REMOVERS and _matches(resource, wanted) and call.may(f"{resource.type}/read", resource)
+        if resource.type in REMOVERS and _matches(resource, wanted) and call.may(f"{resource.type}/read", resource.id)
     ]
-    return JSONResponse({"value": value})
+    return {"value": value}
 
 
-async def endpoints(call: Call) -> Response:
+async def endpoints(call: Call) -> Json | list[Json]:
     """What a client reads to learn about an unknown cloud; a list of clouds in the older versions."""
     cloud = call.tenant.cloud
     document = {
@@ -309,32 +304,4 @@ async def endpoints(call: Call) -> Response:
         "suffixes": {"acrLoginServer": cloud.registry_suffix.lstrip(".")},
     }
     version = call.request.query_params.get("api-version", "")
-    return JSONResponse([document] if version in ("2019-05-01", "2020-06-01") else document)
-
-
-_SUBSCRIPTION = "/subscriptions/{subscription}"
-_GROUPS = f"{_SUBSCRIPTION}/resourcegroups"
-OPERATIONS = [
-    Operation("GET", "/metadata/endpoints", None, endpoints),
-    Operation("GET", "/subscriptions", None, list_subscriptions),
-    Operation("GET", "/tenants", None, list_tenants),
-    Operation("GET", _SUBSCRIPTION, None, get_subscription),
-    Operation("GET", f"{_SUBSCRIPTION}/locations", None, list_locations),
-    Operation("GET", f"{_SUBSCRIPTION}/providers", None, list_providers),
-    Operation("GET", f"{_SUBSCRIPTION}/providers/{{namespace}}", None, get_provider),
-    *(
-        Operation(
-            "POST", f"{_SUBSCRIPTION}/providers/{{namespace}}/{word}", f"{{namespace}}/{word}/action", register_provider
-        )
-        for word in ("register", "unregister")
-    ),
-    Operation("GET", _GROUPS, None, list_groups),
-    Operation("PUT", f"{_GROUPS}/{{name}}", f"{GROUP_ACTIONS}/write", put_group),
-    Operation("GET", f"{_GROUPS}/{{name}}", f"{GROUP_ACTIONS}/read", get_group),
-    Operation("PATCH", f"{_GROUPS}/{{name}}", f"{GROUP_ACTIONS}/write", patch_group),
-    Operation("HEAD", f"{_GROUPS}/{{name}}", f"{GROUP_ACTIONS}/read", head_group),
-    Operation("DELETE", f"{_GROUPS}/{{name}}", f"{GROUP_ACTIONS}/delete", delete_group),
-    Operation("GET", f"{_SUBSCRIPTION}/resources", None, list_resources),
-    Operation("GET", f"{_GROUPS}/{{group}}/resources", None, list_resources),
-    Operation("GET", f"{_SUBSCRIPTION}/operationresults/{{job}}", None, get_operation_result),
-]
+    return [document] if version in ("2019-05-01", "2020-06-01") else document

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from starlette.routing import Host, Route
 
-from azure_sandbox.arm import OPERATIONS
+from azure_sandbox.arm import ROUTES
 from azure_sandbox.clouds import CLOUDS
 from azure_sandbox.server import Server
 
@@ -59,7 +59,7 @@ def management() -> str:
     """Resource Manager: by provider."""
     known = proved.read()
     by_provider: dict[str, list[tuple[str, ...]]] = {}
-    for each in OPERATIONS:
+    for each in ROUTES:
         # The last namespace counts: role assignments are below any resource.
         provider = each.path.split("/providers/")[-1].partition("/")[0] if "/providers/" in each.path else ""
         short = each.path.replace("/subscriptions/{subscription}", "…").replace("/resourceGroups/{group}", "/…")

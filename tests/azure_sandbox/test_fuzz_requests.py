@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azure_sandbox.arm import OPERATIONS, call
+from azure_sandbox.arm import ROUTES, gateway
 from azure_sandbox.guests.simulated.ssh_server import SimulatedGuests
 from azure_sandbox.limits import Buckets
 from azure_sandbox.proxy import Caller
@@ -176,7 +176,7 @@ def tenant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
 
 # Bodies whose members have the names that the sandbox reads, and any values.
 MEMBERS = sorted(
-    call._OBJECT | call._OBJECTS | call._STRINGS | call._STRING
+    gateway._OBJECT | gateway._OBJECTS | gateway._STRINGS | gateway._STRING
     | {"sku", "tags", "priority", "userAssignedIdentities", "enableAutomaticUpdates", "adminUserEnabled", "parameters", "value"}
 )  # fmt: skip
 TEXTS = [
@@ -263,15 +263,15 @@ def test_resource_manager_with_one_member_changed(tenant: Played, data: st.DataO
 @fuzzed(75)
 @given(st.data())
 def test_resource_manager(tenant: Played, data: st.DataObject) -> None:
-    operation = data.draw(st.sampled_from(OPERATIONS))
+    route = data.draw(st.sampled_from(ROUTES))
     filled = {"subscription": SUBSCRIPTION, "group": "g"}
-    path = re.sub(r"\{(\w+)(?::\w+)?\}", lambda match: filled.get(match[1]) or data.draw(names), operation.path)
+    path = re.sub(r"\{(\w+)(?::\w+)?\}", lambda match: filled.get(match[1]) or data.draw(names), route.path)
     version = data.draw(st.sampled_from(["2022-09-01", "2023-07-01", "2018-06-01", "2024-03-01-preview"]))
     query = (
         f"api-version={version}{data.draw(st.sampled_from(['', '&$expand=instanceView', '&$skipToken=x', '&$top=x']))}"
     )
     with tenant.undone():
-        acceptable(tenant.ask(operation.method, ARM_HOST, path, query, data.draw(bodies)))
+        acceptable(tenant.ask(route.method, ARM_HOST, path, query, data.draw(bodies)))
         acceptable(tenant.ask("GET", ARM_HOST, path, query))
         acceptable(tenant.ask("GET", ARM_HOST, f"{GROUP}/resources", VERSION))
 

@@ -19,7 +19,7 @@ import pytest
 from uvicorn import Config
 
 from azure_sandbox import guard, process
-from azure_sandbox.arm import OPERATIONS
+from azure_sandbox.arm import ROUTES
 from azure_sandbox.guard import RequestRefused
 from azure_sandbox.proxy import Caller, Proxy
 from runbook_helpers import Azure, assign_identity, create_registry, create_vm, show_vm
@@ -448,15 +448,15 @@ def test_the_anonymous_answers_hold_no_secret(client: Client, sandbox: process.R
         assert "eyJ" not in answered.text and not any(secret in answered.text for secret in secrets), url
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: f"{operation.method} {operation.path}")
-def test_resource_manager_answers_nothing_without_a_token(client: Client, operation: Any) -> None:
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def test_resource_manager_answers_nothing_without_a_token(client: Client, route: Any) -> None:
     import re
 
-    path = re.sub(r"\{subscription\}", SUBSCRIPTION, operation.path)
+    path = re.sub(r"\{subscription\}", SUBSCRIPTION, route.path)
     path = re.sub(r"\{[^}]+\}", "x", path)
     if path.startswith("/metadata/"):
         return  # which names the cloud has: for clients that do not know it yet
-    answered = client.ask(operation.method, f"{ARM}{path}?api-version=2022-09-01", data=b"{}")
+    answered = client.ask(route.method, f"{ARM}{path}?api-version=2022-09-01", data=b"{}")
     assert answered.status_code == 401, answered.text
 
 

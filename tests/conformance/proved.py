@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from azure_sandbox.arm import OPERATIONS
+from azure_sandbox.arm import ROUTES
 from runbook_helpers.clouds import CLOUDS
 
 from ..conftest import store_of
@@ -39,7 +39,7 @@ def operation(method: str, host: str, path: str) -> str | None:
     """The operation that a request was for, as the page names it."""
     clouds = CLOUDS.values()
     if any(host == cloud.resource_manager for cloud in clouds):
-        for each in OPERATIONS:
+        for each in ROUTES:
             if each.method == method and each.pattern.fullmatch(path):
                 return f"{method} {each.path}"
         return None

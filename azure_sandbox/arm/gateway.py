@@ -1,0 +1,305 @@
+"""Resource Manager's own part of each request: who asks, may they, is the request well-formed; then its handler.
+
+Hosts: management.chinacloudapi.cn, management.azure.com, management.usgovcloudapi.net.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+import starlette.routing
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Scope
+
+from ..limits import ARM_LIMITS
+from ..requests import bearer_token, note, parse_json
+from ..resource import Json, ResourceId
+from ..tenant import Tenant
+from ..tokens import TokenError
+from . import errors, resources
+from .call import Call, Route
+from .errors import ArmError
+
+logger = logging.getLogger(__name__)
+_METHODS = ["GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE"]
+_API_VERSION = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(-\w+)?")
+
+
+class _CaseBlindRoute(starlette.routing.Route):
+    """Resource Manager takes a path in any case; clients do write resourcegroups and resourceGroups."""
+
+    def __init__(self, gateway: Gateway, route: Route) -> None:
+        async def endpoint(request: Request) -> Response:
+            return await gateway.answer(route, request)
+
+        super().__init__(route.path, endpoint, methods=[route.method])
+        self.path_regex = route.pattern
+        self._only = route.method
+
+    def matches(self, scope: Scope) -> tuple[starlette.routing.Match, Scope]:
+        # Starlette would let GET answer HEAD, and answer 405 itself where only the path matches.
+        # az resource show writes two slashes where a resource has no parent.
+        path = re.sub("/{2,}", "/", scope["path"]).rstrip("/")
+        match, child = super().matches({**scope, "path": path})
+        if match == starlette.routing.Match.FULL and scope["method"] == self._only:
+            return match, {**child, "path": path, "query_string": _lower_names(scope["query_string"])}
+        return starlette.routing.Match.NONE, {}
+
+
+def _lower_names(query: bytes) -> bytes:
+    """A query whose parameters have their names in lower case: Resource Manager takes them in any."""
+    return re.sub(rb"(^|&)[^=&]+", lambda match: match[0].lower(), query)
+
+
+def _providers(routes: list[Route]) -> dict[str, list[str]]:
+    """The types that the routes name, by provider."""
+    providers: dict[str, list[str]] = {}
+    for path in sorted({route.path for route in routes}):
+        if match := re.search(r"/providers/(Microsoft\.\w+)/(\w+)(?:/\{name\})?$", path):
+            types = providers.setdefault(match[1], [])
+            types += [match[2]] if match[2] not in types else []
+    return providers
+
+
+class Gateway:
+    """Resource Manager of one emulated cloud."""
+
+    def __init__(self, tenant: Tenant, routes: list[Route]) -> None:
+        self._tenant, self._routes = tenant, routes
+        self._providers = _providers(routes)
+        self.routes: list[starlette.routing.BaseRoute] = [_CaseBlindRoute(self, route) for route in routes]
+        self.routes.append(starlette.routing.Route("/{path:path}", self.not_emulated, methods=_METHODS))
+
+    async def not_emulated(self, request: Request) -> Response:
+        """Nobody learns anything without a token and a subscription; then what is missing is said."""
+        try:
+            _authenticate(self._tenant, request)
+            match = re.match(r"/subscriptions/([^/]+)", request.url.path, re.IGNORECASE)
+            _check_subscription(self._tenant, match[1] if match else self._tenant.subscription_id)
+            refusal = errors.request_not_emulated(method=request.method, path=request.url.path)
+        except ArmError as error:
+            refusal = error
+        return self._finished(request, refusal.response(), {})
+
+    async def perform(self, request: Request) -> Response:
+        """Answer a request that a deployment makes for its template, as if the client had sent it."""
+        for route in self._routes:
+            if route.method == request.method and (match := route.pattern.fullmatch(request.url.path)):
+                request.scope["path_params"] = match.groupdict()
+                return await self.answer(route, request)
+        return errors.request_not_emulated(method=request.method, path=request.url.path).response()
+
+    async def answer(self, route: Route, request: Request) -> Response:
+        headers: dict[str, str] = {}
+        self._tenant.pending.settle()
+        try:
+            answered = await route.handler(await self._checked(route, request, headers))
+            response = answered if isinstance(answered, Response) else JSONResponse(answered)
+        except ArmError as error:
+            response = error.response()
+        except Exception:
+            logger.exception("%s %s", request.method, request.url.path)
+            response = errors.sandbox_failed().response()
+        return self._finished(request, response, headers)
+
+    async def _checked(self, route: Route, request: Request, headers: dict[str, str]) -> Call:
+        """The request as a call, after all that Resource Manager looks at itself."""
+        tenant = self._tenant
+        call = Call(tenant, request, {}, dict(request.path_params), self.perform, self._providers)
+        anonymous = route.path.startswith("/metadata/")
+        _check_version(request.query_params.get("api-version"), needed=not anonymous)
+        if anonymous:
+            return call
+        call.claims = _authenticate(tenant, request)
+        headers |= _count(call)
+        _check_subscription(tenant, call.parameters.get("subscription", tenant.subscription_id))
+        if route.action is not None:
+            call.parameters["action"] = route.action.format(**call.parameters)
+            call.authorize(call.parameters["action"], ResourceId(request.url.path))
+        group = call.parameters.get("group")
+        if group is not None and tenant.store.get(tenant.group(group)) is None:
+            raise errors.group_not_found(group=group)
+        call.body = await _read_body(request)
+        if request.method == "PUT" and group:
+            _check_new(call, (route.action or "").rpartition("/")[0])
+        return call
+
+    def _finished(self, request: Request, response: Response, headers: dict[str, str]) -> Response:
+        """The answer with what every answer of Resource Manager has: the ids of the request, and no caching."""
+        request_id = str(uuid.uuid4())
+        headers |= {
+            "x-ms-request-id": request_id,
+            "x-ms-correlation-request-id": request_id,
+            "x-ms-routing-request-id": f"SANDBOX:{self._tenant.clock.timestamp()[:19]}Z:{request_id}".replace(
+                "-", "", 2
+            ),
+            "Cache-Control": "no-cache",
+            "Pragma": "no-cache",
+            "Expires": "-1",
+            "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+            "x-content-type-options": "nosniff",
+        }
+        if "x-ms-client-request-id" in request.headers:
+            headers["x-ms-client-request-id"] = request.headers["x-ms-client-request-id"]
+        for name, value in headers.items():
+            response.headers.setdefault(name, value)
+        if response.media_type == "application/json":
+            response.headers["Content-Type"] = "application/json; charset=utf-8"
+        return response
+
+
+def _check_version(version: str | None, *, needed: bool) -> None:
+    if version is None and needed:
+        raise errors.missing_version()
+    if version is not None and not _API_VERSION.fullmatch(version):
+        raise errors.invalid_version(version=version)
+
+
+def _check_subscription(tenant: Tenant, subscription: str) -> None:
+    if subscription.lower() != tenant.subscription_id:
+        raise errors.subscription_not_found(subscription=subscription)
+
+
+def _check_new(call: Call, kind: str) -> None:
+    """What a resource that is made needs: a provider that is registered, and a region that there is."""
+    tenant, location = call.tenant, call.body.get("location")
+    provider = kind.partition("/")[0]
+    if not resources.is_registered(tenant, provider):
+        raise errors.provider_not_registered(provider=provider)
+    plain = resources.plain(str(location or ""))
+    if plain and plain not in (*tenant.cloud.locations, "global"):
+        regions = ",".join(tenant.cloud.locations)
+        raise errors.location_not_available(location=location, kind=kind, regions=regions)
+
+
+def _count(call: Call) -> dict[str, str]:
+    """Take the request from the caller's bucket, and tell what is left of it; 429 where nothing is."""
+    kind = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}.get(call.request.method, "writes")
+    principal, limit = call.claims["oid"], ARM_LIMITS[kind]
+    left, wait = call.tenant.buckets.take(("arm", principal, kind), limit, call.tenant.clock.now())
+    if wait:
+        error = errors.throttled(
+            kind=kind[:-1],
+            subscription=call.tenant.subscription_id,
+            principal=principal,
+            capacity=limit.capacity,
+            seconds=wait,
+        )
+        raise error.with_headers(Retry_After=str(wait), Connection="close")
+    return {f"x-ms-ratelimit-remaining-subscription-{kind}": str(left)}
+
+
+def _authenticate(tenant: Tenant, request: Request) -> Json:
+    """The claims of the caller's token; 401 as Resource Manager says it."""
+    token = bearer_token(request)
+    if token is None:
+        raise _unauthorized(errors.missing_token(), "The access token is missing.")
+    try:
+        claims = tenant.verify_token(token, tenant.cloud.audiences)
+        note(request, principal=claims["oid"])
+        return claims
+    except TokenError as error:
+        if error.reason == TokenError.EXPIRED:
+            refusal = errors.expired_token(expiry=_spoken(error.moment), now=_spoken(tenant.clock.now()))
+            raise _unauthorized(refusal, "The access token has expired.") from error
+        if error.reason == TokenError.AUDIENCE:
+            allowed = ",".join(f"{audience}/" for audience in tenant.cloud.audiences)
+            raise _unauthorized(errors.wrong_audience(audience=error, allowed=allowed)) from error
+        if error.reason == TokenError.ISSUER:
+            authority = f"https://login.windows.net/{tenant.tenant_id}"
+            refusal = errors.wrong_issuer(issuer=error, expected=tenant.issuer, authority=authority)
+            raise _unauthorized(refusal, authority=authority) from error
+        raise _unauthorized(errors.invalid_token()) from error
+
+
+def _spoken(moment: float) -> str:
+    """A moment as Resource Manager puts it in a sentence: 10/16/2018 6:09:32 PM."""
+    time = datetime.fromtimestamp(moment, UTC)
+    return f"{time.month}/{time.day}/{time.year} {time.hour % 12 or 12}:{time:%M:%S} {time:%p}"
+
+
+def _unauthorized(refusal: ArmError, description: str = "", authority: str = "https://login.windows.net/") -> ArmError:
+    """The refusal with its challenge, which describes it as it does itself where there is no other description."""
+    description = description or str(refusal)
+    challenge = f'Bearer authorization_uri="{authority}", error="invalid_token", error_description="{description}"'
+    return refusal.with_headers(WWW_Authenticate=challenge, Connection="close")
+
+
+# What a member of a request's body must be, wherever it stands. The handlers rely on it.
+_OBJECT = {
+    "properties", "tags", "identity", "userAssignedIdentities", "networkRuleSet", "policies",
+    "azureADAuthenticationAsArmPolicy", "source", "addressSpace", "networkSecurityGroup", "subnet",
+    "publicIPAddress", "hardwareProfile", "storageProfile", "imageReference", "osDisk", "managedDisk", "osProfile",
+    "linuxConfiguration", "ssh", "networkProfile", "template",
+}  # fmt: skip
+_OBJECTS = {
+    "subnets", "securityRules", "ipConfigurations", "ipRules", "networkInterfaces", "publicKeys", "permissions",
+    "resources",
+}  # fmt: skip
+_STRINGS = {
+    "addressPrefixes", "targetTags", "script", "assignableScopes", "actions", "notActions", "dataActions",
+    "notDataActions", "dependsOn", "sourceAddressPrefixes", "destinationAddressPrefixes", "sourcePortRanges",
+    "destinationPortRanges",
+}  # fmt: skip
+_STRING = {
+    "id", "name", "location", "type", "sourceImage", "registryUri", "mode", "commandId",
+    "autoGeneratedDomainNameLabelScope", "adminUsername", "adminPassword", "computerName", "customData", "keyData",
+    "path", "publisher", "offer", "version", "vmSize", "addressPrefix", "principalId", "principalType",
+    "roleDefinitionId", "condition", "conditionVersion", "roleName", "description", "status", "apiVersion",
+    "protocol", "access", "direction", "defaultAction", "publicNetworkAccess", "roleAssignmentMode",
+    "publicIPAllocationMethod", "privateIPAllocationMethod", "managedBy", "destinationPortRange", "sourcePortRange",
+    "sourceAddressPrefix", "destinationAddressPrefix", "storageAccountType", "caching", "createOption",
+    "deleteOption",
+}  # fmt: skip
+
+
+def _checked(value: Any, path: str = "") -> Any:
+    """The body without members that are null; 400 where a member is not what it must be.
+
+    Null means the same as absent, except for an identity of a VM, where it detaches.
+    """
+    if isinstance(value, list):
+        return [_checked(each, f"{path}[{position}]") for position, each in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    checked: Json = {}
+    for key, member in value.items():
+        where = f"{path}.{key}" if path else key
+        if member is None:
+            if path.endswith("userAssignedIdentities"):
+                checked[key] = None
+            continue
+        wanted = (
+            "an object" if (key in _OBJECT or where == "sku") and not isinstance(member, dict)
+            else "an array" if key in _OBJECTS | _STRINGS and not isinstance(member, list)
+            else "an array of objects" if key in _OBJECTS and not all(isinstance(each, dict) for each in member)
+            else "an array of strings" if key in _STRINGS and not all(isinstance(each, str) for each in member)
+            else "a string" if key in _STRING and not isinstance(member, str)
+            else ""
+        )  # fmt: skip
+        if wanted:
+            raise errors.invalid_body(reason=f"'{where} must be {wanted}'")
+        # A template's members may be expressions, and its parameters have any name: they are looked at when evaluated.
+        free = key in ("template", "parameters", "tags")
+        checked[key] = member if free else _checked(member, where)
+    return checked
+
+
+async def _read_body(request: Request) -> Json:
+    """The JSON object of a request; empty where there is no body."""
+    content = await request.body()
+    if not content:
+        return {}
+    try:
+        body = parse_json(content)
+    except ValueError as error:
+        raise errors.invalid_body(reason=f"'{error}'") from error
+    if not isinstance(body, dict):
+        raise errors.invalid_body(reason="a JSON object was expected")
+    checked: Json = _checked(body)
+    return checked
