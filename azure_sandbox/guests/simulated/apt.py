@@ -71,12 +71,12 @@ _HELD = f"Could not get lock {_LOCK}. It is held by process 1955 (unattended-upg
 
 def _wait_for_lock(process: Process, timeout: str | None) -> None:
     """Wait while another program has the lock; by default apt-get does not, and apt does for two minutes."""
-    trouble = process.disk.troubles.notice("apt_lock")
-    if trouble is None:
+    fault = process.disk.faults.meet("apt_lock")
+    if fault is None:
         return
     seconds = float(timeout or (0 if process.name == "apt-get" else -1 if process.terminal else 120))
     waits = math.inf if seconds < 0 else seconds
-    if trouble.outlast(waits, process.control.interrupt, lambda: process.print(f"Waiting for cache lock: {_HELD}...")):
+    if fault.outlast(waits, process.control.interrupt, lambda: process.print(f"Waiting for cache lock: {_HELD}...")):
         return
     if process.control.interrupt.is_set():
         raise Interrupted
@@ -133,7 +133,7 @@ def _install(process: Process, names: list[str], *, yes: bool) -> int:
     process.print(f"0 upgraded, {len(new)} newly installed, 0 to remove and 0 not upgraded.")
     if extra and not yes:
         _confirm(process)
-    if new and disk.troubles.notice("disk_full"):
+    if new and disk.faults.meet("disk_full"):
         raise Failure("E: You don't have enough free space in /var/cache/apt/archives/.", 100)
     for name in new:
         process.print(f"Selecting previously unselected package {name}.\nUnpacking {name} ({VERSIONS[name]}) ...")

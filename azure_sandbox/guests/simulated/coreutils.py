@@ -451,7 +451,7 @@ def _df(process: Process, arguments: list[str]) -> int:
     process.options(arguments, "hm")
     if process.name == "df":
         process.print("Filesystem      Size  Used Avail Use% Mounted on")
-        full = process.disk.troubles.notice("disk_full")
+        full = process.disk.faults.meet("disk_full")
         process.print(f"/dev/root        29G  {' 29G     0 100%' if full else '1.9G   27G   7%'} /")
     else:
         process.print("               total        used        free      shared  buff/cache   available")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...store import Store
 from .. import Machine
-from .faults import Troubles
+from .faults import GuestFaults
 from .file_locks import Locks
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Disk:
         self._lock = threading.RLock()
         self._depth = 0
         self._erased = False
-        self.troubles = Troubles()
+        self.faults = GuestFaults()
         self.locks = Locks()
         self.background: set[Control] = set()
         """What goes on running without a connection."""

@@ -56,7 +56,7 @@ def reach_daemon(process: Process, call: str) -> None:
             f"permission denied while trying to connect to the Docker daemon socket at unix://{_SOCKET}: "
             f'{method} "{address}": dial unix {_SOCKET}: connect: permission denied'
         )
-    if not process.disk["services"].get("docker") or process.disk.troubles.notice("docker_slow"):
+    if not process.disk["services"].get("docker") or process.disk.faults.meet("docker_slow"):
         raise Failure(f"Cannot connect to the Docker daemon at unix://{_SOCKET}. Is the docker daemon running?")
 
 

@@ -9,13 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ...faults.active import Faults
-from ...faults.rules import Guest
+from ...faults.rules import CommandFault, Guest
+from ...faults.ssh import FaultyCommand
 
 PAUSE = 0.05
 
 
 @dataclass(frozen=True)
-class Trouble:
+class GuestFault:
     """A fault that a program has met."""
 
     rule_id: str
@@ -45,23 +46,28 @@ class Trouble:
         return self.is_over
 
 
-class Troubles:
+class GuestFaults:
     """The faults of one machine."""
 
-    def __init__(self, faults: Faults | None = None, vm_name: Callable[[], str] = str) -> None:
+    def __init__(self, faults: Faults | None = None, vm_name: str = "") -> None:
         self._faults = faults or Faults()
         self._vm_name = vm_name
-        self._lasting: dict[str, Trouble] = {}
+        self._lasting: dict[str, GuestFault] = {}
 
-    def notice(self, kind: str) -> Trouble | None:
+    def meet(self, kind: str) -> GuestFault | None:
         """The fault of a kind that a program meets now; the first one to do so begins its time."""
         lasting = self._lasting.get(kind)
         if lasting and not lasting.is_over:
             return lasting
-        fault = self._faults.take(Guest, vm=self._vm_name(), guest=kind)
+        fault = self._faults.take(Guest, vm=self._vm_name, guest=kind)
         if fault is None:
             return None
-        trouble = Trouble(fault.id, time.monotonic() + (fault.seconds or math.inf), self._faults)
+        met = GuestFault(fault.id, time.monotonic() + (fault.seconds or math.inf), self._faults)
         if fault.seconds:
-            self._lasting[kind] = trouble
-        return trouble
+            self._lasting[kind] = met
+        return met
+
+    def of_command(self, command: str) -> FaultyCommand | None:
+        """A command line that an SSH client runs, where a fault affects it."""
+        fault = self._faults.take(CommandFault, vm=self._vm_name, command=command)
+        return FaultyCommand(fault, self._faults) if fault else None

@@ -110,7 +110,7 @@ def _pull_layers(process: Process, registry: Registry, reference: Reference, man
     for digest in layers:
         process.print(f"{short(digest)}: {'Already exists' if digest in had else 'Pulling fs layer'}")
     new = [digest for digest in layers if digest not in had]
-    if new and process.disk.troubles.notice("disk_full"):
+    if new and process.disk.faults.meet("disk_full"):
         raise Failure("write /var/lib/docker/tmp/GetImageBlob2745198364: no space left on device")
     for digest in new:
         registry.blob(reference.repository, digest, process.disk.store.blobs)

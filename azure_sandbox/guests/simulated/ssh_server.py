@@ -16,13 +16,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...faults.active import Faults
-from ...faults.rules import CommandFault
-from ...faults.ssh import FaultyCommand
+from ...resource import ResourceId
 from ...store import Store
 from .. import NO_FAULT, Link, Machine, cloud_init
 from .control import Control, Interrupted
 from .disk import KIND, ROOT, Disk, User
-from .faults import Troubles
+from .faults import GuestFaults
 from .process import PATH, Input, Process
 
 if TYPE_CHECKING:
@@ -32,8 +31,6 @@ logger = logging.getLogger(__name__)
 HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
 INIT_LOG = "/var/log/cloud-init-output.log"
 _CLOUD_CONFIG = {"ssh_deletekeys", "ssh_keys"}  # what of cloud-init's configuration the guest plays
-
-FaultOf = Callable[[str], FaultyCommand | None]
 
 
 @dataclass
@@ -57,7 +54,7 @@ class SimulatedGuests:
         running = self._find(machine.vm_id)
         if running is None:
             disk = Disk.open(self._store, machine.vm_id) or _install(self._store, machine)
-            running = self._running[machine.vm_id] = self._begin(machine.vm_id, disk)
+            running = self._running[machine.vm_id] = self._begin(disk)
         if running.disk.machine != machine or not running.disk["running"]:
             running.disk.update_machine(machine)
 
@@ -105,22 +102,13 @@ class SimulatedGuests:
             connection.close()
             raise ConnectionRefusedError(f"the machine {vm_id} does not run")
         # Not awaited: it ends when the client has proved itself, and the client waits for our return.
-        task = asyncio.create_task(_serve(running, connection, link, lambda command: self._fault_of(vm_id, command)))
+        task = asyncio.create_task(_serve(running, connection, link))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _begin(self, vm_id: str, disk: Disk) -> _Running:
-        disk.troubles = Troubles(self._faults, lambda: self._vm_name(vm_id))
+    def _begin(self, disk: Disk) -> _Running:
+        disk.faults = GuestFaults(self._faults, ResourceId(disk.machine.resource_id).name)
         return _Running(disk)
-
-    def _fault_of(self, vm_id: str, command: str) -> FaultyCommand | None:
-        """A command on a machine, where a fault affects it."""
-        fault = self._faults.take(CommandFault, vm=self._vm_name(vm_id), command=command)
-        return FaultyCommand(fault, self._faults) if fault else None
-
-    def _vm_name(self, vm_id: str) -> str:
-        vms = self._store.resources(type="Microsoft.Compute/virtualMachines")
-        return next((str(vm["name"]) for vm in vms if vm["properties"]["vmId"] == vm_id), "")
 
     def _find(self, vm_id: str) -> _Running | None:
         """A machine that runs; after a restart of the sandbox it is the one of the store."""
@@ -128,7 +116,7 @@ class SimulatedGuests:
             disk = Disk.open(self._store, vm_id)
             if disk is None or not disk["running"]:
                 return None
-            self._running[vm_id] = self._begin(vm_id, disk)
+            self._running[vm_id] = self._begin(disk)
         return self._running[vm_id]
 
     @staticmethod
@@ -221,7 +209,7 @@ def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *arg
 # SSH
 
 
-async def _serve(running: _Running, connection: socket.socket, link: Link, fault_of: FaultOf) -> None:
+async def _serve(running: _Running, connection: socket.socket, link: Link) -> None:
     import asyncssh
 
     disk = running.disk
@@ -231,7 +219,7 @@ async def _serve(running: _Running, connection: socket.socket, link: Link, fault
         await asyncssh.run_server(
             connection,
             server_factory=lambda: login,
-            process_factory=lambda process: _session(process, disk, login.user, link, fault_of),
+            process_factory=lambda process: _session(process, disk, login.user, link),
             server_host_keys=[asyncssh.import_private_key(host_key)],
             server_version="OpenSSH_8.9p1 Ubuntu-3ubuntu0.13 (simulated)",
             password_auth=False,
@@ -289,7 +277,7 @@ def _server_class() -> Any:
     return Login
 
 
-async def _session(ssh: asyncssh.SSHServerProcess[str], disk: Disk, user: User, link: Link, fault_of: FaultOf) -> None:
+async def _session(ssh: asyncssh.SSHServerProcess[str], disk: Disk, user: User, link: Link) -> None:
     """One channel: a command, or a login shell."""
     loop = asyncio.get_running_loop()
     channel: Any = ssh.channel  # its annotations know nothing of the line editor
@@ -325,7 +313,7 @@ async def _session(ssh: asyncssh.SSHServerProcess[str], disk: Disk, user: User, 
         pump.cancel()
         stdin.close()
 
-    fault = fault_of(ssh.command) if ssh.command is not None else None
+    fault = disk.faults.of_command(ssh.command) if ssh.command is not None else None
     try:
         if fault:
             run = partial(_in_thread, partial(_run, process, ssh.command))

@@ -108,7 +108,7 @@ def _systemctl(process: Process, arguments: list[str]) -> int:
 def _service(process: Process, verb: str, name: str, *, now: bool) -> int:
     installed = name in SERVICES and process.disk.has_package(SERVICES[name])
     active = installed and process.disk["services"].get(name, False)
-    slow = process.disk.troubles.notice("docker_slow") if name == "docker" and active else None
+    slow = process.disk.faults.meet("docker_slow") if name == "docker" and active else None
     if verb == "is-active":
         process.print("activating" if slow else "active" if active else "inactive")
         return 0 if active and not slow else 3
