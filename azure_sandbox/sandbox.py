@@ -29,6 +29,17 @@ if TYPE_CHECKING:
 SECONDS = 60.0  # that a request, or a start, may take
 
 
+def session(proxy: str, ca_file: str) -> requests.Session:
+    """HTTP requests through a proxy, whatever the environment says."""
+    import requests
+
+    session = requests.Session()
+    session.trust_env = False
+    session.proxies = {"https": proxy, "http": proxy}
+    session.verify = ca_file
+    return session
+
+
 class Client:
     """Who uses the sandbox's proxy: the operator, or a VM."""
 
@@ -54,13 +65,7 @@ class Client:
     @cached_property
     def session(self) -> requests.Session:
         """HTTP requests of this client, without a token."""
-        import requests
-
-        session = requests.Session()
-        session.trust_env = False
-        session.proxies = {"https": self.proxy, "http": self.proxy}
-        session.verify = self.ca_file
-        return session
+        return session(self.proxy, self.ca_file)
 
 
 class VirtualMachine(Client):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from azure_sandbox import process
+from azure_sandbox import Sandbox, process
 from azure_sandbox.store import Blobs, Store
 from runbook_helpers import Azure, connect
 from runbook_helpers.clouds import CLOUDS
@@ -32,18 +32,22 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="session")
-def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of one sandbox for all tests of a worker that do not need one of their own."""
-    folder = tmp_path_factory.mktemp("shared") / "sandbox"
-    yield folder
-    process.reset(folder)
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """One sandbox for all tests of a worker that do not need one of their own; a process, as notebooks start it."""
+    with Sandbox(tmp_path_factory.mktemp("shared") / "sandbox") as shared:
+        yield shared
+
+
+@pytest.fixture(scope="session")
+def shared_folder(shared: Sandbox) -> Path:
+    return shared.folder
 
 
 @pytest.fixture
-def sandbox(shared_folder: Path, monkeypatch: pytest.MonkeyPatch) -> process.Running:
-    """A running sandbox that other tests use too."""
-    monkeypatch.setenv("RUNBOOK_SANDBOX", str(shared_folder))
-    return process.start(shared_folder)
+def sandbox(shared: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
+    """A running sandbox that other tests use too, and that `connect` finds."""
+    monkeypatch.setenv("RUNBOOK_SANDBOX", str(shared.folder))
+    return shared
 
 
 @pytest.fixture
@@ -62,7 +66,7 @@ def name() -> str:
 
 
 @pytest.fixture
-def azure(sandbox: process.Running, name: str) -> Azure:
+def azure(sandbox: Sandbox, name: str) -> Azure:
     """A connection to a resource group of the test's own."""
     return connect_to(name)
 

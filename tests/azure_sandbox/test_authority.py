@@ -13,11 +13,11 @@ import pytest
 import trustme
 from cryptography import x509
 
-from azure_sandbox import process
+from azure_sandbox import Sandbox
 from azure_sandbox.authority import authority
 
-from .test_proxy import ARM, Client
-from .wire import ARM_HOST, inside
+from .conftest import ARM
+from .raw_http import ARM_HOST, inside
 
 NAMES = [ARM_HOST, "*.azurecr.cn", "mcr.microsoft.com"]
 
@@ -83,18 +83,15 @@ def test_authority_of_an_earlier_version_goes_on_to_work(fresh: Path) -> None:
     (fresh / "start.lock").touch()
     (fresh / "ca.pem").write_bytes(old.cert_pem.bytes())
     (fresh / "ca-key.pem").write_bytes(old.private_key_pem.bytes())
-    running = process.start(fresh)
-    answer = Client(running.proxy, str(running.authority_file)).ask(
-        "GET", f"{ARM}/subscriptions?api-version=2022-12-01"
-    )
-    assert answer.status_code == 401
+    with Sandbox(fresh) as azure:
+        assert azure.session.get(f"{ARM}/subscriptions?api-version=2022-12-01").status_code == 401
     assert (fresh / "ca.pem").read_bytes() == old.cert_pem.bytes()
 
 
-def test_the_running_sandbox_has_a_constrained_one(sandbox: process.Running, tmp_path: Path) -> None:
-    with inside(sandbox.port, sandbox.authority_file) as connection:
+def test_the_running_sandbox_has_a_constrained_one(sandbox: Sandbox, tmp_path: Path) -> None:
+    with inside(sandbox) as connection:
         leaf = ssl.DER_cert_to_PEM_cert(connection.getpeercert(binary_form=True) or b"")
-    certificate = x509.load_pem_x509_certificate(Path(sandbox.authority_file).read_bytes())
+    certificate = x509.load_pem_x509_certificate(Path(sandbox.ca_file).read_bytes())
     constraint = certificate.extensions.get_extension_for_class(x509.NameConstraints)
     permitted = {str(name.value) for name in constraint.value.permitted_subtrees or ()}
     assert {ARM_HOST, "azurecr.cn", "mcr.microsoft.com"} <= permitted and constraint.critical
@@ -105,15 +102,15 @@ def test_the_running_sandbox_has_a_constrained_one(sandbox: process.Running, tmp
             "verify",
             "-x509_strict",
             "-CAfile",
-            str(sandbox.authority_file),
+            sandbox.ca_file,
             str(tmp_path / "leaf.pem"),
         ]
         assert subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 @pytest.mark.skipif(not shutil.which("skopeo"), reason="skopeo is not installed")
-def test_a_client_that_is_not_openssl_takes_it(sandbox: process.Running) -> None:
-    environment = {"HTTPS_PROXY": sandbox.proxy, "SSL_CERT_FILE": str(sandbox.authority_file), "PATH": "/usr/bin:/bin"}
+def test_a_client_that_is_not_openssl_takes_it(sandbox: Sandbox) -> None:
+    environment = {"HTTPS_PROXY": sandbox.proxy, "SSL_CERT_FILE": sandbox.ca_file, "PATH": "/usr/bin:/bin"}
     command = ["skopeo", "inspect", "--no-tags", "docker://mcr.microsoft.com/azuredocs/aci-helloworld:latest"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -25,8 +25,8 @@ from runbook_helpers.clouds import REGISTRY_AUDIENCE
 
 from ..conftest import SUBSCRIPTION
 from .fuzz import fuzzed
+from .raw_http import ARM_HOST
 from .test_fuzz_parsers import pieces
-from .wire import ARM_HOST
 
 GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/g"
 REGISTRY = "fuzz12345.azurecr.cn"

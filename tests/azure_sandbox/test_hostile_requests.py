@@ -16,9 +16,10 @@ from typing import Any
 import jwt
 import psutil  # type: ignore[import-untyped]
 import pytest
+import requests
 from uvicorn import Config
 
-from azure_sandbox import guard, process
+from azure_sandbox import Sandbox, guard
 from azure_sandbox.arm import ROUTES
 from azure_sandbox.guard import RequestRefused
 from azure_sandbox.proxy import Caller, Proxy
@@ -27,54 +28,42 @@ from runbook_helpers.clouds import REGISTRY_AUDIENCE
 from runbook_helpers.verbs.virtual_machines import public_address_of
 
 from ..conftest import SSH_SOURCE, SUBSCRIPTION
-from .test_proxy import ARM, IMDS, LOGIN, TOKEN, Client, bearer, operator_token
+from .conftest import ARM, IMDS, LOGIN, TOKEN, bearer
+from .raw_http import ARM_HOST, answer, inside, proxy, status
 from .test_registry import MANIFEST, Account
-from .wire import ARM_HOST, answer, inside, proxy, status
 
 METADATA = "169.254.169.254"
 GRAPH = "https://microsoftgraph.chinacloudapi.cn"
 
 
 @pytest.fixture(autouse=True)
-def unharmed(sandbox: process.Running) -> Iterator[None]:
+def unharmed(sandbox: Sandbox) -> Iterator[None]:
     """After each test the sandbox answers a good request, and its log tells of no failure."""
     log = sandbox.folder / "log"
     before = log.stat().st_size
     yield
     told = log.read_bytes()[before:].decode(errors="replace")
     assert "Traceback" not in told and "fault of its own" not in told, told[-3000:]
-    client = Client(sandbox.proxy, str(sandbox.authority_file))
-    token = operator_token(sandbox, client, f"{ARM}/.default")
-    assert client.ask("GET", f"{ARM}/subscriptions?api-version=2022-12-01", headers=bearer(token)).status_code == 200
+    url = f"{ARM}/subscriptions?api-version=2022-12-01"
+    assert sandbox.session.get(url, headers=bearer(sandbox.token())).status_code == 200
 
 
 @pytest.fixture
-def client(sandbox: process.Running) -> Client:
-    return Client(sandbox.proxy, str(sandbox.authority_file))
-
-
-@pytest.fixture
-def token(sandbox: process.Running, client: Client) -> str:
-    return operator_token(sandbox, client, f"{ARM}/.default")
-
-
-@pytest.fixture
-def owner(azure: Azure, sandbox: process.Running, client: Client, name: str) -> Account:
+def owner(azure: Azure, sandbox: Sandbox, name: str) -> Account:
     """The operator in a registry of its own: it may do everything there."""
     create_registry(azure, name)
-    entra = operator_token(sandbox, client, f"{REGISTRY_AUDIENCE}/.default")
-    return Account(client, f"{name}.azurecr.cn", entra)
+    return Account(sandbox.session, f"{name}.azurecr.cn", sandbox.token(REGISTRY_AUDIENCE))
 
 
 # Where it listens
 
 
-def test_it_listens_on_one_port_of_loopback_only(azure: Azure, sandbox: process.Running, name: str) -> None:
+def test_it_listens_on_one_port_of_loopback_only(azure: Azure, sandbox: Sandbox, name: str) -> None:
     create_vm(azure, name, ssh_source=SSH_SOURCE)
-    server = psutil.Process(sandbox.pid)
+    server = psutil.Process(sandbox.running.pid)
     sockets = [each for one in (server, *server.children(recursive=True)) for each in one.net_connections("inet")]
     waiting = {(each.laddr.ip, each.laddr.port) for each in sockets if each.status == psutil.CONN_LISTEN}
-    assert waiting == {("127.0.0.1", sandbox.port)}
+    assert waiting == {("127.0.0.1", sandbox.running.port)}
     assert not [each for each in sockets if each.type == socket.SOCK_DGRAM]
 
 
@@ -102,47 +91,45 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize(("request_", "expected"), FOREIGN)
-def test_foreign_host_or_origin_is_refused_at_the_door(
-    sandbox: process.Running, request_: bytes, expected: int
-) -> None:
-    with proxy(sandbox.port) as connection:
+def test_foreign_host_or_origin_is_refused_at_the_door(sandbox: Sandbox, request_: bytes, expected: int) -> None:
+    with proxy(sandbox) as connection:
         assert status(answer(connection, request_)) == expected
 
 
 @pytest.mark.parametrize(("request_", "expected"), FOREIGN)
-def test_foreign_host_or_origin_is_refused_within_tls(sandbox: process.Running, request_: bytes, expected: int) -> None:
+def test_foreign_host_or_origin_is_refused_within_tls(sandbox: Sandbox, request_: bytes, expected: int) -> None:
     own = request_.replace(METADATA.encode(), ARM_HOST.encode())
-    with inside(sandbox.port, sandbox.authority_file) as connection:
+    with inside(sandbox) as connection:
         assert status(answer(connection, own)) == expected
 
 
 def test_origin_is_looked_at_before_credentials_and_tokens(
-    sandbox: process.Running, client: Client, token: str
+    sandbox: Sandbox, client: requests.Session, token: str
 ) -> None:
     wrong = base64.b64encode(b"vm:secret").decode()
     head = f"GET / HTTP/1.1\r\nHost: {METADATA}\r\nProxy-Authorization: Basic {wrong}\r\n"
-    with proxy(sandbox.port) as connection:
+    with proxy(sandbox) as connection:
         assert status(answer(connection, f"{head}Origin: http://evil.example\r\n\r\n".encode())) == 403
-    with proxy(sandbox.port) as connection:
+    with proxy(sandbox) as connection:
         assert status(answer(connection, f"{head}\r\n".encode())) == 407
     headers = {**bearer(token), "Origin": "https://evil.example"}
     url = f"{ARM}/subscriptions?api-version=2022-12-01"
-    assert client.ask("GET", url, headers=headers).status_code == 403
-    assert client.ask("GET", url, headers={**bearer(token), "Origin": ARM}).status_code == 200
+    assert client.request("GET", url, headers=headers).status_code == 403
+    assert client.request("GET", url, headers={**bearer(token), "Origin": ARM}).status_code == 200
 
 
-def test_page_gets_no_token_of_a_vm_through_the_door(azure: Azure, sandbox: process.Running, name: str) -> None:
+def test_page_gets_no_token_of_a_vm_through_the_door(azure: Azure, sandbox: Sandbox, name: str) -> None:
     create_vm(azure, name, ssh_source=SSH_SOURCE)
     assign_identity(azure, name)
-    vm = Client(process.vm_proxy(sandbox, "AzureChinaCloud", name), str(sandbox.authority_file))
+    vm = sandbox.vm(name).session
     url, headers = f"{TOKEN}?api-version=2018-02-01&resource={ARM}", {"Metadata": "true"}
-    assert vm.ask("GET", url, headers=headers).status_code == 200
+    assert vm.request("GET", url, headers=headers).status_code == 200
     for name_, value in (
         ("Origin", "http://evil.example"),
         ("Referer", "http://evil.example/"),
         ("Host", "evil.example"),
     ):
-        refused = vm.ask("GET", url, headers={**headers, name_: value})
+        refused = vm.request("GET", url, headers={**headers, name_: value})
         assert refused.status_code in (403, 421) and "eyJ" not in refused.text
 
 
@@ -185,42 +172,42 @@ DOUBTFUL = [
 
 @pytest.mark.parametrize("request_", DOUBTFUL)
 @pytest.mark.parametrize("within_tls", [False, True])
-def test_doubtful_framing_gets_one_refusal(sandbox: process.Running, request_: bytes, within_tls: bool) -> None:
-    opened = inside(sandbox.port, sandbox.authority_file) if within_tls else proxy(sandbox.port)
+def test_doubtful_framing_gets_one_refusal(sandbox: Sandbox, request_: bytes, within_tls: bool) -> None:
+    opened = inside(sandbox) if within_tls else proxy(sandbox)
     with opened as connection:
         received = answer(connection, request_ + SMUGGLED)
     assert status(received) in (400, 421, 501), received[:200]
     assert received.count(b"HTTP/1.1 ") == 1  # nobody has answered what was hidden
 
 
-def test_bad_chunks_end_the_connection(sandbox: process.Running) -> None:
+def test_bad_chunks_end_the_connection(sandbox: Sandbox) -> None:
     head = LINE + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
     for chunks in (b"xyz\r\n", b"-1\r\n\r\n", b"5\r\nab", b"0\r\nX: y\nZ: w\r\n\r\n", b"fffffffffffffffffffff\r\nabc"):
-        with inside(sandbox.port, sandbox.authority_file) as connection:
+        with inside(sandbox) as connection:
             assert answer(connection, head + chunks, 0.5).count(b"HTTP/1.1 ") <= 1
 
 
 # What has no end
 
 
-def test_too_large_is_refused(sandbox: process.Running, owner: Account) -> None:
+def test_too_large_is_refused(sandbox: Sandbox, owner: Account) -> None:
     for size in (guard.MAX_BODY + 1, 10**17):
-        with inside(sandbox.port, sandbox.authority_file) as connection:
+        with inside(sandbox) as connection:
             assert status(answer(connection, LINE + HOST + b"Content-Length: %d\r\n\r\n" % size)) == 413
     upload = f"POST /v2/app/blobs/uploads/ HTTP/1.1\r\nHost: {owner.server}\r\nContent-Length: {guard.MAX_UPLOAD + 1}\r\n\r\n"
-    with inside(sandbox.port, sandbox.authority_file, owner.server) as connection:
+    with inside(sandbox, owner.server) as connection:
         assert status(answer(connection, upload.encode())) == 413
-    with inside(sandbox.port, sandbox.authority_file) as connection:
+    with inside(sandbox) as connection:
         assert status(answer(connection, b"GET / HTTP/1.1\r\n" + HOST + b"X: y\r\n" * 4000 + b"\r\n")) in (400, 431)
 
 
-def test_endless_body_is_refused_when_it_becomes_too_large(client: Client, token: str) -> None:
+def test_endless_body_is_refused_when_it_becomes_too_large(client: requests.Session, token: str) -> None:
     def endless() -> Iterator[bytes]:
         for _ in range(guard.MAX_BODY // 65536 + 1):
             yield b" " * 65536
 
     url = f"{ARM}/subscriptions/{SUBSCRIPTION}/resourcegroups/none?api-version=2022-09-01"
-    assert client.ask("PUT", url, data=endless(), headers=bearer(token)).status_code == 413
+    assert client.request("PUT", url, data=endless(), headers=bearer(token)).status_code == 413
 
 
 class _SlowDoor:
@@ -320,16 +307,16 @@ def damaged(token: str) -> list[str]:
     ]  # fmt: skip
 
 
-def test_malformed_tokens_are_refused(client: Client, owner: Account, token: str) -> None:
+def test_malformed_tokens_are_refused(client: requests.Session, owner: Account, token: str) -> None:
     for bad in damaged(token):
         headers = {"Authorization": f"Bearer {bad}".encode()}
         for url in (f"{ARM}/subscriptions?api-version=2022-12-01", f"{GRAPH}/v1.0/servicePrincipals"):
-            assert client.ask("GET", url, headers=headers).status_code == 401, (url, bad)
-        assert client.ask("GET", f"https://{owner.server}/v2/", headers=headers).status_code == 401, bad
+            assert client.request("GET", url, headers=headers).status_code == 401, (url, bad)
+        assert client.request("GET", f"https://{owner.server}/v2/", headers=headers).status_code == 401, bad
         form = {"grant_type": "access_token", "service": owner.server, "access_token": bad}
-        assert client.ask("POST", f"https://{owner.server}/oauth2/exchange", data=form).status_code == 401
+        assert client.request("POST", f"https://{owner.server}/oauth2/exchange", data=form).status_code == 401
     for bad in ("Basic", "Basic !", "Basic /w==", "Basic OjpA", "Digest x", "Bearer", "x", "Basic " + "A" * 8000):
-        answer_ = client.ask("GET", f"https://{owner.server}/v2/", headers={"Authorization": bad})
+        answer_ = client.request("GET", f"https://{owner.server}/v2/", headers={"Authorization": bad})
         assert answer_.status_code == 401, bad
 
 
@@ -338,26 +325,28 @@ def nested(depth: int) -> bytes:
 
 
 @pytest.mark.parametrize("depth", [guard.MAX_DEPTH + 1, 900, 100_000])
-def test_deep_json_is_refused(client: Client, owner: Account, token: str, sandbox: process.Running, depth: int) -> None:
+def test_deep_json_is_refused(
+    client: requests.Session, owner: Account, token: str, sandbox: Sandbox, depth: int
+) -> None:
     bodies = [nested(depth), b"[" * depth + b"]" * depth, b'{"]": ' + b"[" * depth + b"]" * depth + b"}"]
-    graph = operator_token(sandbox, client, f"{GRAPH}/.default")
+    graph = sandbox.token(GRAPH)
     group = f"{ARM}/subscriptions/{SUBSCRIPTION}/resourcegroups/deep?api-version=2022-09-01"
     for body in bodies:
-        assert client.ask("PUT", group, data=body, headers=bearer(token)).status_code == 400
-        ids = client.ask("POST", f"{GRAPH}/v1.0/directoryObjects/getByIds", data=body, headers=bearer(graph))
+        assert client.request("PUT", group, data=body, headers=bearer(token)).status_code == 400
+        ids = client.request("POST", f"{GRAPH}/v1.0/directoryObjects/getByIds", data=body, headers=bearer(graph))
         assert ids.status_code == 400
         assert owner.ask("PUT", "/v2/app/manifests/v1", data=body).status_code == 400
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"1", b"null", b'"ids"', b"\xff", b'{"ids": 1}', b'{"ids": {"a": []}}'])
 def test_malformed_bodies_are_refused(
-    client: Client, owner: Account, token: str, sandbox: process.Running, body: bytes
+    client: requests.Session, owner: Account, token: str, sandbox: Sandbox, body: bytes
 ) -> None:
-    graph = operator_token(sandbox, client, f"{GRAPH}/.default")
-    asked = client.ask("POST", f"{GRAPH}/v1.0/directoryObjects/getByIds", data=body, headers=bearer(graph))
+    graph = sandbox.token(GRAPH)
+    asked = client.request("POST", f"{GRAPH}/v1.0/directoryObjects/getByIds", data=body, headers=bearer(graph))
     assert asked.status_code == 400
     assert owner.ask("PUT", "/v2/app/manifests/v1", data=body, headers={"Content-Type": MANIFEST}).status_code == 400
-    assert client.ask("POST", f"{LOGIN}/common/oauth2/token", data=body).status_code == 400
+    assert client.request("POST", f"{LOGIN}/common/oauth2/token", data=body).status_code == 400
 
 
 def test_layer_that_pretends_to_be_a_configuration(owner: Account) -> None:
@@ -365,16 +354,18 @@ def test_layer_that_pretends_to_be_a_configuration(owner: Account) -> None:
     config = {"mediaType": "application/vnd.oci.image.config.v1+json", "size": 200_000, "digest": deep}
     assert owner.push_manifest("deep", config=config).status_code == 201
     scope = "repository:app:metadata_read"
-    shown = owner.client.ask("GET", f"https://{owner.server}/acr/v1/app/_manifests", headers=bearer(owner.token(scope)))
+    shown = owner.client.request(
+        "GET", f"https://{owner.server}/acr/v1/app/_manifests", headers=bearer(owner.token(scope))
+    )
     assert shown.status_code == 200
 
 
-def test_compressed_bodies_are_not_unpacked(client: Client, owner: Account, token: str) -> None:
+def test_compressed_bodies_are_not_unpacked(client: requests.Session, owner: Account, token: str) -> None:
     bomb = gzip.compress(b'{"location": "chinanorth3"}' + b" " * 10_000_000)
     assert len(bomb) < 20_000
     headers = {**bearer(token), "Content-Encoding": "gzip"}
     url = f"{ARM}/subscriptions/{SUBSCRIPTION}/resourcegroups/bomb?api-version=2022-09-01"
-    assert client.ask("PUT", url, data=bomb, headers=headers).status_code == 415
+    assert client.request("PUT", url, data=bomb, headers=headers).status_code == 415
     refused = owner.ask("PUT", "/v2/app/manifests/v1", data=bomb, headers={"Content-Encoding": "gzip"})
     assert refused.status_code == 415
     digest = owner.push_blob(bomb)  # a layer is kept as it is
@@ -385,7 +376,7 @@ UP = ["..", "%2e%2e", "..%2f..%2foperator.json", "%2e%2e%2fca-key.pem", "..%5c..
 
 
 @pytest.mark.parametrize("up", UP)
-def test_names_do_not_lead_out_of_the_registry(owner: Account, sandbox: process.Running, up: str) -> None:
+def test_names_do_not_lead_out_of_the_registry(owner: Account, sandbox: Sandbox, up: str) -> None:
     headers = bearer(owner.token("repository:app:pull,push,delete"))
     server = owner.server
     before = {path: path.stat().st_size for path in sandbox.folder.glob("*.pem")}
@@ -396,7 +387,7 @@ def test_names_do_not_lead_out_of_the_registry(owner: Account, sandbox: process.
         ("GET", f"/v2/app/blobs/uploads/{up}"), ("DELETE", f"/v2/app/blobs/uploads/{up}"), ("GET", f"/acr/v1/{up}/_tags"),
         ("POST", f"/v2/app/blobs/uploads/?digest={up}"), ("POST", f"/v2/app/blobs/uploads/?mount=sha256:{up}&from={up}"),
     ):  # fmt: skip
-        with inside(sandbox.port, sandbox.authority_file, server) as connection:
+        with inside(sandbox, server) as connection:
             head = f"{method} {path} HTTP/1.1\r\nHost: {server}\r\nAuthorization: {headers['Authorization']}\r\n"
             received = answer(connection, f"{head}Content-Length: 0\r\nConnection: close\r\n\r\n".encode())
         assert status(received) in (400, 401, 404, 405), (path, received[:300])
@@ -405,10 +396,10 @@ def test_names_do_not_lead_out_of_the_registry(owner: Account, sandbox: process.
 
 
 @pytest.mark.parametrize("path", ["%3Fx", "%23x", "..", "%2e%2e/other", "a%5cb", "a%0d%0aX:%20y", "%00"])
-def test_doubtful_paths_of_resource_manager_are_refused(sandbox: process.Running, token: str, path: str) -> None:
+def test_doubtful_paths_of_resource_manager_are_refused(sandbox: Sandbox, token: str, path: str) -> None:
     target = f"/subscriptions/{SUBSCRIPTION}/resourcegroups/{path}?api-version=2022-09-01"
     head = f"GET {target} HTTP/1.1\r\nHost: {ARM_HOST}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
-    with inside(sandbox.port, sandbox.authority_file) as connection:
+    with inside(sandbox) as connection:
         assert status(answer(connection, head.encode())) == 400
 
 
@@ -440,29 +431,29 @@ ANONYMOUS = {  # as documented in SECURITY.md
 }
 
 
-def test_the_anonymous_answers_hold_no_secret(client: Client, sandbox: process.Running) -> None:
-    secrets = [sandbox.operator(cloud)["client_secret"] for cloud in ("AzureChinaCloud", "AzureCloud")]
+def test_the_anonymous_answers_hold_no_secret(client: requests.Session, sandbox: Sandbox) -> None:
+    secrets = [sandbox.running.operator(cloud)["client_secret"] for cloud in ("AzureChinaCloud", "AzureCloud")]
     for url, expected in ANONYMOUS.items():
-        answered = client.ask("GET", url)
+        answered = client.request("GET", url)
         assert answered.status_code == expected, url
         assert "eyJ" not in answered.text and not any(secret in answered.text for secret in secrets), url
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
-def test_resource_manager_answers_nothing_without_a_token(client: Client, route: Any) -> None:
+def test_resource_manager_answers_nothing_without_a_token(client: requests.Session, route: Any) -> None:
     import re
 
     path = re.sub(r"\{subscription\}", SUBSCRIPTION, route.path)
     path = re.sub(r"\{[^}]+\}", "x", path)
     if path.startswith("/metadata/"):
         return  # which names the cloud has: for clients that do not know it yet
-    answered = client.ask(route.method, f"{ARM}{path}?api-version=2022-09-01", data=b"{}")
+    answered = client.request(route.method, f"{ARM}{path}?api-version=2022-09-01", data=b"{}")
     assert answered.status_code == 401, answered.text
 
 
-def test_nothing_else_answers_without_a_token(client: Client, owner: Account, sandbox: process.Running) -> None:
+def test_nothing_else_answers_without_a_token(client: requests.Session, owner: Account, sandbox: Sandbox) -> None:
     owner.push_manifest("v1")
-    tenant = sandbox.operator("AzureChinaCloud")["tenant_id"]
+    tenant = sandbox.tenant_id
     registry, empty = f"https://{owner.server}", "sha256:" + "0" * 64
     refused = [
         ("GET", f"{ARM}/anything"), ("POST", f"{LOGIN}/{tenant}/oauth2/v2.0/token"), ("POST", f"{LOGIN}/{tenant}/oauth2/token"),
@@ -481,7 +472,7 @@ def test_nothing_else_answers_without_a_token(client: Client, owner: Account, sa
         ("POST", "https://mcr.microsoft.com/v2/azuredocs/aci-helloworld/blobs/uploads/"),
     ]  # fmt: skip
     for method, url in refused:
-        answered = client.ask(method, url, headers={"Metadata": "true"})
+        answered = client.request(method, url, headers={"Metadata": "true"})
         assert answered.status_code in (400, 401, 404, 405), (method, url, answered.text)
         assert "eyJ" not in answered.text
 
@@ -492,12 +483,10 @@ def test_nothing_else_answers_without_a_token(client: Client, owner: Account, sa
 @pytest.mark.parametrize(
     "greeting", [b"\x00" * 300, b"GET / HTTP/1.1\r\n\r\n", b"SSH-1.5-x\r\n", b"SSH-2.0-x\r\n" + b"\xff" * 500]
 )
-def test_malformed_ssh_greeting_ends_the_connection(
-    azure: Azure, sandbox: process.Running, name: str, greeting: bytes
-) -> None:
+def test_malformed_ssh_greeting_ends_the_connection(azure: Azure, sandbox: Sandbox, name: str, greeting: bytes) -> None:
     create_vm(azure, name, ssh_source=SSH_SOURCE)
     address = public_address_of(azure, show_vm(azure, name))
-    with proxy(sandbox.port) as connection:
+    with proxy(sandbox) as connection:
         connection.sendall(f"CONNECT {address}:22 HTTP/1.0\r\n\r\n".encode())
         received = b""
         while b"SSH-2.0-OpenSSH" not in received:
@@ -507,6 +496,6 @@ def test_malformed_ssh_greeting_ends_the_connection(
     assert b"200 Connection established" in received
 
 
-def test_the_authority_file_is_the_only_thing_a_client_needs(sandbox: process.Running) -> None:
-    assert Path(sandbox.authority_file).read_text().count("BEGIN CERTIFICATE") == 1
-    assert "PRIVATE" not in Path(sandbox.authority_file).read_text()
+def test_the_authority_file_is_the_only_thing_a_client_needs(sandbox: Sandbox) -> None:
+    assert Path(sandbox.ca_file).read_text().count("BEGIN CERTIFICATE") == 1
+    assert "PRIVATE" not in Path(sandbox.ca_file).read_text()

@@ -12,16 +12,17 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from azure_sandbox import process
+from azure_sandbox import Sandbox, process
 from azure_sandbox.errors import SandboxError
+from azure_sandbox.sandbox import session
 from runbook_helpers import Azure, assign_identity, create_registry, create_vm, show_vm
 from runbook_helpers.files import check_owner, private_file
 from runbook_helpers.ssh.keys import login_key, new_host_key, pin_host_key
 from runbook_helpers.verbs.virtual_machines import public_address_of
 
 from ..conftest import SSH_SOURCE, connect_to
-from .test_proxy import ARM, IMDS, LOGIN, TOKEN, Client
-from .wire import proxy
+from .conftest import ARM, IMDS, LOGIN, TOKEN
+from .raw_http import proxy
 
 posix = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="Windows has no file modes")
 as_root = pytest.mark.skipif(
@@ -110,48 +111,48 @@ def test_keys_of_ours_are_private_under_any_umask(tmp_path: Path) -> None:
 # What can be had at the port without a secret
 
 
-def test_guessed_secrets_get_nothing(azure: Azure, sandbox: process.Running, name: str) -> None:
+def test_guessed_secrets_get_nothing(azure: Azure, sandbox: Sandbox, name: str) -> None:
     create_registry(azure, name)
     vm = create_vm(azure, name, ssh_source=SSH_SOURCE)
     assign_identity(azure, name)
-    stranger = Client(sandbox.proxy, str(sandbox.authority_file))
-    operator = sandbox.operator("AzureChinaCloud")
+    stranger, operator = sandbox.session, sandbox.running.operator("AzureChinaCloud")
     for guess in ("", "x", operator["client_id"], operator["tenant_id"], operator["client_secret"][:-1]):
         form = {"grant_type": "client_credentials", "client_id": operator["client_id"], "client_secret": guess}
         form["scope"] = f"{ARM}/.default"
-        answer = stranger.ask("POST", f"{LOGIN}/{operator['tenant_id']}/oauth2/v2.0/token", data=form)
+        answer = stranger.request("POST", f"{LOGIN}/{operator['tenant_id']}/oauth2/v2.0/token", data=form)
         assert answer.status_code == 401 and "access_token" not in answer.text
     for user, password in ((vm.vm_id, ""), (vm.vm_id, vm.vm_id), ("", ""), (operator["client_id"], "x")):
-        guessed = Client(sandbox.proxy.replace("http://", f"http://{user}:{password}@"), str(sandbox.authority_file))
+        guessed = session(sandbox.proxy.replace("http://", f"http://{user}:{password}@"), sandbox.ca_file)
         try:
-            answer = guessed.ask("GET", f"{TOKEN}?api-version=2018-02-01&resource={ARM}", headers={"Metadata": "true"})
+            answer = guessed.request(
+                "GET", f"{TOKEN}?api-version=2018-02-01&resource={ARM}", headers={"Metadata": "true"}
+            )
         except OSError:
             continue
         assert answer.status_code in (404, 407) and "access_token" not in answer.text
-    answer = stranger.ask("GET", f"{IMDS}/instance?api-version=2021-02-01", headers={"Metadata": "true"})
+    answer = stranger.request("GET", f"{IMDS}/instance?api-version=2021-02-01", headers={"Metadata": "true"})
     assert answer.status_code == 404
 
 
-def test_credentials_of_one_vm_are_not_those_of_another(azure: Azure, sandbox: process.Running, name: str) -> None:
+def test_credentials_of_one_vm_are_not_those_of_another(azure: Azure, sandbox: Sandbox, name: str) -> None:
     first, second = (create_vm(azure, f"{name}{number}", ssh_source=SSH_SOURCE) for number in (1, 2))
     assign_identity(azure, f"{name}1")
-    proxies = [process.vm_proxy(sandbox, "AzureChinaCloud", f"{name}{number}") for number in (1, 2)]
-    assert proxies[0] != proxies[1]
-    mixed = Client(proxies[1].replace(second.vm_id, first.vm_id), str(sandbox.authority_file))
-    answer = mixed.ask("GET", f"{TOKEN}?api-version=2018-02-01&resource={ARM}", headers={"Metadata": "true"})
+    own = sandbox.vm(f"{name}2")
+    assert own.proxy != sandbox.vm(f"{name}1").proxy
+    mixed = session(own.proxy.replace(second.vm_id, first.vm_id), sandbox.ca_file)
+    answer = mixed.request("GET", f"{TOKEN}?api-version=2018-02-01&resource={ARM}", headers={"Metadata": "true"})
     assert answer.status_code == 407
-    own = Client(proxies[1], str(sandbox.authority_file))
-    answer = own.ask("GET", f"{TOKEN}?api-version=2018-02-01&resource={ARM}", headers={"Metadata": "true"})
+    answer = own.session.request("GET", f"{TOKEN}?api-version=2018-02-01&resource={ARM}", headers={"Metadata": "true"})
     assert answer.json()["error_description"] == "Identity not found"
 
 
 @pytest.mark.parametrize("user", ["azureuser", "root", "nobody"])
-def test_a_stranger_cannot_log_in_to_a_vm(azure: Azure, sandbox: process.Running, name: str, user: str) -> None:
+def test_a_stranger_cannot_log_in_to_a_vm(azure: Azure, sandbox: Sandbox, name: str, user: str) -> None:
     create_vm(azure, name, ssh_source=SSH_SOURCE)
     address = public_address_of(azure, show_vm(azure, name))
     key = paramiko.RSAKey.generate(2048)
     for attempt in ("none", "password", "key"):
-        with proxy(sandbox.port) as connection:
+        with proxy(sandbox) as connection:
             connection.sendall(f"CONNECT {address}:22 HTTP/1.0\r\n\r\n".encode())
             assert connection.recv(39).startswith(b"HTTP/1.1 200")
             transport = paramiko.Transport(connection)

@@ -5,71 +5,25 @@ from __future__ import annotations
 import base64
 import json
 import socket
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import jwt
 import pytest
 import requests
 
-from azure_sandbox import process
+from azure_sandbox import Sandbox
+from azure_sandbox.sandbox import session
 from runbook_helpers import Azure, assign_identity, create_identity, create_registry, create_vm, import_image
 from runbook_helpers.clouds import REGISTRY_AUDIENCE
 
 from ..conftest import SSH_SOURCE, SUBSCRIPTION
-
-ARM = "https://management.chinacloudapi.cn"
-LOGIN = "https://login.chinacloudapi.cn"
-IMDS = "http://169.254.169.254/metadata"
-TOKEN = f"{IMDS}/identity/oauth2/token"
-
-
-@dataclass
-class Client:
-    """Somebody outside the proxy."""
-
-    proxy: str
-    authority: str
-
-    def ask(self, method: str, url: str, **options: Any) -> requests.Response:
-        with requests.Session() as session:
-            session.trust_env = False
-            session.proxies = {"http": self.proxy, "https": self.proxy}
-            return session.request(method, url, verify=self.authority, timeout=30, **options)
+from .conftest import ARM, IMDS, LOGIN, TOKEN, bearer
 
 
 @pytest.fixture
-def client(sandbox: process.Running) -> Client:
-    return Client(sandbox.proxy, str(sandbox.authority_file))
-
-
-@pytest.fixture
-def token(sandbox: process.Running, client: Client) -> str:
-    return operator_token(sandbox, client, f"{ARM}/.default")
-
-
-def operator_token(sandbox: process.Running, client: Client, scope: str) -> str:
-    operator = sandbox.operator("AzureChinaCloud")
-    form = {
-        "grant_type": "client_credentials",
-        "client_id": operator["client_id"],
-        "client_secret": operator["client_secret"],
-        "scope": scope,
-    }
-    answer = client.ask("POST", f"{LOGIN}/{operator['tenant_id']}/oauth2/v2.0/token", data=form)
-    return str(answer.json()["access_token"])
-
-
-@pytest.fixture
-def vm(azure: Azure, sandbox: process.Running, name: str) -> Iterator[Client]:
-    """A VM without identity, as somebody outside the proxy."""
+def vm(azure: Azure, sandbox: Sandbox, name: str) -> requests.Session:
+    """A VM without identity."""
     create_vm(azure, name, ssh_source=SSH_SOURCE)
-    yield Client(process.vm_proxy(sandbox, "AzureChinaCloud", name), str(sandbox.authority_file))
-
-
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
+    return sandbox.vm(name).session
 
 
 def arm_error(answer: requests.Response) -> tuple[int, str]:
@@ -80,19 +34,19 @@ def arm_error(answer: requests.Response) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("url", ["https://example.com/", "https://nobody.azurecr.cn/v2/", "https://127.0.0.1/"])
-def test_what_is_not_played_is_refused(client: Client, url: str) -> None:
+def test_what_is_not_played_is_refused(client: requests.Session, url: str) -> None:
     with pytest.raises(requests.exceptions.ProxyError, match="502 Bad Gateway"):
-        client.ask("GET", url)
+        client.request("GET", url)
 
 
-def test_wrong_vm_credentials_are_refused(client: Client) -> None:
-    stranger = Client(client.proxy.replace("http://", "http://vm:secret@"), client.authority)
+def test_wrong_vm_credentials_are_refused(sandbox: Sandbox) -> None:
+    stranger = session(sandbox.proxy.replace("http://", "http://vm:secret@"), sandbox.ca_file)
     with pytest.raises(requests.exceptions.ProxyError, match="407"):
-        stranger.ask("GET", f"{ARM}/subscriptions")
+        stranger.request("GET", f"{ARM}/subscriptions")
 
 
-def test_head_that_never_ends_is_refused(sandbox: process.Running) -> None:
-    with socket.create_connection(("127.0.0.1", sandbox.port), timeout=10) as connection:
+def test_head_that_never_ends_is_refused(sandbox: Sandbox) -> None:
+    with socket.create_connection(("127.0.0.1", sandbox.running.port), timeout=10) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 4000)
         assert connection.recv(100).startswith(b"HTTP/1.1 431 ")
 
@@ -100,47 +54,46 @@ def test_head_that_never_ends_is_refused(sandbox: process.Running) -> None:
 # Entra ID
 
 
-def test_tokens_verify_with_the_published_keys(client: Client, sandbox: process.Running, token: str) -> None:
-    tenant = sandbox.operator("AzureChinaCloud")["tenant_id"]
-    keys = client.ask("GET", f"{LOGIN}/{tenant}/discovery/v2.0/keys").json()["keys"]
+def test_tokens_verify_with_the_published_keys(client: requests.Session, sandbox: Sandbox, token: str) -> None:
+    tenant = sandbox.tenant_id
+    keys = client.request("GET", f"{LOGIN}/{tenant}/discovery/v2.0/keys").json()["keys"]
     key = jwt.PyJWK(keys[0])
     claims = jwt.decode(token, key, algorithms=["RS256"], audience=ARM)
     assert claims["iss"] == f"https://sts.chinacloudapi.cn/{tenant}/" and claims["tid"] == tenant
 
 
-def test_audience_of_another_cloud_is_not_issued(client: Client, sandbox: process.Running) -> None:
-    operator = sandbox.operator("AzureChinaCloud")
+def test_audience_of_another_cloud_is_not_issued(client: requests.Session, sandbox: Sandbox) -> None:
     form = {"grant_type": "client_credentials", "scope": "https://management.azure.com/.default"}
-    form |= {key: operator[key] for key in ("client_id", "client_secret")}
-    answer = client.ask("POST", f"{LOGIN}/{operator['tenant_id']}/oauth2/v2.0/token", data=form)
+    form |= {"client_id": sandbox.client_id, "client_secret": sandbox.client_secret}
+    answer = client.request("POST", f"{LOGIN}/{sandbox.tenant_id}/oauth2/v2.0/token", data=form)
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_resource")
 
 
 # Resource Manager
 
 
-def test_no_token_wrong_token_and_unsigned_token(client: Client, token: str) -> None:
+def test_no_token_wrong_token_and_unsigned_token(client: requests.Session, token: str) -> None:
     url = f"{ARM}/subscriptions?api-version=2022-12-01"
-    assert arm_error(client.ask("GET", url)) == (401, "AuthenticationFailed")
+    assert arm_error(client.request("GET", url)) == (401, "AuthenticationFailed")
     head, body, signature = token.split(".")
     tampered = json.loads(base64.urlsafe_b64decode(body + "=="))
     tampered["oid"] = "00000000-0000-0000-0000-000000000001"
     forged = base64.urlsafe_b64encode(json.dumps(tampered).encode()).decode().rstrip("=")
     unsigned = jwt.encode(tampered, "", algorithm="none")
     for bad in (f"{head}.{forged}.{signature}", unsigned, "x", token + "A"):
-        assert arm_error(client.ask("GET", url, headers=bearer(bad))) == (401, "InvalidAuthenticationToken")
-    assert client.ask("GET", url, headers=bearer(token)).json()["count"]["value"] == 1
+        assert arm_error(client.request("GET", url, headers=bearer(bad))) == (401, "InvalidAuthenticationToken")
+    assert client.request("GET", url, headers=bearer(token)).json()["count"]["value"] == 1
 
 
-def test_token_for_the_registry_is_not_one_for_resource_manager(client: Client, sandbox: process.Running) -> None:
-    other = operator_token(sandbox, client, f"{REGISTRY_AUDIENCE}/.default")
-    answer = client.ask("GET", f"{ARM}/subscriptions?api-version=2022-12-01", headers=bearer(other))
+def test_token_for_the_registry_is_not_one_for_resource_manager(client: requests.Session, sandbox: Sandbox) -> None:
+    other = sandbox.token(REGISTRY_AUDIENCE)
+    answer = client.request("GET", f"{ARM}/subscriptions?api-version=2022-12-01", headers=bearer(other))
     assert arm_error(answer) == (401, "InvalidAuthenticationTokenAudience")
 
 
-def test_token_of_one_cloud_is_refused_in_another(client: Client, token: str) -> None:
+def test_token_of_one_cloud_is_refused_in_another(client: requests.Session, token: str) -> None:
     url = "https://management.azure.com/subscriptions?api-version=2022-12-01"
-    assert client.ask("GET", url, headers=bearer(token)).status_code == 401
+    assert client.request("GET", url, headers=bearer(token)).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -157,39 +110,39 @@ def test_token_of_one_cloud_is_refused_in_another(client: Client, token: str) ->
         ("/subscriptions/{s}/providers/Microsoft.Web/sites?api-version=2022-09-01", 501, "NotImplementedInSandbox"),
     ],
 )
-def test_errors_in_azures_words(client: Client, token: str, path: str, status: int, code: str) -> None:
-    answer = client.ask("GET", ARM + path.replace("{s}", SUBSCRIPTION), headers=bearer(token))
+def test_errors_in_azures_words(client: requests.Session, token: str, path: str, status: int, code: str) -> None:
+    answer = client.request("GET", ARM + path.replace("{s}", SUBSCRIPTION), headers=bearer(token))
     assert arm_error(answer) == (status, code)
 
 
-def test_body_that_is_no_json(client: Client, token: str, name: str) -> None:
+def test_body_that_is_no_json(client: requests.Session, token: str, name: str) -> None:
     url = f"{ARM}/subscriptions/{SUBSCRIPTION}/resourcegroups/{name}?api-version=2022-09-01"
     for body in (b"{", b"[]", b"\xff"):
-        answer = client.ask("PUT", url, data=body, headers=bearer(token))
+        answer = client.request("PUT", url, data=body, headers=bearer(token))
         assert arm_error(answer) == (400, "InvalidRequestContent")
 
 
-def test_ids_in_any_case(azure: Azure, client: Client, token: str, name: str) -> None:
+def test_ids_in_any_case(azure: Azure, client: requests.Session, token: str, name: str) -> None:
     registry_id = str(create_registry(azure, name).id)
     for form in (registry_id.lower(), registry_id.upper()):
-        answer = client.ask("GET", f"{ARM}{form}?api-version=2023-07-01", headers=bearer(token))
+        answer = client.request("GET", f"{ARM}{form}?api-version=2023-07-01", headers=bearer(token))
         assert answer.json()["id"] == registry_id
 
 
-def test_vm_without_a_role_sees_and_does_nothing(azure: Azure, vm: Client, name: str) -> None:
+def test_vm_without_a_role_sees_and_does_nothing(azure: Azure, vm: requests.Session, name: str) -> None:
     assign_identity(azure, name)
-    own = vm.ask("GET", f"{TOKEN}?api-version=2018-02-01&resource={ARM}", headers={"Metadata": "true"}).json()
+    own = vm.request("GET", f"{TOKEN}?api-version=2018-02-01&resource={ARM}", headers={"Metadata": "true"}).json()
     headers = bearer(own["access_token"])
-    assert vm.ask("GET", f"{ARM}/subscriptions?api-version=2022-12-01", headers=headers).json()["value"] == []
+    assert vm.request("GET", f"{ARM}/subscriptions?api-version=2022-12-01", headers=headers).json()["value"] == []
     url = f"{ARM}/subscriptions/{SUBSCRIPTION}/resourcegroups/{name}?api-version=2022-09-01"
-    assert arm_error(vm.ask("DELETE", url, headers=headers)) == (403, "AuthorizationFailed")
+    assert arm_error(vm.request("DELETE", url, headers=headers)) == (403, "AuthorizationFailed")
 
 
 # The metadata service
 
 
-def test_metadata_answers_to_a_vm_only(client: Client) -> None:
-    answer = client.ask("GET", f"{TOKEN}?api-version=2018-02-01&resource={ARM}", headers={"Metadata": "true"})
+def test_metadata_answers_to_a_vm_only(client: requests.Session) -> None:
+    answer = client.request("GET", f"{TOKEN}?api-version=2018-02-01&resource={ARM}", headers={"Metadata": "true"})
     assert answer.status_code == 404
 
 
@@ -207,16 +160,16 @@ def test_metadata_answers_to_a_vm_only(client: Client) -> None:
         (f"api-version=2018-02-01&resource={ARM}", {"Metadata": "true"}, "Identity not found"),
     ],
 )
-def test_metadata_refusals(vm: Client, query: str, headers: dict[str, str], words: str) -> None:
-    answer = vm.ask("GET", f"{TOKEN}?{query}", headers=headers)
+def test_metadata_refusals(vm: requests.Session, query: str, headers: dict[str, str], words: str) -> None:
+    answer = vm.request("GET", f"{TOKEN}?{query}", headers=headers)
     assert answer.status_code == 400
     assert words in answer.json()["error_description"]
 
 
-def test_which_identity_a_token_is_for(azure: Azure, vm: Client, name: str) -> None:
+def test_which_identity_a_token_is_for(azure: Azure, vm: requests.Session, name: str) -> None:
     def object_id(selector: str = "") -> str:
         url = f"{TOKEN}?api-version=2018-02-01&resource={ARM}/{selector}"
-        answer = vm.ask("GET", url, headers={"Metadata": "true"})
+        answer = vm.request("GET", url, headers={"Metadata": "true"})
         body = answer.json()
         if answer.status_code == 400:
             return str(body["error_description"])
@@ -235,32 +188,32 @@ def test_which_identity_a_token_is_for(azure: Azure, vm: Client, name: str) -> N
     assert object_id(f"&client_id={SUBSCRIPTION}") == "Identity not found"
 
 
-def test_instance_document(vm: Client, name: str) -> None:
+def test_instance_document(vm: requests.Session, name: str) -> None:
     url = f"{IMDS}/instance/compute/name?api-version=2021-02-01&format=text"
-    assert vm.ask("GET", url, headers={"Metadata": "true"}).text == name
-    whole = vm.ask("GET", f"{IMDS}/instance?api-version=2021-02-01", headers={"Metadata": "true"}).json()
+    assert vm.request("GET", url, headers={"Metadata": "true"}).text == name
+    whole = vm.request("GET", f"{IMDS}/instance?api-version=2021-02-01", headers={"Metadata": "true"}).json()
     assert whole["compute"]["azEnvironment"] == "AzureChinaCloud"
 
 
 # The registry, through the proxy
 
 
-def test_registry_by_its_real_name(azure: Azure, client: Client, sandbox: process.Running, name: str) -> None:
+def test_registry_by_its_real_name(azure: Azure, client: requests.Session, sandbox: Sandbox, name: str) -> None:
     create_registry(azure, name)
     import_image(azure, name, "app:v1", "mcr.microsoft.com/azuredocs/aci-helloworld:latest")
     server = f"{name}.azurecr.cn"
-    challenge = client.ask("GET", f"https://{server}/v2/")
+    challenge = client.request("GET", f"https://{server}/v2/")
     expected = f'Bearer realm="https://{server}/oauth2/token",service="{server}"'
     assert (challenge.status_code, challenge.headers["Www-Authenticate"]) == (401, expected)
-    entra = operator_token(sandbox, client, f"{REGISTRY_AUDIENCE}/.default")
+    entra = sandbox.token(REGISTRY_AUDIENCE)
     form = {"grant_type": "access_token", "service": server, "access_token": entra}
-    refresh = client.ask("POST", f"https://{server}/oauth2/exchange", data=form).json()["refresh_token"]
+    refresh = client.request("POST", f"https://{server}/oauth2/exchange", data=form).json()["refresh_token"]
     basic = ("00000000-0000-0000-0000-000000000000", refresh)
     query = f"service={server}&scope=repository:app:pull"
-    access = client.ask("GET", f"https://{server}/oauth2/token?{query}", auth=basic).json()["access_token"]
-    manifest = client.ask("GET", f"https://{server}/v2/app/manifests/v1", headers=bearer(access))
+    access = client.request("GET", f"https://{server}/oauth2/token?{query}", auth=basic).json()["access_token"]
+    manifest = client.request("GET", f"https://{server}/v2/app/manifests/v1", headers=bearer(access))
     blob = f"https://{server}/v2/app/blobs/{manifest.json()['config']['digest']}"
-    assert client.ask("GET", blob, headers=bearer(access)).json()["architecture"] == "amd64"
-    pushed = client.ask("POST", f"https://{server}/v2/app/blobs/uploads/", headers=bearer(access))
+    assert client.request("GET", blob, headers=bearer(access)).json()["architecture"] == "amd64"
+    pushed = client.request("POST", f"https://{server}/v2/app/blobs/uploads/", headers=bearer(access))
     assert pushed.status_code == 401 and 'error="insufficient_scope"' in pushed.headers["Www-Authenticate"]
-    assert client.ask("GET", f"https://{server}/v2/", headers=bearer(refresh)).status_code == 401
+    assert client.request("GET", f"https://{server}/v2/", headers=bearer(refresh)).status_code == 401

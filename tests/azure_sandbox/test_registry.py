@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 import requests
 
-from azure_sandbox import process
+from azure_sandbox import Sandbox
 from azure_sandbox.registry.images import ImageNotFound, copy_image, program, publish
 from azure_sandbox.store import Blobs, Store
 from runbook_helpers import Azure, assign_identity, assign_role, create_registry, create_vm, import_image
 from runbook_helpers.clouds import REGISTRY_AUDIENCE
 
 from ..conftest import SSH_SOURCE
-from .test_proxy import ARM, TOKEN, Client, bearer, operator_token
+from .conftest import ARM, TOKEN, bearer
 
 SOURCE = "mcr.microsoft.com/azuredocs/aci-helloworld:latest"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -29,21 +29,23 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 class Account:
     """Somebody who is signed in to a registry."""
 
-    def __init__(self, client: Client, server: str, entra_token: str) -> None:
+    def __init__(self, client: requests.Session, server: str, entra_token: str) -> None:
         self.client, self.server = client, server
         form = {"grant_type": "access_token", "service": server, "access_token": entra_token}
-        self.exchanged = client.ask("POST", f"https://{server}/oauth2/exchange", data=form)
+        self.exchanged = client.request("POST", f"https://{server}/oauth2/exchange", data=form)
         self.refresh_token = self.exchanged.json().get("refresh_token", "")
 
     def token(self, *scopes: str) -> str:
         form = {"grant_type": "refresh_token", "service": self.server, "refresh_token": self.refresh_token}
-        answer = self.client.ask("POST", f"https://{self.server}/oauth2/token", data={**form, "scope": list(scopes)})
+        answer = self.client.request(
+            "POST", f"https://{self.server}/oauth2/token", data={**form, "scope": list(scopes)}
+        )
         return str(answer.json()["access_token"])
 
     def ask(self, method: str, path: str, actions: str = "pull,push,delete", **options: Any) -> requests.Response:
         repository = path.removeprefix("/v2/").partition("/")[0]
         headers = bearer(self.token(f"repository:{repository}:{actions}")) | options.pop("headers", {})
-        return self.client.ask(method, f"https://{self.server}{path}", headers=headers, **options)
+        return self.client.request(method, f"https://{self.server}{path}", headers=headers, **options)
 
     def push_blob(self, content: bytes, algorithm: str = "sha256", repository: str = "app") -> str:
         digest = f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
@@ -59,11 +61,10 @@ class Account:
 
 
 @pytest.fixture
-def owner(azure: Azure, sandbox: process.Running, name: str) -> Account:
+def owner(azure: Azure, sandbox: Sandbox, name: str) -> Account:
     """The operator, at a registry of the test's own."""
     registry = create_registry(azure, name, sku="Standard")
-    client = Client(sandbox.proxy, str(sandbox.authority_file))
-    return Account(client, str(registry.login_server), operator_token(sandbox, client, f"{REGISTRY_AUDIENCE}/.default"))
+    return Account(sandbox.session, str(registry.login_server), sandbox.token(REGISTRY_AUDIENCE))
 
 
 def change(azure: Azure, name: str, **members: str | bool) -> None:
@@ -74,13 +75,13 @@ def change(azure: Azure, name: str, **members: str | bool) -> None:
     azure.registries.registries.begin_update(name, name, update(**members)).result()
 
 
-def sign_in_as_vm(azure: Azure, sandbox: process.Running, vm_name: str, server: str, audience: str) -> Account:
-    vm = Client(process.vm_proxy(sandbox, "AzureChinaCloud", vm_name), str(sandbox.authority_file))
-    answer = vm.ask("GET", f"{TOKEN}?api-version=2018-02-01&resource={audience}", headers={"Metadata": "true"})
+def sign_in_as_vm(azure: Azure, sandbox: Sandbox, vm_name: str, server: str, audience: str) -> Account:
+    vm = sandbox.vm(vm_name).session
+    answer = vm.request("GET", f"{TOKEN}?api-version=2018-02-01&resource={audience}", headers={"Metadata": "true"})
     return Account(vm, server, answer.json()["access_token"])
 
 
-def test_the_role_decides(azure: Azure, sandbox: process.Running, owner: Account, name: str) -> None:
+def test_the_role_decides(azure: Azure, sandbox: Sandbox, owner: Account, name: str) -> None:
     create_vm(azure, name, ssh_source=SSH_SOURCE)
     principal = str(assign_identity(azure, name).identity.principal_id)
     import_image(azure, name, "app:v1", SOURCE)
@@ -105,9 +106,7 @@ def test_the_role_decides(azure: Azure, sandbox: process.Running, owner: Account
     assert sign_in().push_blob(b"mine")
 
 
-def test_registry_in_abac_mode_ignores_acrpull(
-    azure: Azure, sandbox: process.Running, owner: Account, name: str
-) -> None:
+def test_registry_in_abac_mode_ignores_acrpull(azure: Azure, sandbox: Sandbox, owner: Account, name: str) -> None:
     create_vm(azure, name, ssh_source=SSH_SOURCE)
     principal = str(assign_identity(azure, name).identity.principal_id)
     import_image(azure, name, "app:v1", SOURCE)
@@ -123,35 +122,35 @@ def test_registry_in_abac_mode_ignores_acrpull(
 def test_tokens_are_for_one_registry_and_one_use(azure: Azure, owner: Account, name: str) -> None:
     other = str(create_registry(azure, name + "b").login_server)
     ping = f"https://{other}/v2/"
-    assert owner.client.ask("GET", ping, headers=bearer(owner.token())).status_code == 401
+    assert owner.client.request("GET", ping, headers=bearer(owner.token())).status_code == 401
     own = f"https://{owner.server}/v2/"
-    assert owner.client.ask("GET", own, headers=bearer(owner.token())).status_code == 200
-    assert owner.client.ask("GET", own, headers=bearer(owner.refresh_token)).status_code == 401
+    assert owner.client.request("GET", own, headers=bearer(owner.token())).status_code == 200
+    assert owner.client.request("GET", own, headers=bearer(owner.refresh_token)).status_code == 401
     arm = f"{ARM}/subscriptions?api-version=2022-12-01"
-    assert owner.client.ask("GET", arm, headers=bearer(owner.refresh_token)).status_code == 401
+    assert owner.client.request("GET", arm, headers=bearer(owner.refresh_token)).status_code == 401
 
 
 def test_tampered_refresh_token_and_wrong_tenant(owner: Account) -> None:
     form = {"grant_type": "refresh_token", "service": owner.server, "refresh_token": owner.refresh_token[:-4] + "AAAA"}
-    assert owner.client.ask("POST", f"https://{owner.server}/oauth2/token", data=form).status_code == 401
+    assert owner.client.request("POST", f"https://{owner.server}/oauth2/token", data=form).status_code == 401
     form = {"grant_type": "access_token", "service": owner.server, "access_token": "x", "tenant": "elsewhere"}
-    assert owner.client.ask("POST", f"https://{owner.server}/oauth2/exchange", data=form).status_code == 401
+    assert owner.client.request("POST", f"https://{owner.server}/oauth2/exchange", data=form).status_code == 401
 
 
 def test_anonymous_pull_only_where_it_is_on(azure: Azure, owner: Account, name: str) -> None:
     import_image(azure, name, "app:v1", SOURCE)
     url = f"https://{owner.server}/oauth2/token?service={owner.server}&scope=repository:app:pull,push"
-    assert owner.client.ask("GET", url).status_code == 401
+    assert owner.client.request("GET", url).status_code == 401
     change(azure, name, anonymous_pull_enabled=True)
-    token = owner.client.ask("GET", url).json()["access_token"]
+    token = owner.client.request("GET", url).json()["access_token"]
     manifest = f"https://{owner.server}/v2/app/manifests/v1"
-    assert owner.client.ask("GET", manifest, headers=bearer(token)).status_code == 200
-    assert owner.client.ask("DELETE", manifest, headers=bearer(token)).status_code == 401
+    assert owner.client.request("GET", manifest, headers=bearer(token)).status_code == 200
+    assert owner.client.request("DELETE", manifest, headers=bearer(token)).status_code == 401
 
 
 def test_public_access_off(azure: Azure, owner: Account, name: str) -> None:
     change(azure, name, public_network_access="Disabled")
-    refused = owner.client.ask("GET", f"https://{owner.server}/v2/")
+    refused = owner.client.request("GET", f"https://{owner.server}/v2/")
     assert (refused.status_code, refused.json()["errors"][0]["code"]) == (403, "DENIED")
 
 
@@ -185,7 +184,7 @@ def test_mount_cancel_and_delete(owner: Account) -> None:
     digest = owner.push_blob(b"shared")
     token = owner.token("repository:app:pull", "repository:other:pull,push")
     url = f"https://{owner.server}/v2/other/blobs/uploads/"
-    mounted = owner.client.ask("POST", f"{url}?mount={digest}&from=app", headers=bearer(token))
+    mounted = owner.client.request("POST", f"{url}?mount={digest}&from=app", headers=bearer(token))
     assert mounted.status_code == 201
     assert owner.ask("GET", f"/v2/other/blobs/{digest}").content == b"shared"
     location = owner.ask("POST", "/v2/app/blobs/uploads/").headers["Location"]
@@ -226,7 +225,9 @@ def test_sha512(owner: Account) -> None:
 
 @pytest.mark.parametrize("repository", ["Upper", "a%2F..%2Fb", "..%2F..%2Fetc", "-a", "a" * 256, "a%00b"])
 def test_bad_repository_names(owner: Account, repository: str) -> None:
-    answer = owner.client.ask("GET", f"https://{owner.server}/v2/{repository}/tags/list", headers=bearer(owner.token()))
+    answer = owner.client.request(
+        "GET", f"https://{owner.server}/v2/{repository}/tags/list", headers=bearer(owner.token())
+    )
     assert answer.status_code == 404
     assert answer.json()["errors"][0]["code"] in ("NAME_INVALID", "OPERATION_UNKNOWN")
 
@@ -238,8 +239,8 @@ def test_bad_digests(owner: Account, digest: str) -> None:
 
 def test_public_registry_is_for_pulling(owner: Account) -> None:
     url = "https://mcr.microsoft.com/v2/hello-world"
-    assert owner.client.ask("GET", f"{url}/manifests/latest").status_code == 200
-    assert owner.client.ask("POST", f"{url}/blobs/uploads/").status_code == 405
+    assert owner.client.request("GET", f"{url}/manifests/latest").status_code == 200
+    assert owner.client.request("POST", f"{url}/blobs/uploads/").status_code == 405
 
 
 # The images

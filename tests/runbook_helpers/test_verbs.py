@@ -19,7 +19,7 @@ from azure.core.exceptions import (
 )
 from azure.mgmt.authorization.v2022_04_01.models import RoleAssignmentCreateParameters
 
-from azure_sandbox import process
+from azure_sandbox import Sandbox, process
 from runbook_helpers import (
     Azure,
     acr_login,
@@ -233,7 +233,7 @@ def test_two_vms_have_different_addresses_and_identities(azure: Azure) -> None:
 
 
 @pytest.mark.parametrize(("cloud", "suffix"), [("AzureCloud", "azurecr.io"), ("AzureUSGovernment", "azurecr.us")])
-def test_the_other_clouds(sandbox: process.Running, name: str, cloud: str, suffix: str) -> None:
+def test_the_other_clouds(sandbox: Sandbox, name: str, cloud: str, suffix: str) -> None:
     azure = connect_to(name, cloud)
     reference = ready(azure, name)
     assert reference == f"{name}.{suffix}/app:v1"
@@ -256,7 +256,7 @@ def test_wrong_password_of_the_operator(fresh: Path, name: str) -> None:
         create_resource_group(connect_to(name))
 
 
-def test_unknown_subscription(sandbox: process.Running, name: str) -> None:
+def test_unknown_subscription(sandbox: Sandbox, name: str) -> None:
     other = "11111111-1111-1111-1111-111111111111"
     azure = connect("AzureChinaCloud", subscription_id=other, resource_group=name, location="chinanorth3", sandbox=True)
     with pytest.raises(HttpResponseError, match=f"The subscription '{other}' could not be found"):
@@ -304,12 +304,13 @@ def test_identities_come_and_go(azure: Azure, name: str) -> None:
     assert remove_identity(azure, name).identity is None
 
 
-def test_a_cell_that_fails_tells_its_request_ids(sandbox: process.Running, name: str) -> None:
+def test_a_cell_that_fails_tells_its_request_ids(sandbox: Sandbox, name: str) -> None:
     """As on a real cloud: through a proxy, with the environment's credential."""
-    operator = sandbox.operator("AzureChinaCloud")
-    secrets = {f"AZURE_{key.upper()}": operator[key] for key in ("tenant_id", "client_id", "client_secret")}
+    secrets = {
+        name: sandbox.environment[name] for name in ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET")
+    }
     target = {"subscription_id": SUBSCRIPTION, "resource_group": name, "location": "chinanorth3"}
-    target |= {"proxy": sandbox.proxy, "authority_file": str(sandbox.authority_file)}
+    target |= {"proxy": sandbox.proxy, "authority_file": sandbox.ca_file}
     cells = [
         "from runbook_helpers import connect, create_registry\n"
         f"create_registry(connect('AzureChinaCloud', **{target}), {name!r})",

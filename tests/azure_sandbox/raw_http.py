@@ -6,25 +6,26 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+
+from azure_sandbox import Sandbox
 
 ARM_HOST = "management.chinacloudapi.cn"
 
 
 @contextmanager
-def proxy(port: int) -> Iterator[socket.socket]:
+def proxy(sandbox: Sandbox) -> Iterator[socket.socket]:
     """A connection to the proxy itself."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", sandbox.running.port), timeout=10) as connection:
         yield connection
 
 
 @contextmanager
-def inside(port: int, authority: Path, host: str = ARM_HOST) -> Iterator[ssl.SSLSocket]:
-    """A TLS connection to a played host, through the proxy."""
-    with proxy(port) as connection:
+def inside(sandbox: Sandbox, host: str = ARM_HOST) -> Iterator[ssl.SSLSocket]:
+    """A TLS connection to one of the sandbox's hosts, through the proxy."""
+    with proxy(sandbox) as connection:
         connection.sendall(f"CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\n\r\n".encode())
         assert connection.recv(100) == b"HTTP/1.1 200 Connection established\r\n\r\n"
-        context = ssl.create_default_context(cafile=authority)
+        context = ssl.create_default_context(cafile=sandbox.ca_file)
         with context.wrap_socket(connection, server_hostname=host) as encrypted:
             yield encrypted
 
