@@ -10,12 +10,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from ..files import write_atomic
+from ..folder import changing
 from .rules import Fault, FaultError, from_options
-
-LOCK_SECONDS = 60
 
 
 def read(folder: Path) -> list[Fault]:
@@ -29,7 +26,7 @@ def read(folder: Path) -> list[Fault]:
 
 def add(folder: Path, fault: Fault) -> str:
     """Add a rule, which takes effect at once. Returns its id."""
-    with _changing(folder):
+    with changing(folder):
         kept = _load(folder)
         kept["last"] += 1
         rule_id = f"f{kept['last']}"
@@ -42,7 +39,7 @@ def clear(folder: Path, rule_id: str | None = None) -> int:
     """Remove a rule, or all of them; what they hold goes on. Returns how many there were."""
     if not (folder / "faults.json").exists():
         return 0
-    with _changing(folder):
+    with changing(folder):
         kept = _load(folder)
         left = [each for each in kept["rules"] if rule_id not in (None, each["id"])]
         removed = len(kept["rules"]) - len(left)
@@ -69,9 +66,3 @@ def _load(folder: Path) -> dict[str, Any]:
 
 def _store(folder: Path, kept: dict[str, Any]) -> None:
     write_atomic(folder / "faults.json", json.dumps(kept))
-
-
-def _changing(folder: Path) -> FileLock:
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # The lock of a start, so that a folder with nothing but rules is known to be a sandbox's.
-    return FileLock(folder / "start.lock", timeout=LOCK_SECONDS, mode=0o600)

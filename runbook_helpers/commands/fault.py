@@ -53,9 +53,7 @@ def fault() -> None:
 def add_fault(folder: Path | None, **options: Any) -> None:
     """Add a rule: where (the first five options), when (the next four), and what happens (one of the rest)."""
     from azure_sandbox import faults
-    from azure_sandbox.folder import make_folder
 
-    make_folder(folder_of(folder))
     source = click.get_current_context().get_parameter_source
     given = {name: value for name, value in options.items() if source(name) is click.core.ParameterSource.COMMANDLINE}
     for name, value in given.items():  # an unset variable of a script would mean "any"

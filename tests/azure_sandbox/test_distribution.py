@@ -9,17 +9,15 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import requests
 
-from azure_sandbox import process
-from runbook_helpers import create_registry
 from runbook_helpers.clouds import REGISTRY_AUDIENCE
 
-from ..conftest import connect_to
+from .groups import Group, exchange, server_of
+from .replay import PublicCloud
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -92,22 +90,11 @@ class Client:
 
 
 @pytest.fixture(scope="module")
-def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[requests.Session, str, str]]:
+def proxy(public: PublicCloud) -> tuple[requests.Session, str, str]:
     """A session through the sandbox's proxy, a registry's login server, and its owner's refresh token."""
-    folder = tmp_path_factory.mktemp("distribution") / "sandbox"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RUNBOOK_SANDBOX", str(folder))
-        running = process.start(folder)
-        azure = connect_to("distribution")
-        server = str(create_registry(azure, "distribution1").login_server)
-        token = azure.credential.get_token(f"{REGISTRY_AUDIENCE}/.default").token
-        with requests.Session() as session:
-            session.trust_env = False
-            session.proxies, session.verify = {"https": running.proxy}, str(running.authority_file)
-            form = {"grant_type": "access_token", "service": server, "access_token": token}
-            refresh = session.post(f"https://{server}/oauth2/exchange", data=form).json()["refresh_token"]
-            yield session, server, refresh
-        process.reset(folder)
+    server = server_of(Group(public).registry())
+    answer = exchange(public.session, server, public.token(REGISTRY_AUDIENCE))
+    return public.session, server, answer.json()["refresh_token"]
 
 
 @pytest.fixture(params=["name", "nested/name", "a/b-c/d__e.f"])

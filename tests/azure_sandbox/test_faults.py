@@ -19,6 +19,7 @@ from azure.core.exceptions import HttpResponseError
 from click.testing import CliRunner, Result
 
 from azure_sandbox import faults, process
+from azure_sandbox.sandbox import session
 from runbook_helpers import (
     Azure,
     assign_identity,
@@ -65,11 +66,7 @@ def azure(connected: Azure, folder: Path) -> Iterator[Azure]:
 def proxy(folder: Path) -> requests.Session:
     """A client that never tries again."""
     running = process.start(folder)
-    session = requests.Session()
-    session.trust_env = False
-    session.proxies = {"https": running.proxy}
-    session.verify = str(running.authority_file)
-    return session
+    return session(running.proxy, str(running.authority_file))
 
 
 SCOPE = "https://management.chinacloudapi.cn/.default"
