@@ -254,5 +254,5 @@ def from_options(options: dict[str, Any]) -> Fault:
     kind = min(possible, key=lambda each: len(unknown(each)))
     if unfit := unknown(kind):
         flags = [name if value is True else f"{name} {value}" for name, value in kind.flags.items()]
-        raise FaultError(f"{', '.join(unfit)} does not go with {' and '.join([*needs(kind), *flags])}.")
+        raise FaultError(f"{[*needs(kind), *flags][-1]} does not go with {', '.join(unfit)}.")
     return kind(**{name: value for name, value in options.items() if name not in kind.flags})

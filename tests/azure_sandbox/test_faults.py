@@ -201,7 +201,7 @@ def test_a_command_is_held(azure: Azure, folder: Path) -> None:
     ("options", "named"),
     [
         ({}, "says what happens"),
-        ({"status": 500, "reset": True}, "reset does not go with status"),
+        ({"status": 500, "reset": True}, "status does not go with reset"),
         ({"status": 500, "command": "*"}, "status"),
         ({"exit_status": 1}, "exit_status"),
         ({"cut": 1, "after": True}, "after"),
@@ -412,7 +412,7 @@ def test_the_commands(azure: Azure, folder: Path) -> None:
         "7",
     ]
     refused = runbook("add", "--status", "500", "--seconds", "5m")
-    assert (refused.exit_code, refused.output.splitlines()[-1]) == (2, "Error: seconds does not go with status.")
+    assert (refused.exit_code, refused.output.splitlines()[-1]) == (2, "Error: status does not go with seconds.")
     refused = runbook("add", "--delay", "soon")
     assert refused.exit_code == 2
     assert "'--delay': 'soon' is not a duration" in refused.output
