@@ -25,7 +25,7 @@ from .guests import choice
 if TYPE_CHECKING:
     from .store import Store
 
-START_SECONDS = 30.0  # how long a sandbox may take to open its proxy
+START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 _started: list[subprocess.Popen[bytes]] = []  # kept, so that Python does not warn about children it forgets
 
@@ -86,7 +86,11 @@ def _holds(folder: Path, pid: int) -> bool:
 
 
 def start(
-    folder: Path, port: int = 0, guest: str | None = None, say: Callable[[str], None] = lambda sentence: None
+    folder: Path,
+    port: int = 0,
+    guest: str | None = None,
+    say: Callable[[str], None] = lambda sentence: None,
+    within: float = START_SECONDS,
 ) -> Running:
     """The sandbox of a folder, started when it is not running.
 
@@ -94,6 +98,7 @@ def start(
         port: on loopback; 0 takes a free one.
         guest: what stands behind the VMs, `simulated` or `machine`; None goes on with what the folder has.
         say: told what takes long.
+        within: seconds that it may take to open its proxy.
 
     Raises:
         SandboxError: it cannot be started.
@@ -114,7 +119,7 @@ def start(
         choice.prepare(folder, guest)
         (folder / "address.json").unlink(missing_ok=True)  # of a process that was killed
         child = _spawn(folder, port)
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + within
         while time.monotonic() < deadline:
             running = find(folder)
             if running:

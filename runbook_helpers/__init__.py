@@ -6,16 +6,17 @@ from .journey import Journey, show_journey
 from .parameters import check_parameters
 from .run.result import show_result
 from .ssh.client import Shell, ssh
+from .ssh.completed import Completed
 from .ssh.host_keys import trust_vm
-from .ssh.jobs import Completed
+from .verbs.azure_cli import acr_login, az_login, install_azure_cli, try_pull
 from .verbs.clean_up import delete_resource_group
+from .verbs.docker import docker_pull, install_docker
 from .verbs.identities import assign_identity, create_identity, remove_identity, show_identity
 from .verbs.preflight import check_permissions
 from .verbs.registries import create_registry, import_image, show_image, show_registry
 from .verbs.resource_groups import create_resource_group
 from .verbs.roles import assign_role, remove_role
 from .verbs.virtual_machines import create_vm, public_ip_address, show_vm
-from .verbs.vm_software import acr_login, az_login, docker_pull, install_azure_cli, install_docker, try_pull
 
 __all__ = [
     "Azure",

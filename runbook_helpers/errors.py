@@ -1,18 +1,22 @@
-"""What goes wrong, in words. Errors of Resource Manager are not wrapped: they name the resource already."""
+"""The errors of this package, each with the outcome that it stands for.
+
+Errors of Resource Manager are not wrapped: they name the resource already.
+"""
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
+import builtins
+import sys
+from typing import ClassVar
 
-from .refusals import is_refusal
-
-if TYPE_CHECKING:
-    from .ssh.jobs import Completed
+from .outcome import Outcome
+from .ssh.completed import Completed, Failure
 
 
 class RunbookError(Exception):
     """Every error of this package."""
+
+    outcome: ClassVar[Outcome] = Outcome.FAILED
 
     def _render_traceback_(self) -> list[str]:
         # IPython shows this in place of a traceback: the sentence is what the reader needs.
@@ -21,6 +25,8 @@ class RunbookError(Exception):
 
 class ParameterError(RunbookError):
     """One or more parameters break a rule; nothing has been called yet."""
+
+    outcome = Outcome.BAD_PARAMETERS
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
@@ -34,21 +40,29 @@ class SandboxError(RunbookError):
 class OperationTimeout(RunbookError):
     """A long-running operation of Azure, or a command on a VM, did not end in time; or a change did not take effect."""
 
+    outcome = Outcome.CLOUD_REFUSED
+
 
 class OperationFailed(RunbookError):
     """A long-running operation of Azure ended badly: no capacity, no quota, or an error inside Azure."""
+
+    outcome = Outcome.CLOUD_REFUSED
 
 
 class CloudUnavailable(RunbookError):
     """A service of the cloud did not answer, or answered that it cannot now; also after the SDK has tried again."""
 
+    outcome = Outcome.CLOUD_REFUSED
+
 
 class SignInRefused(RunbookError):
     """A service of the cloud does not accept our own sign-in."""
 
+    outcome = Outcome.CLOUD_REFUSED
+
 
 class NotFound(RunbookError):
-    """Something an operation needs is not there."""
+    """Something that an operation needs does not exist."""
 
 
 class NotOurs(RunbookError):
@@ -58,9 +72,18 @@ class NotOurs(RunbookError):
 class AccessDenied(RunbookError):
     """The VM's identity has no permission, and waiting will not give it one."""
 
+    outcome = Outcome.PULL_DENIED
+
+    @property
+    def words(self) -> str:
+        """As of a `CommandFailed`."""
+        return str(self)
+
 
 class NotReady(RunbookError):
     """The subscription is not ready for the walkthrough; nothing has been made yet."""
+
+    outcome = Outcome.CLOUD_REFUSED
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
@@ -78,9 +101,13 @@ class PermissionsMissing(NotReady):
 class ConnectionFailed(RunbookError):
     """No SSH connection to a VM."""
 
+    outcome = Outcome.VM_UNREACHABLE
+
 
 class ConnectionLost(RunbookError):
     """An SSH connection ended before the command did: whether it finished is not known."""
+
+    outcome = Outcome.VM_UNREACHABLE
 
 
 class CommandFailed(RunbookError):
@@ -88,36 +115,42 @@ class CommandFailed(RunbookError):
 
     def __init__(self, completed: Completed, vm_name: str) -> None:
         self.completed = completed
+        self.failure = completed.failure
         output = (completed.stderr.strip() or completed.stdout.strip())[-2000:]
         self.words = f"`{completed.command}` ended with exit status {completed.exit_status}:\n{output}"
-        """What was run and what it said."""
-        super().__init__(f"{self.words}\n{_advice(completed, vm_name)}")
+        """What was run and what it printed."""
+        super().__init__(f"{self.words}\n{self.failure.value.format(vm=vm_name)}")
 
 
-def _advice(completed: Completed, vm_name: str) -> str:
-    said = completed.stderr + completed.stdout
-    if is_refusal(completed.stderr):
-        return _REFUSED.format(vm=vm_name)
-    for pattern, advice in _ADVICE.items():
-        if re.search(pattern, said, re.IGNORECASE):
-            return advice.format(vm=vm_name)
-    return _ELSE.format(vm=vm_name)
+class CommandRefused(CommandFailed):
+    """A command on a VM ended because Azure or a registry refuses the VM's identity."""
+
+    outcome = Outcome.PULL_DENIED
 
 
-_ADVICE = {
-    "no space left on device|enough free space": "The disk of the VM {vm} is full: free space on it (`df -h` shows where), then run this step "
-    "again.",
-    "could not get lock|unable to acquire the dpkg": "Another apt is at work on the VM {vm}: run this step again when it has "
-    "ended.",
-    "cannot connect to the docker daemon": "Docker does not run on the VM {vm}: `sudo systemctl status docker` there says "
-    "why; then run this step again.",
-    "too ?many ?requests|internal server error|bad gateway|service ?unavailable|gateway time-?out|did not issue a challenge": "A "
-    "service that the VM {vm} asked does not answer as it should: run this step again, later if it stays.",
-    "failed to fetch|hash sum mismatch|could not resolve": "The VM {vm} did not get what it asked the network for: run this "
-    "step again; if it stays, look at the VM's network and its sources.",
-}
-_REFUSED = (
-    "Look at the roles of the identity that the VM {vm} signs in with, on the registry: a new one may take Azure ten minutes; "
-    "then run this step again."
-)
-_ELSE = "That was on the VM {vm}: mend the cause, then run this step again."
+def command_failed(completed: Completed, vm_name: str) -> CommandFailed:
+    """The error of a command that failed, by the kind of its failure."""
+    kind = CommandRefused if completed.failure is Failure.REFUSED else CommandFailed
+    return kind(completed, vm_name)
+
+
+def outcome_of(kind: type[BaseException]) -> Outcome:
+    """The outcome that a class of exceptions stands for: our own say it, the SDKs' have one in common."""
+    own: Outcome | None = getattr(kind, "outcome", None)
+    if own is not None:
+        return own
+    if issubclass(kind, KeyboardInterrupt):
+        return Outcome.INTERRUPTED
+    from azure.core.exceptions import AzureError
+
+    return Outcome.CLOUD_REFUSED if issubclass(kind, AzureError) else Outcome.FAILED
+
+
+def outcome_of_name(name: str) -> Outcome:
+    """The outcome of an exception in a notebook, of which papermill gives no more than the name of its class."""
+    from azure import identity
+    from azure.core import exceptions
+
+    found = (vars(module).get(name) for module in (sys.modules[__name__], exceptions, identity, builtins))
+    kinds = (kind for kind in found if isinstance(kind, type) and issubclass(kind, BaseException))
+    return outcome_of(next(kinds, Exception))

@@ -1,4 +1,4 @@
-"""Folders and files that only their owner can read, whatever the umask is."""
+"""Files and folders that only their owner can read, whatever the umask is."""
 
 from __future__ import annotations
 
@@ -18,20 +18,14 @@ def private_folder(folder: Path) -> None:
         folder.chmod(0o700)
 
 
-def check_owner(folder: Path) -> None:
-    """Refuse a folder of somebody else, who could put other files in the place of ours.
+def write_atomic(path: Path, content: str | bytes, mode: int = 0o600) -> None:
+    """Write a file in one step: it is never seen empty or half written, and a link in its place is not followed.
 
-    Raises:
-        PermissionError: it is not ours.
+    Args:
+        mode: the file's permissions, less the umask.
     """
-    if os.name != "nt" and folder.stat().st_uid != os.geteuid():
-        raise PermissionError(f"{folder} belongs to another user")
-
-
-def private_file(path: Path, content: str | bytes) -> None:
-    """Write a file that nobody else may read, in one step: it is never seen empty or half written, or through a link."""
     beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
@@ -39,8 +33,3 @@ def private_file(path: Path, content: str | bytes) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
-
-
-def touch_private(path: Path) -> None:
-    """Make an empty file that nobody else may read, where there is none: for what others open by its name."""
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))

@@ -1,5 +1,5 @@
-"""What this session saw of its own work: the requests to Resource Manager, under which id (what Azure's support asks for
-first), and the sign-ins and pulls on VMs.
+"""The journal of a session: its requests to Resource Manager, under which id (what Azure's support asks for first), and
+its sign-ins and pulls on VMs.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from azure.core.pipeline.policies import SansIOHTTPPolicy
 
 READS = ("GET", "HEAD")
+MAKES = ("PUT", "PATCH")
+FAILURE = "application/vnd.azure-acr-runbook.failure+json"
+"""The MIME type of what the cell that failed displays."""
 
 # The commands on a VM that are kept, and of their options those that cannot hold a secret, with how many values each has.
 COMMANDS: dict[tuple[str, ...], dict[str, int]] = {
@@ -23,7 +26,7 @@ COMMANDS: dict[tuple[str, ...], dict[str, int]] = {
 
 
 class Journal:
-    """The requests that changed something or failed, and the sign-ins and pulls; without anything that may be secret."""
+    """Requests that changed something or failed, and sign-ins and pulls; without anything that may be secret."""
 
     def __init__(self, shown: bool = False) -> None:
         self.shown = shown
@@ -33,6 +36,8 @@ class Journal:
         many requests there were before its end."""
         self.requests: list[dict[str, Any]] = []
         """{"method", "path", "status", "x-ms-request-id"} of each."""
+        self._in_group = False
+        self._unanswered = 0
 
     def command(self, vm_id: str, arguments: Sequence[str], exit_status: int) -> None:
         """Keep a command that ended on a VM, where it is one of COMMANDS."""
@@ -49,42 +54,50 @@ class Journal:
                 kept = {"vm": vm_id, "command": " ".join(shown), "status": exit_status, "after": len(self.requests)}
                 self.commands.append(kept)
 
-    def tell_on_error(self) -> None:
-        """In a notebook, have a cell that fails tell the requests so far: it never gets to the notebook's result."""
+    @property
+    def may_have_made(self) -> bool:
+        """Whether something may have been made: the resource group exists, or a write was not answered."""
+        return self._in_group or self._unanswered > 0
+
+    def show_on_error(self) -> None:
+        """In a notebook, have a cell that fails show what this journal has: it never gets to the notebook's result."""
         shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
         if shell is None:
             return
-        told = 0
+        shown = 0
 
-        def tell(result: Any) -> None:
-            nonlocal told
-            new = self.requests[told:]
-            if new and not result.success:
-                told = len(self.requests)
+        def show(result: Any) -> None:
+            nonlocal shown
+            if result.success:
+                return
+            new, shown = self.requests[shown:], len(self.requests)
+            if new and self.shown:
                 asked = (f"{each['method']} {each['path']} {each['status']} {each['x-ms-request-id']}" for each in new)
                 sys.stderr.write(f"Azure's request ids: {'; '.join(asked)}\n")
+            shell.display_pub.publish({FAILURE: {"schema": 1, "made": self.may_have_made}})
 
-        shell.events.register("post_run_cell", tell)
+        shell.events.register("post_run_cell", show)
 
     def policy(self) -> SansIOHTTPPolicy[Any, Any]:
         """A policy for the pipeline of an SDK client, which fills this journal."""
         from azure.core.pipeline.policies import SansIOHTTPPolicy
 
-        requests = self.requests
+        journal = self
 
         class Fill(SansIOHTTPPolicy[Any, Any]):
+            def on_request(self, request: Any) -> None:
+                journal._unanswered += request.http_request.method in MAKES
+
             def on_response(self, request: Any, response: Any) -> None:
-                asked, answered = request.http_request, response.http_response
-                # A look-up that finds nothing is how a verb learns that there is something to make.
-                if asked.method in READS and (answered.status_code < 400 or answered.status_code == 404):
-                    return
-                requests.append(
-                    {
-                        "method": asked.method,
-                        "path": urlsplit(asked.url).path,
-                        "status": answered.status_code,
-                        "x-ms-request-id": answered.headers.get("x-ms-request-id"),
-                    }
-                )
+                journal._answered(request.http_request, response.http_response)
 
         return Fill()
+
+    def _answered(self, request: Any, response: Any) -> None:
+        path, status = urlsplit(request.url).path, response.status_code
+        self._unanswered -= request.method in MAKES and status < 500
+        self._in_group |= status < 400 and "/resourcegroups/" in path.lower()
+        # A look-up that finds nothing is how a verb learns that there is something to make.
+        if request.method not in READS or (status >= 400 and status != 404):
+            support = response.headers.get("x-ms-request-id")
+            self.requests.append({"method": request.method, "path": path, "status": status, "x-ms-request-id": support})

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from runbook_helpers.run.runner import ANSWER
+from runbook_helpers.commands.refresh import ANSWER
 
 from .conftest import clean_environment
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from runbook_helpers.commands.refresh import ANSWER
 from runbook_helpers.parameters import RULES
 from runbook_helpers.run.result import MIME_TYPE
-from runbook_helpers.run.runner import ANSWER
 
 from .conftest import clean_environment, regression
 

@@ -52,7 +52,7 @@ def test_only_the_ssh_room_knows_paramiko() -> None:
 
 def test_only_connection_and_the_commands_know_the_sandbox() -> None:
     known = users_of("azure_sandbox", "runbook_helpers")
-    assert {name for name in known if not name.startswith("commands.")} == {"connection", "run.runner"}
+    assert {name for name in known if not name.startswith("commands.")} == {"connection"}
 
 
 def test_the_sandbox_knows_neither_the_runbook_nor_the_sdks() -> None:

@@ -18,7 +18,8 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.util import run_sync
 
-from runbook_helpers.run.runner import ANSWER, CLEAN_UP, KERNEL_ARGUMENTS, NOTEBOOKS, PROJECT
+from runbook_helpers.commands.refresh import ANSWER
+from runbook_helpers.run.runner import CLEAN_UP, KERNEL_ARGUMENTS, NOTEBOOKS, PROJECT
 
 from .conftest import regression
 from .test_nbval import all_compared, nbval

@@ -10,37 +10,36 @@ from typing import Any
 
 import click
 
-from ..errors import ParameterError, RunbookError
-from ..run.outcome import Outcome, outcome_of
+from ..errors import ParameterError, RunbookError, outcome_of
+from ..outcome import Outcome
+from .refresh import refresh
 from .run import run
 from .sandbox import sandbox
 
 
 class _Group(click.Group):
-    """Tells our own errors in a sentence, and shows a traceback only where it is asked for."""
+    """Shows an expected error as a sentence, with its exit status, and a traceback only where it is asked for."""
 
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
-        except RunbookError as error:
-            if context.find_root().params.get("traceback"):
-                raise
-            click.echo(f"Error: {error}", err=True)
-            context.exit(outcome_of(type(error).__name__, str(error)).exit_code)
         except Exception as error:
-            sandbox_errors = sys.modules.get("azure_sandbox.errors")  # not imported: then it is none of theirs
-            if sandbox_errors is not None and isinstance(error, sandbox_errors.SandboxError):
-                click.echo(f"Error: {error}", err=True)
-                context.exit(Outcome.FAILED.exit_code)
-            azure_errors = sys.modules.get("azure.core.exceptions")
-            known = azure_errors is not None and isinstance(error, azure_errors.AzureError)
-            if not known or context.find_root().params.get("traceback"):
+            expected = isinstance(error, RunbookError) or type(error).__module__.startswith("azure.")
+            if not expected or context.find_root().params.get("traceback"):
                 raise
-            words = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
-            if type(error).__name__ == "ResourceNotFoundError":
-                words += ". Is the name right, and the resource group? The notebooks make what is missing"
-            click.echo(f"Error: {words}.", err=True)
-            context.exit(Outcome.CLOUD_REFUSED.exit_code)
+            click.echo(f"Error: {_sentence(error)}", err=True)
+            context.exit(outcome_of(type(error)).exit_code)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, RunbookError):
+        return str(error)
+    from azure.core.exceptions import ResourceNotFoundError
+
+    words = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+    if isinstance(error, ResourceNotFoundError):
+        words += ". Is the name right, and the resource group? The notebooks make what is missing"
+    return f"{words}."
 
 
 @click.group(cls=_Group)
@@ -50,6 +49,7 @@ def main(traceback: bool) -> None:
 
 
 main.add_command(run)
+main.add_command(refresh)
 main.add_command(sandbox)
 
 
@@ -109,22 +109,13 @@ def trust_vm(name: str, first_use: bool, file: Path | None, overrides: tuple[tup
 
     overrides = (*overrides, ("vm_name", name))
     azure = connect_with(runner.collect_parameters(file or runner.PROJECT / "parameters" / "sandbox.yaml", overrides))
-    told = host_keys.trust_vm(azure, name, first_use=first_use)
-    click.echo(f"The VM {name} has the host key {told}; it is pinned.")
+    fingerprint = host_keys.trust_vm(azure, name, first_use=first_use)
+    click.echo(f"The VM {name} has the host key {fingerprint}; it is pinned.")
     if first_use:
         click.echo(
             "Nobody vouches for it: compare it with `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the VM."
         )
     click.echo(f"To let this runbook in, if it does not yet:\n{host_keys.admission(azure, name)}")
-
-
-@main.command()
-def refresh() -> None:
-    """Execute all notebooks in a fresh sandbox and keep their outputs."""
-    from ..run import runner
-
-    for path in runner.refresh():
-        click.echo(path.name)
 
 
 @main.command(context_settings={"ignore_unknown_options": True})

@@ -5,12 +5,12 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import ParameterError
-from ..run.outcome import Outcome
+from ..outcome import Outcome
 from .fault import fault
 from .options import duration, folder_of, plain, with_folder
 
@@ -18,7 +18,17 @@ if TYPE_CHECKING:
     from azure_sandbox.process import Running
 
 
-@click.group()
+class _Group(click.Group):
+    """The sandbox's commands, whose errors become ours."""
+
+    def invoke(self, context: click.Context) -> Any:
+        from ..connection import sandbox_errors
+
+        with sandbox_errors():
+            return super().invoke(context)
+
+
+@click.group(cls=_Group)
 def sandbox() -> None:
     """The embedded Azure."""
 
@@ -29,14 +39,14 @@ def sandbox() -> None:
     "--guest",
     type=click.Choice(["simulated", "machine"]),
     default=None,
-    help="What stands behind the VMs: played programs, or real Debian machines (Linux with root).  [default: as before]",
+    help="What stands behind the VMs: simulated programs, or real Debian machines (Linux with root).  [default: as before]",
 )
 @with_folder
 def start(folder: Path | None, port: int, guest: str | None) -> None:
     """Start it, or find the one that runs."""
     from azure_sandbox import process
 
-    _tell(process.start(folder_of(folder), port, guest, lambda sentence: click.echo(sentence, err=True)))
+    _print(process.start(folder_of(folder), port, guest, lambda sentence: click.echo(sentence, err=True)))
 
 
 @sandbox.command()
@@ -58,7 +68,7 @@ def status(folder: Path | None) -> None:
     if running is None:
         click.echo(f"no sandbox runs in {folder_of(folder)}")
         sys.exit(Outcome.FAILED.exit_code)
-    _tell(running)
+    _print(running)
 
 
 @sandbox.command()
@@ -133,7 +143,7 @@ def set_(folder: Path | None, name: str | None, seconds: float | None) -> None:
         click.echo(f"{each} {plain(getattr(values, each))}s")
 
 
-def _tell(running: Running) -> None:
+def _print(running: Running) -> None:
     click.echo(f"folder {running.folder}\naddress {running.proxy}\npid {running.pid}")
 
 

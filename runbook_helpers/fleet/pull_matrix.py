@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..connection import Azure
-from ..errors import AccessDenied, CommandFailed
+from ..errors import AccessDenied, CommandRefused
+from ..verbs.azure_cli import acr_login, az_login
+from ..verbs.docker import docker_pull
 from ..verbs.identities import show_identity
 from ..verbs.registries import show_registry
-from ..verbs.vm_software import ROLE_SECONDS, acr_login, az_login, docker_pull, refusal
 from . import Fleet
 
 SCHEMA = 1
@@ -35,17 +37,15 @@ def try_pulls(azure: Azure, fleet: Fleet, vm_name: str) -> list[dict[str, Any]]:
 def _try_pull(azure: Azure, fleet: Fleet, vm_name: str, registry_name: str) -> dict[str, Any]:
     expected = fleet.may_pull(vm_name, registry_name)
     image = f"{show_registry(azure, registry_name).login_server}/{fleet.common['image']}"
-    # The pull is tried in any case: the registry has the last word, and it may admit everybody.
-    try:
+    # The pull is tried in any case: the registry has the last word, and it may admit everybody. Not so after a failure that
+    # is no refusal: docker would ask as nobody, and that answer is not about the identity.
+    with contextlib.suppress(AccessDenied, CommandRefused):
         # A role may take minutes to work; where there shall be none there is nothing to wait for.
-        acr_login(azure, vm_name, registry_name, within=ROLE_SECONDS if expected else 0)
-    except (AccessDenied, CommandFailed) as error:
-        refusal(error)  # after another failure docker would ask as nobody, and that answer is not about the identity
+        acr_login(azure, vm_name, registry_name, within=None if expected else 0)
     outcome, digest, words = PULLED, None, None
     try:
         digest = docker_pull(azure, vm_name, image)
-    except CommandFailed as error:
-        refusal(error)
+    except CommandRefused as error:
         outcome, words = DENIED, error.completed.stderr.strip()[-300:]
     return {
         "vm": vm_name, "registry": registry_name, "image": image, "expected": PULLED if expected else DENIED,

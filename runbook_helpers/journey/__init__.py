@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..clouds import REGISTRY_AUDIENCE
 from ..connection import Azure
-from ..verbs.identities import identity_of
+from ..verbs.identities import identity_claims, identity_of
 from ..verbs.registries import show_registry
 from ..verbs.roles import role_assignments
 from ..verbs.virtual_machines import show_vm
-from ..verbs.vm_software import identity_claims
 from . import svg
 from .steps import AGAIN, METADATA, PULL, VM, Step, audience_name, from_commands, grant_step, readable
 from .traffic import from_traffic
@@ -94,15 +93,17 @@ def show_journey(azure: Azure, vm_name: str, registry_name: str, identity_id: st
 def _identity(azure: Azure, vm: VirtualMachine, identity_id: str | None) -> tuple[str, str | None]:
     """The resource id of an identity (of the VM itself for its own), and its principal id where it has one."""
     from azure.core.exceptions import ResourceNotFoundError
+    from azure.mgmt.core.tools import parse_resource_id
 
     resource_id, principal_id = identity_of(vm, identity_id)
     if resource_id is None or principal_id is not None:
         return resource_id or str(vm.id), principal_id
-    parts = resource_id.split("/")
-    if parts[2].lower() != azure.subscription_id.lower():  # another of the same name may be in ours
+    parts = parse_resource_id(resource_id)
+    if str(parts["subscription"]).lower() != azure.subscription_id.lower():  # another of the same name may be in ours
         return resource_id, None
+    identities = azure.identities.user_assigned_identities
     try:  # the VM does not have it, or no longer
-        return resource_id, azure.identities.user_assigned_identities.get(parts[4], parts[-1]).principal_id
+        return resource_id, identities.get(str(parts["resource_group"]), str(parts["name"])).principal_id
     except ResourceNotFoundError:
         return resource_id, None
 

@@ -12,7 +12,7 @@ import nbformat
 from nbconvert import HTMLExporter
 from pygments.formatters import HtmlFormatter
 
-from .outcome import Outcome
+from ..outcome import Outcome
 from .report import PAGE, Report, Step, printable, word
 from .runner import NOTEBOOKS
 

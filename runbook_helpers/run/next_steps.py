@@ -1,26 +1,16 @@
-"""What to do after a run: sentences with commands to copy, each only where it is true."""
+"""Next steps after a run: sentences with commands to copy, each only where it is true."""
 
 from __future__ import annotations
 
-import json
-import re
 import shlex
 import shutil
 import sys
 from pathlib import Path
 
-from .outcome import Outcome
+from ..errors import NotOurs
+from ..outcome import Outcome
 from .report import PARAMETERS, Report, Step
 from .runner import CLEAN_UP, select_notebooks
-
-# What is said before there is a resource group to make anything in.
-_NOT_LET_IN = re.compile(
-    r"^(ClientAuthenticationError|CredentialUnavailableError|AuthenticationRequiredError|SandboxError|NotReady|PermissionsMissing):"
-    r"|^CloudUnavailable: (No sign-in at |Azure .* GET \S*/resourcegroups/[^/\s]+ on )"
-    r"|\((SubscriptionNotFound|LocationNotAvailableForResourceGroup)\)"
-    r"|'Microsoft\.Resources/subscriptions/resourceGroups/(read|write)'",
-    re.IGNORECASE,
-)
 
 
 def program() -> str:
@@ -29,7 +19,7 @@ def program() -> str:
     if called.stem != "runbook":  # a test, or another program
         return "runbook"
     found = shutil.which("runbook")
-    # Windows: the name without .exe is what a script is told.
+    # Windows: a script sees its name without .exe.
     same = found and Path(found).with_suffix("").resolve() == called.with_suffix("").resolve()
     return "runbook" if same else sys.argv[0]
 
@@ -63,7 +53,7 @@ def how_to_delete(report: Report, plain: bool) -> list[str]:
         if last.ok or _is_not_ours(last):
             return []
         return [f"What was made may still be there, and cost money. To delete it: `{delete}`, or notebook 06."]
-    if not any(_may_have_made(report, step) for step in report.steps):
+    if not any(_may_have_made(step) for step in report.steps):
         return []
     return [
         f"What was made stays. To delete it: `{delete}`, or notebook 06; `--clean-up` deletes it at the end of a run."
@@ -84,21 +74,9 @@ def _chosen(report: Report) -> list[str]:
 
 
 def _is_not_ours(step: Step) -> bool:
-    return step.notebook.startswith(CLEAN_UP) and step.reason.startswith("NotOurs:")
+    return step.notebook.startswith(CLEAN_UP) and step.exception == NotOurs.__name__
 
 
-def _may_have_made(report: Report, step: Step) -> bool:
-    """Whether a notebook came through to its resource group; in doubt it did, since what is forgotten costs money."""
-    if step.outcome in (Outcome.NOT_RUN, Outcome.BAD_PARAMETERS):
-        return False
-    return not _NOT_LET_IN.search(step.error or "") or _made_something(report.output / f"{step.notebook}.ipynb")
-
-
-def _made_something(path: Path) -> bool:
-    """Whether a step of an executed notebook was ready before it failed; a sign-in may end between two of them."""
-    try:
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    except (OSError, ValueError, KeyError):
-        return True
-    outputs = [output for cell in cells for output in cell.get("outputs", [])]
-    return any(": ready" in "".join(output.get("text", "")) for output in outputs)
+def _may_have_made(step: Step) -> bool:
+    """Whether a notebook may have made something; in doubt it has, since what is forgotten costs money."""
+    return step.outcome not in (Outcome.NOT_RUN, Outcome.BAD_PARAMETERS) and step.made is not False

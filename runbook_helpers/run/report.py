@@ -13,7 +13,8 @@ from xml.etree import ElementTree
 import yaml
 
 from ..errors import ParameterError
-from .outcome import Outcome
+from ..files import write_atomic
+from ..outcome import Outcome
 from .result import SCHEMA
 
 RESULT, JUNIT, PARAMETERS, PAGE = "result.json", "junit.xml", "parameters.yaml", "report.html"
@@ -28,6 +29,10 @@ class Step:
     outcome: Outcome = Outcome.NOT_RUN
     seconds: float = 0.0
     error: str | None = None
+    exception: str | None = None
+    """The name of the exception's class."""
+    made: bool | None = None
+    """Whether a notebook that failed may have made something; None where that is not known."""
     result: dict[str, Any] | None = None
     """What the notebook displayed at its end."""
 
@@ -78,9 +83,14 @@ class Report:
 
     def write(self) -> None:
         """Write result.json, junit.xml and parameters.yaml next to the executed notebooks."""
-        _write(self.output / RESULT, json.dumps(self._content(), indent=1, ensure_ascii=False) + "\n")
-        _write(self.output / JUNIT, self._junit())
-        _write(self.output / PARAMETERS, yaml.safe_dump(self.parameters, sort_keys=False, allow_unicode=True))
+        # Written as a whole: who reads them while the run goes on sees the old one or the new one.
+        files = {
+            RESULT: json.dumps(self._content(), indent=1, ensure_ascii=False) + "\n",
+            JUNIT: self._junit(),
+            PARAMETERS: yaml.safe_dump(self.parameters, sort_keys=False, allow_unicode=True),
+        }
+        for name, text in files.items():
+            write_atomic(self.output / name, text, mode=0o666)
 
     def _content(self) -> dict[str, Any]:
         return {
@@ -154,7 +164,7 @@ def read_report(folder: Path) -> Report:
             raise ValueError(f"its schema is {content['schema']}, and {SCHEMA} is known")
         steps = [
             Step(
-                **{key: each[key] for key in ("notebook", "seconds", "error", "result")},
+                **{key: each.get(key) for key in ("notebook", "seconds", "error", "exception", "made", "result")},
                 outcome=Outcome(each["outcome"]),
             )
             for each in content["notebooks"]
@@ -164,10 +174,3 @@ def read_report(folder: Path) -> Report:
         raise ParameterError([f"There is no run in {folder}: it has no {RESULT}."]) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ParameterError([f"The run in {folder} cannot be taken up: {RESULT} does not fit ({error})."]) from error
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file as a whole: who reads it while the run goes on sees the old one or the new one."""
-    beside = path.with_name(path.name + ".new")
-    beside.write_text(text, encoding="utf-8", newline="\n")
-    beside.replace(path)

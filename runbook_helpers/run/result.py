@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import uuid
 from pathlib import Path
 from typing import Any
 
 from ..connection import Azure
 from ..errors import ParameterError
+from ..files import write_atomic
+from ..journal import FAILURE
 
 MIME_TYPE = "application/vnd.azure-acr-runbook.result+json"
 SCHEMA = 1
@@ -48,10 +49,7 @@ def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_symlink() or (path.exists() and not _is_result(path)):
         raise ParameterError([f"result_path {path} is there and no result of a notebook: name another file."])
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    with beside.open("x", encoding="utf-8") as file:
-        file.write(text)
-    beside.replace(path)
+    write_atomic(path, text, mode=0o666)
 
 
 def _is_result(path: Path) -> bool:
@@ -64,9 +62,20 @@ def _is_result(path: Path) -> bool:
 
 def read_result(notebook: Any) -> dict[str, Any] | None:
     """The result in an executed notebook; None where it did not get there."""
+    return _displayed(notebook, MIME_TYPE)
+
+
+def made_something(notebook: Any) -> bool:
+    """Whether a notebook that failed may have made something in Azure; before it is connected, nothing is made."""
+    failure = _displayed(notebook, FAILURE)
+    return failure is not None and bool(failure["made"])
+
+
+def _displayed(notebook: Any, mime_type: str) -> dict[str, Any] | None:
+    """The last output of a MIME type."""
     for cell in reversed(notebook.cells):
         for output in cell.get("outputs", []):
-            if MIME_TYPE in output.get("data", {}):
-                result: dict[str, Any] = output["data"][MIME_TYPE]
-                return result
+            if mime_type in output.get("data", {}):
+                found: dict[str, Any] = output["data"][mime_type]
+                return found
     return None

@@ -1,11 +1,10 @@
-"""Run the notebooks headlessly with papermill, and report; execute them anew for the repository."""
+"""A headless run of the notebooks, by papermill: what it is given, and each notebook's execution."""
 
 from __future__ import annotations
 
 import logging
 import os
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,23 +14,21 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from ..errors import ParameterError
+from ..errors import ParameterError, outcome_of_name
+from ..outcome import Outcome
 from ..parameters import RULES, problems, read_parameters, secret_problem
 from ..secrets import shown, shown_name
 from . import progress
-from .outcome import Outcome, outcome_of
 from .report import RESULT, Report, Step, read_report, word
-from .result import read_result
+from .result import made_something, read_result
 
 PROJECT = Path(__file__).parents[2]
 NOTEBOOKS = PROJECT / "notebooks"
 CLEAN_UP = "06"
-ANSWER = "nbval-skip"  # the tag of the cells whose output is not kept
-# It warns at each start that it listens on loopback, and tells an interrupted cell's end as an error of its own.
+# It warns at each start that it listens on loopback, and logs an interrupted cell's end as an error of its own.
 KERNEL_ARGUMENTS = ["--IPKernelApp.log_level=CRITICAL"]
 KERNEL_LOG = "kernel.log"
 MEANWHILE = ".progress"
-MEANWHILE_SECONDS = 60.0
 INTERRUPTED = "interrupted: run it again, what is there already is kept"
 
 
@@ -67,7 +64,7 @@ def select_notebooks(only: Sequence[str], clean_up: bool) -> list[Path]:
     Raises:
         ParameterError: a number that no notebook has.
     """
-    every = _every_notebook()
+    every = every_notebook()
     only = [number.zfill(2) if number.isdecimal() else number for number in only]
     unknown = [number for number in only if number not in every]
     if unknown:
@@ -77,7 +74,7 @@ def select_notebooks(only: Sequence[str], clean_up: bool) -> list[Path]:
     return [path for number, path in every.items() if number in wanted or (clean_up and number == CLEAN_UP)]
 
 
-def _every_notebook() -> dict[str, Path]:
+def every_notebook() -> dict[str, Path]:
     """The notebooks by their numbers, in the order of a run: clean-up is the last."""
     paths = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"), key=lambda path: (path.name.startswith(CLEAN_UP), path.name))
     return {path.name[:2]: path for path in paths}
@@ -122,9 +119,9 @@ def resume(folder: Path, file: Path | None, overrides: Sequence[tuple[str, str]]
         ParameterError: there is no run, or other parameters are given than it had.
     """
     report = read_report(folder)
-    secrets = [told for name, text in overrides if (told := secret_problem(name, text, known=name in RULES))]
-    if secrets:
-        raise ParameterError(secrets)
+    found = [problem for name, text in overrides if (problem := secret_problem(name, text, known=name in RULES))]
+    if found:
+        raise ParameterError(found)
     given = collect_parameters(file, overrides) if file else {**report.parameters, **_typed(overrides)}
     names = [name for name in {**report.parameters, **given} if report.parameters.get(name) != given.get(name)]
     if names:
@@ -135,7 +132,7 @@ def resume(folder: Path, file: Path | None, overrides: Sequence[tuple[str, str]]
             f"--resume goes on with the parameters of the run in {folder}, which had {had}: start a new run for others."
         )
         raise ParameterError([message])
-    every = [path.stem for path in _every_notebook().values()]
+    every = [path.stem for path in every_notebook().values()]
     unknown = [step.notebook for step in report.steps if step.notebook not in every]
     if unknown:
         raise ParameterError([f"The run in {folder} cannot be taken up: there is no notebook {', '.join(unknown)}."])
@@ -156,6 +153,7 @@ def run(
     *,
     begin: Callable[[str], None] = lambda text: None,
     meanwhile: Callable[[str], None] = lambda text: None,
+    interval: float = 60.0,
     keep_going: bool = False,
     clean_up: bool = False,
     before: Report | None = None,
@@ -167,7 +165,8 @@ def run(
     Args:
         say: called with one line for each notebook, when it ends.
         begin: called with the beginning of that line, when the notebook begins.
-        meanwhile: called with what the notebook waits for and how long it runs, each MEANWHILE_SECONDS.
+        meanwhile: called with what the notebook waits for and how long it runs.
+        interval: seconds between two of these calls.
         keep_going: run the rest all the same.
         clean_up: run notebook 06 all the same, so that nothing is left that costs money.
         before: the same run, as far as it came: what was ok in it is not run again.
@@ -183,7 +182,7 @@ def run(
             if step.ok or (failed and not keep_going and not (clean_up and path.name.startswith(CLEAN_UP))):
                 continue
             begin(names[path.stem])
-            with _told_meanwhile(output / MEANWHILE, meanwhile):
+            with _watched(output / MEANWHILE, interval, meanwhile):
                 _run(path, step, report)
             sentence = "ok" if step.ok else f"{word(step)}\n{step.error}"
             say(f"{names[path.stem]} ({step.seconds:.1f} s): {sentence}")
@@ -205,16 +204,15 @@ def _run(path: Path, step: Step, report: Report) -> None:
     """Execute one notebook, and report."""
     started = time.monotonic()
     try:
-        step.outcome, step.error, step.result = _execute(path, report.output / path.name, report.parameters)
+        _execute(path, step, report.output / path.name, report.parameters)
     finally:
         step.seconds = round(time.monotonic() - started, 1)
         report.write()
 
 
-def _execute(
-    path: Path, target: Path, parameters: Mapping[str, Any]
-) -> tuple[Outcome, str | None, dict[str, Any] | None]:
-    """Execute one notebook; returns how it ended, what went wrong if anything did, and its result if it came to it."""
+def _execute(path: Path, step: Step, target: Path, parameters: Mapping[str, Any]) -> None:
+    """Execute one notebook, and note in its step how it ended."""
+    import nbformat
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
@@ -232,29 +230,32 @@ def _execute(
             cwd=NOTEBOOKS,
             start_timeout=120,
             extra_arguments=KERNEL_ARGUMENTS,
-            kernel_manager_class=_kernels_that_tell(log, target.with_name(MEANWHILE)),
+            kernel_manager_class=_kernels(log, target.with_name(MEANWHILE)),
         )
+        step.result = read_result(notebook)
+        step.error = (
+            None if step.result else "The notebook ended without showing its result: its last cell did not run."
+        )
+        step.outcome = Outcome.OK if step.result else Outcome.FAILED
     except papermill.PapermillExecutionError as error:
-        return outcome_of(error.ename, error.evalue), f"{error.ename}: {error.evalue}", None
+        step.outcome, step.exception = outcome_of_name(error.ename), error.ename
+        step.error = f"{error.ename}: {error.evalue}"
+        step.made = made_something(nbformat.read(target, as_version=4))  # type: ignore[no-untyped-call]
     except DeadKernelError:
         died = "The notebook's kernel died (killed, or out of memory): run it again, what is there already is kept."
-        return Outcome.FAILED, f"{died} (its own words: {log})" if log.stat().st_size else died, None
+        step.outcome, step.error = Outcome.FAILED, f"{died} (it printed: {log})" if log.stat().st_size else died
     except CellTimeoutError as error:
-        return Outcome.FAILED, str(error).strip().splitlines()[0], None
+        step.outcome, step.error = Outcome.FAILED, str(error).strip().splitlines()[0]
     finally:
         if log.exists() and not log.stat().st_size:
             log.unlink()
-    result = read_result(notebook)
-    if result is None:
-        return Outcome.FAILED, "The notebook ended without showing its result: its last cell did not run.", None
-    return Outcome.OK, None, result
 
 
-def _kernels_that_tell(log: Path, meanwhile: Path) -> type:
+def _kernels(log: Path, meanwhile: Path) -> type:
     """A class of kernels.
 
     Args:
-        log: for their own words: one that is interrupted while it starts tells a traceback.
+        log: for what they print: one that is interrupted while it starts prints a traceback.
         meanwhile: for what the step that runs waits for.
     """
     from jupyter_client.manager import AsyncKernelManager
@@ -269,15 +270,15 @@ def _kernels_that_tell(log: Path, meanwhile: Path) -> type:
 
 
 @contextmanager
-def _told_meanwhile(path: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Say what a notebook waits for, from a file that its kernel writes, so that a long wait is not taken for a hang."""
+def _watched(path: Path, interval: float, say: Callable[[str], None]) -> Iterator[None]:
+    """Now and then say what a notebook waits for, from a file that its kernel writes, so that a long wait is not taken for a hang."""
     ended, began = threading.Event(), time.monotonic()
 
     def look() -> None:
-        while not ended.wait(MEANWHILE_SECONDS):
+        while not ended.wait(interval):
             with suppress(OSError, ValueError):  # whatever it is, the run goes on
-                told = path.read_text(encoding="utf-8") if path.exists() else ""
-                say(f"{time.monotonic() - began:.0f} s: {told or 'goes on'}")
+                text = path.read_text(encoding="utf-8") if path.exists() else ""
+                say(f"{time.monotonic() - began:.0f} s: {text or 'goes on'}")
 
     watcher = threading.Thread(target=look, daemon=True)
     watcher.start()
@@ -290,59 +291,8 @@ def _told_meanwhile(path: Path, say: Callable[[str], None]) -> Iterator[None]:
 
 
 def _is_no_dead_kernel(record: logging.LogRecord) -> bool:
-    """Whether a line of asyncio's log is to be shown: after an interruption it may tell, with a traceback, that the kernel
+    """Whether a line of asyncio's log is to be shown: after an interruption it may say, with a traceback, that the kernel
     died, in a task that nobody waits for any more."""
     from nbclient.exceptions import DeadKernelError
 
     return not (record.exc_info and isinstance(record.exc_info[1], DeadKernelError))
-
-
-def refresh() -> list[Path]:
-    """Execute all notebooks in a fresh sandbox and keep their outputs in the repository, without times and paths.
-
-    The answers of the exercises are not executed: the reader shall see them only after trying.
-    """
-    import nbformat
-    from nbclient import NotebookClient
-
-    from azure_sandbox import process
-
-    done = []
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        before = os.environ.get("RUNBOOK_SANDBOX")
-        os.environ["RUNBOOK_SANDBOX"] = folder
-        try:
-            for path in _every_notebook().values():
-                notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
-                client = NotebookClient(
-                    notebook,
-                    record_timing=False,
-                    coalesce_streams=True,
-                    skip_cells_with_tag=ANSWER,
-                    resources={"metadata": {"path": str(NOTEBOOKS)}},
-                    extra_arguments=KERNEL_ARGUMENTS,
-                )
-                client.execute()
-                path.write_text(normalised(notebook), encoding="utf-8", newline="\n")
-                done.append(path)
-        finally:
-            process.stop(Path(folder))
-            if before is None:
-                del os.environ["RUNBOOK_SANDBOX"]
-            else:
-                os.environ["RUNBOOK_SANDBOX"] = before
-    return done
-
-
-def normalised(notebook: Any) -> str:
-    """A notebook as it is kept in the repository: counts, outputs, tags and folded cells, but no times and nothing of this
-    machine."""
-    notebook.metadata = {
-        "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"},
-    }
-    for cell in notebook.cells:
-        cell.metadata = {name: cell.metadata[name] for name in ("jupyter", "tags") if cell.metadata.get(name)}
-    import nbformat
-
-    return str(nbformat.writes(notebook)) + "\n"  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""The host keys of VMs that this runbook did not make: read through Azure, which has proved itself, and pinned."""
+"""Host keys of VMs that this runbook did not make: read through Azure, which has proved itself, and pinned."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import hashlib
 import shlex
 from typing import TYPE_CHECKING
 
-from ..connection import Azure, wait
+from ..connection import Azure
 from ..errors import ConnectionFailed
+from ..verbs.ensure import wait
 from ..verbs.virtual_machines import public_address_of, show_vm
-from .keys import login_key, pin_host_key, pinned_host_key, pinned_vm_id
 from .transport import host_key_shown
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # A line each: one that is missing does not hide the others. The last one has the script end well all the same.
 SCRIPT = [*(f"cat /etc/ssh/ssh_host_{kind}_key.pub" for kind in ("ed25519", "ecdsa", "rsa")), "true"]
 KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
-"""Those that count, the best first; an RSA key proves itself with SHA-2 only (see `shell`)."""
+"""Those that count, the best first; an RSA key proves itself with SHA-2 only (see `transport`)."""
 
 
 def trust_vm(azure: Azure, vm_name: str, *, first_use: bool = False) -> str:
@@ -38,7 +38,7 @@ def trust_vm(azure: Azure, vm_name: str, *, first_use: bool = False) -> str:
     """
     vm = show_vm(azure, vm_name)
     key = _at_first_use(azure, vm) if first_use else _through_azure(azure, vm_name)
-    pin_host_key(azure.folder, str(vm.id), key, vm.vm_id)
+    azure.keys.pin(str(vm.id), key, vm.vm_id)
     return fingerprint(key)
 
 
@@ -47,31 +47,8 @@ def admission(azure: Azure, vm_name: str) -> str:
     vm = show_vm(azure, vm_name)
     user = vm.os_profile.admin_username if vm.os_profile else None
     words = ["az", "vm", "user", "update", "--resource-group", azure.resource_group, "--name", vm_name]
-    words += ["--username", user or "azureuser", "--ssh-key-value", login_key(azure.folder)[1]]
+    words += ["--username", user or "azureuser", "--ssh-key-value", azure.keys.public_key()]
     return shlex.join(words)
-
-
-def known_host_key(azure: Azure, vm: VirtualMachine) -> tuple[str, str]:
-    """Type and base64 of the host key that a VM must prove itself with.
-
-    Raises:
-        ConnectionFailed: it is not known on this machine, or the VM is another than the one whose key is known.
-    """
-    pinned, pinned_for = pinned_host_key(azure.folder, str(vm.id)), pinned_vm_id(azure.folder, str(vm.id))
-    again = f"read it through Azure with `runbook trust-vm {vm.name}`"
-    if pinned is None:
-        message = (
-            f"The host key of the VM {vm.name} is not known on this machine, so the VM cannot be told from an impostor: "
-            f"{again}, run where it was made (its key is kept in {azure.folder}), or let this runbook make another VM."
-        )
-        raise ConnectionFailed(message)
-    if pinned_for and vm.vm_id and pinned_for.lower() != vm.vm_id.lower():
-        message = (
-            f"The VM {vm.name} was made anew by other means since its host key was noted (vmId {vm.vm_id}, then "
-            f"{pinned_for}), so its key is another one now, and no attack: {again}."
-        )
-        raise ConnectionFailed(message)
-    return pinned
 
 
 def fingerprint(public_key: str) -> str:
@@ -87,9 +64,9 @@ def _through_azure(azure: Azure, vm_name: str) -> str:
     poller = azure.compute.virtual_machines.begin_run_command(
         azure.resource_group, vm_name, RunCommandInput(command_id="RunShellScript", script=SCRIPT), retry_total=0
     )
-    result = wait(poller, f"run-command on the VM {vm_name}")
-    told = "".join(each.message or "" for each in result.value or [])
-    key = best_key(told.partition("[stdout]")[2].partition("[stderr]")[0])
+    result = wait(azure, poller, f"run-command on the VM {vm_name}")
+    printed = "".join(each.message or "" for each in result.value or [])
+    key = best_key(printed.partition("[stdout]")[2].partition("[stderr]")[0])
     if key is None:
         raise ConnectionFailed(f"The VM {vm_name} shows no SSH host key that counts: {', '.join(KINDS)}.")
     return key
@@ -117,8 +94,8 @@ def _is_key(kind: str, encoded: str) -> bool:
 
 
 def _at_first_use(azure: Azure, vm: VirtualMachine) -> str:
-    known, known_for = pinned_host_key(azure.folder, str(vm.id)), pinned_vm_id(azure.folder, str(vm.id))
-    if known and known_for in (None, vm.vm_id):
+    pin = azure.keys.pinned(str(vm.id))
+    if pin and pin.vm_id in (None, vm.vm_id):
         message = f"The host key of the VM {vm.name} is known already: first use is over. Leave --first-use out."
         raise ConnectionFailed(message)
     return host_key_shown(azure, public_address_of(azure, vm))

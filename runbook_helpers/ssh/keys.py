@@ -1,6 +1,6 @@
-"""SSH keys of our own: the pair we sign in to VMs with, and the host keys that VMs prove themselves with.
+"""The key store: the pair of SSH keys that we sign in to VMs with, and the host keys that VMs prove themselves with.
 
-They are kept in a folder of the runbook, never in the user's ~/.ssh.
+It is a folder of the runbook, never the user's ~/.ssh.
 """
 
 from __future__ import annotations
@@ -8,100 +8,141 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from filelock import FileLock
 
 from ..errors import ConnectionFailed
-from ..files import private_file, private_folder
+from ..files import private_folder, write_atomic
 
-KEY_BITS = 3072
+if TYPE_CHECKING:
+    from azure.mgmt.compute.models import VirtualMachine
 
 
-def login_key(folder: Path) -> tuple[Path, str]:
-    """Path of our private key, and the public one as in authorized_keys; made where they are missing.
+@dataclass(frozen=True)
+class Pin:
+    """The host key that a VM must have."""
 
-    Raises:
-        ConnectionFailed: others can read the private key, so it is none any more.
-    """
-    path = folder / "id_rsa"
-    private_folder(folder)
-    with FileLock(folder / "lock", mode=0o600):
+    kind: str
+    base64: str
+    vm_id: str | None = None
+    """The VM's own id when the key was pinned, where it is known: one made anew under the same name has another."""
+
+    @property
+    def public_key(self) -> str:
+        """As in a file `ssh_host_*_key.pub`."""
+        return f"{self.kind} {self.base64}"
+
+
+@dataclass(frozen=True)
+class KeyStore:
+    """The keys in a folder. A VM is known by its resource id, since addresses go from one VM to another."""
+
+    folder: Path
+    key_bits: int = 3072
+
+    def private_key(self) -> Path:
+        """Our private key, as a file in OpenSSH's form.
+
+        Raises:
+            ConnectionFailed: it is missing, or others can read it, so that it is none any more.
+        """
+        path = self.folder / "id_rsa"
         if not path.exists():
-            if path.is_symlink():  # to nowhere; the key would come to stand where somebody else wants it
-                raise FileExistsError(f"{path} is a link")
-            # RSA, since Azure takes that in every cloud.
-            private_file(path, _private_text(rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)))
-    _refuse_readable_by_others(path)
-    key = serialization.load_ssh_private_key(path.read_bytes(), password=None)
-    return path, _public_text(key)  # type: ignore[arg-type]
+            again = "`runbook trust-vm NAME` makes one, and says how to let it into a VM"
+            raise ConnectionFailed(f"Our SSH key is missing in {self.folder}: {again}.")
+        _refuse_readable_by_others(path)
+        return path
+
+    def public_key(self) -> str:
+        """The public half of our key as in authorized_keys; the key is made where it is missing.
+
+        Raises:
+            ConnectionFailed: others can read the private key.
+        """
+        path = self.folder / "id_rsa"
+        private_folder(self.folder)
+        with FileLock(self.folder / "lock", mode=0o600):
+            if not path.exists():
+                if path.is_symlink():  # to nowhere; the key would come to stand where somebody else wants it
+                    raise FileExistsError(f"{path} is a link")
+                # RSA, since Azure takes that in every cloud.
+                write_atomic(path, _private_text(rsa.generate_private_key(65537, self.key_bits)))
+        key = serialization.load_ssh_private_key(self.private_key().read_bytes(), password=None)
+        return _public_text(key)  # type: ignore[arg-type]
+
+    def pin(self, resource_id: str, public_key: str, vm_id: str | None = None) -> None:
+        """Remember a VM's host key, in place of the one that was pinned before.
+
+        Args:
+            public_key: type and base64, as in a file `ssh_host_*_key.pub`.
+            vm_id: the VM's own id, where Azure has given it one already.
+        """
+        path = self.known_hosts_file(resource_id)
+        private_folder(path.parent)
+        key = " ".join(public_key.split()[:2])
+        write_atomic(path, f"{path.name} {key} {resource_id} {vm_id or ''}".rstrip() + "\n")
+
+    def forget(self, resource_id: str) -> None:
+        """Undo `pin`, for a VM that was not made after all."""
+        self.known_hosts_file(resource_id).unlink(missing_ok=True)
+
+    def pinned(self, resource_id: str) -> Pin | None:
+        """The host key that was pinned for a VM; None where none was."""
+        path = self.known_hosts_file(resource_id)
+        words = path.read_text(encoding="utf-8").split() if path.exists() else []
+        if words and words[0] != path.name:  # an early version wrote no name in front
+            words = [path.name, *words]
+        return Pin(words[1], words[2], words[4] if len(words) > 4 else None) if len(words) > 2 else None
+
+    def note_vm_id(self, resource_id: str, vm_id: str) -> None:
+        """Add to a pin which VM it is for, where that is not known yet: once the VM has shown the key."""
+        pin = self.pinned(resource_id)
+        if pin and not pin.vm_id:
+            self.pin(resource_id, pin.public_key, vm_id)
+
+    def host_key_of(self, vm: VirtualMachine) -> Pin:
+        """The host key that a VM must prove itself with.
+
+        Raises:
+            ConnectionFailed: it is not known on this machine, or the VM is another than the one whose key is known.
+        """
+        pin = self.pinned(str(vm.id))
+        again = f"read it through Azure with `runbook trust-vm {vm.name}`"
+        if pin is None:
+            message = (
+                f"The host key of the VM {vm.name} is not known on this machine, so the VM cannot be told from an "
+                f"impostor: {again}, run where it was made (its key is kept in {self.folder}), or let this runbook make "
+                "another VM."
+            )
+            raise ConnectionFailed(message)
+        if pin.vm_id and vm.vm_id and pin.vm_id.lower() != vm.vm_id.lower():
+            message = (
+                f"The VM {vm.name} was made anew by other means since its host key was noted (vmId {vm.vm_id}, then "
+                f"{pin.vm_id}), so its key is another one now, and no attack: {again}."
+            )
+            raise ConnectionFailed(message)
+        return pin
+
+    def lock(self, resource_id: str) -> FileLock:
+        """Held by whoever makes the VM on this machine: two host keys for one VM would leave it with the wrong one."""
+        path = self.known_hosts_file(resource_id)
+        private_folder(path.parent)
+        return FileLock(path.with_suffix(".lock"), mode=0o600)
+
+    def known_hosts_file(self, resource_id: str) -> Path:
+        """Where a VM's host key is pinned: a known_hosts file of one line, in which the VM is called by the file's name."""
+        return self.folder / "known_hosts" / hashlib.sha256(resource_id.lower().encode()).hexdigest()[:32]
 
 
 def new_host_key() -> tuple[str, str]:
     """A host key for a VM that is about to be made: private (OpenSSH PEM) and public."""
     key = ed25519.Ed25519PrivateKey.generate()
     return _private_text(key).decode(), _public_text(key)
-
-
-def pin_host_key(folder: Path, resource_id: str, public_key: str, vm_id: str | None = None) -> None:
-    """Remember which host key a VM has; the VM is known by its resource id, since addresses go from one to another.
-
-    Args:
-        public_key: type and base64, as in a file `ssh_host_*_key.pub`.
-        vm_id: the VM's own id, if it is there already: one that is made anew under the same name has another.
-    """
-    path = known_host_file(folder, resource_id)
-    private_folder(path.parent)
-    key = " ".join(public_key.split()[:2])
-    private_file(path, f"{path.name} {key} {resource_id} {vm_id or ''}".rstrip() + "\n")
-
-
-def forget_host_key(folder: Path, resource_id: str) -> None:
-    """Undo `pin_host_key`, for a VM that was not made after all."""
-    known_host_file(folder, resource_id).unlink(missing_ok=True)
-
-
-def vm_lock(folder: Path, resource_id: str) -> FileLock:
-    """Held by whoever makes the VM on this machine: two host keys for one VM would leave it with the wrong one."""
-    path = known_host_file(folder, resource_id)
-    private_folder(path.parent)
-    return FileLock(path.with_suffix(".lock"), mode=0o600)
-
-
-def pinned_host_key(folder: Path, resource_id: str) -> tuple[str, str] | None:
-    """Type and base64 of the host key a VM must have; None where we know none."""
-    words = _pin(folder, resource_id)
-    return (words[1], words[2]) if len(words) >= 3 else None
-
-
-def pinned_vm_id(folder: Path, resource_id: str) -> str | None:
-    """The VM's own id when its host key was pinned; None where that is not known."""
-    words = _pin(folder, resource_id)
-    return words[4] if len(words) >= 5 else None
-
-
-def note_vm_id(folder: Path, resource_id: str, vm_id: str) -> None:
-    """Remember which VM has the pinned key, where that is not known yet: to be called once the VM has shown the key."""
-    words = _pin(folder, resource_id)
-    if 3 <= len(words) < 5:
-        pin_host_key(folder, resource_id, " ".join(words[1:3]), vm_id)
-
-
-def known_host_file(folder: Path, resource_id: str) -> Path:
-    """Where a VM's host key is pinned: a known_hosts file of one line, in which the VM is called by the file's name."""
-    return folder / "known_hosts" / hashlib.sha256(resource_id.lower().encode()).hexdigest()[:32]
-
-
-def _pin(folder: Path, resource_id: str) -> list[str]:
-    """Name, type, base64, resource id, VM id; shorter where less is known."""
-    path = known_host_file(folder, resource_id)
-    words = path.read_text(encoding="utf-8").split() if path.exists() else []
-    if words and words[0] != path.name:  # an early version wrote no name in front
-        pin_host_key(folder, resource_id, " ".join(words[:2]))
-        words = [path.name, *words]
-    return words
 
 
 def _refuse_readable_by_others(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A terminal on a VM: the system's own OpenSSH client, with the same key, host key and proxy as `shell.ssh`."""
+"""A terminal on a VM: the system's own OpenSSH client, with the same key, host key and proxy as `client.ssh`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from ..connection import Azure
 from ..errors import ConnectionFailed
 from ..verbs.virtual_machines import public_address_of, show_vm
-from .host_keys import known_host_key
-from .keys import known_host_file, login_key
 from .transport import open_socket
 
 PROXY_VARIABLE = "RUNBOOK_SSH_PROXY"  # not an argument: a proxy's URL may hold a password
@@ -30,16 +28,17 @@ def ssh_command(azure: Azure, vm_name: str) -> list[str]:
     """
     vm = show_vm(azure, vm_name)
     assert vm.os_profile and vm.id
-    known_host_key(azure, vm)
-    known_host = known_host_file(azure.folder, str(vm.id))
+    pin = azure.keys.host_key_of(vm)
+    azure.keys.pin(vm.id, pin.public_key, pin.vm_id)  # an early version's file is none that OpenSSH takes
+    known_host = azure.keys.known_hosts_file(vm.id)
     options = {
-        "IdentityFile": f'"{login_key(azure.folder)[0]}"',
+        "IdentityFile": f'"{azure.keys.private_key()}"',
         "IdentitiesOnly": "yes",
         "UserKnownHostsFile": f'"{known_host}"',
         "GlobalKnownHostsFile": "/dev/null",
         "HostKeyAlias": known_host.name,
         "StrictHostKeyChecking": "yes",
-        # Less what is weak, as `shell` leaves it out: an old client still offers some.
+        # Less what is weak, as `transport` leaves it out: an old client still offers some.
         "KexAlgorithms": "-*-sha1",
         "Ciphers": "-*-cbc",
         "MACs": "-*sha1*,*md5*",

@@ -1,4 +1,4 @@
-"""The end: what this runbook made is deleted, and what stays is told."""
+"""Clean-up: what this runbook made is deleted, and what stays is named."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..connection import Azure, wait
+from ..connection import Azure
 from ..errors import NotOurs
 from ..run.progress import step
-from ..tags import TAG, is_ours
+from .ensure import wait
 from .identities import principals_of
 from .resource_groups import find_resource_group
 from .roles import made_here
+from .tags import TAG, is_ours
 
 if TYPE_CHECKING:
     from azure.mgmt.authorization.v2022_04_01.models import RoleAssignment
@@ -47,7 +48,7 @@ def delete_resource_group(azure: Azure) -> list[str]:
             # Where an answer was lost, and the SDK has asked again, the group may be gone.
             with contextlib.suppress(ResourceNotFoundError):
                 poller = azure.resources.resource_groups.begin_delete(azure.resource_group)
-                wait(poller, f"The deletion of the resource group {azure.resource_group}")
+                wait(azure, poller, f"The deletion of the resource group {azure.resource_group}")
     return left + _groups_that_stay(azure)
 
 

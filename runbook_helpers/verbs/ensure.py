@@ -1,17 +1,19 @@
-"""Resources that are made where they are missing, also where an earlier run was interrupted while Azure made them."""
+"""Long-running operations: waiting for their end, and resources that are made where they are missing, also where an earlier
+run was interrupted while Azure made them."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .. import connection
-from ..connection import wait
-from ..errors import OperationTimeout
-from ..tags import is_ours
+from ..connection import Azure
+from ..errors import OperationFailed, OperationTimeout
+from .tags import is_ours
 
 if TYPE_CHECKING:
+    from azure.core.exceptions import HttpResponseError
     from azure.core.polling import LROPoller
 
 T = TypeVar("T")
@@ -19,12 +21,13 @@ ENDED = ("Succeeded", "Failed", "Canceled")
 
 
 def ensure(
+    azure: Azure,
     what: str,
     show: Callable[[], T],
     create: Callable[[], LROPoller[T]],
     repair: Callable[[T], LROPoller[T]] | None = None,
 ) -> T:
-    """The resource; nothing is written where it is there, or being made.
+    """The resource, made where it is missing; nothing is written where it exists, or is being made.
 
     Args:
         what: it is, for messages: "The VM myDockerVM".
@@ -39,34 +42,33 @@ def ensure(
     from azure.core.exceptions import ResourceNotFoundError
 
     try:
-        found = settled(what, show)
+        found = settled(azure, what, show)
     except ResourceNotFoundError:
-        return wait(create(), what)
+        return wait(azure, create(), what)
     if provisioning_state(found) in (None, "Succeeded") or not is_ours(found):
         return found
-    return wait(repair(found) if repair else create(), what)
+    return wait(azure, repair(found) if repair else create(), what)
 
 
-def settled(what: str, show: Callable[[], T]) -> T:
+def settled(azure: Azure, what: str, show: Callable[[], T]) -> T:
     """What `show` shows, once nothing is being done with it any more.
 
     Raises:
         OperationTimeout: that took too long.
-        azure.core.exceptions.ResourceNotFoundError: it is not there, or no more.
+        azure.core.exceptions.ResourceNotFoundError: it does not exist, or no more.
     """
     began = time.monotonic()
     while True:
         found = show()
         if provisioning_state(found) in (None, *ENDED):
             return found
-        if time.monotonic() - began > connection.OPERATION_SECONDS:
-            seconds = connection.OPERATION_SECONDS
+        if time.monotonic() - began > azure.timeouts.operation:
             message = (
-                f"{what} is in the state {provisioning_state(found)} for {seconds:.0f} s: look at it in the portal, and run "
+                f"{what} is in the state {provisioning_state(found)} for {azure.timeouts.operation:.0f} s: look at it in the portal, and run "
                 "this step again."
             )
             raise OperationTimeout(message)
-        time.sleep(connection.POLLING_INTERVAL)
+        time.sleep(azure.timeouts.polling_interval)
 
 
 def provisioning_state(resource: Any) -> str | None:
@@ -76,3 +78,41 @@ def provisioning_state(resource: Any) -> str | None:
         if state is not None:
             return str(getattr(state, "value", state))  # the SDK's enum, or the string that Azure answered
     return None
+
+
+def wait(azure: Azure, poller: LROPoller[T], what: str) -> T:
+    """The result of a long-running operation.
+
+    Raises:
+        OperationFailed: it ended badly, or Azure does not say how.
+        OperationTimeout: it did not end in time. (The SDK's own result(timeout) returns quietly then.)
+    """
+    from azure.core.exceptions import HttpResponseError
+
+    limit = azure.timeouts.operation
+    try:
+        result: T = poller.result(timeout=limit)
+    except HttpResponseError as error:
+        if error.status_code in (401, 403, 404):  # we may not look at it, or Azure does not know it
+            message = f"{what}: how it ended in Azure is not known: {_code_and_message(error)}. Run this step again."
+            raise OperationFailed(message) from error
+        raise OperationFailed(f"{what} failed in Azure: {_code_and_message(error)}. {_advice(error)}") from error
+    if not poller.done():
+        message = f"{what} was not ready after {limit:.0f} s: look at it in the portal, and run this step again."
+        raise OperationTimeout(message)
+    return result
+
+
+def _code_and_message(error: HttpResponseError) -> str:
+    if error.error is None or not error.error.code:
+        return (error.message or "it gave no reason").strip().splitlines()[0].rstrip(".")
+    return f"{error.error.code}: {error.error.message}".rstrip(".")
+
+
+def _advice(error: HttpResponseError) -> str:
+    code = (error.error.code if error.error else None) or ""
+    if re.search("Allocat|SkuNotAvailable|ZonalA|Capacity", code):
+        return "Choose another size, or another resource group in another region, or run this step again later."
+    if "Quota" in code:
+        return "Ask for a higher quota, or choose another size, and run this step again."
+    return "Run this step again; the activity log in the portal says more."

@@ -1,19 +1,26 @@
-"""Managed identities: those that stand by themselves (user-assigned), and giving a VM one of either kind."""
+"""Managed identities: the user-assigned ones, those that a VM has, and what their tokens hold."""
 
 from __future__ import annotations
 
+import base64
+import json
+import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
-from ..connection import Azure, wait
-from ..tags import TAG
-from .ensure import provisioning_state, settled
+from ..connection import Azure
+from ..ssh.client import Shell, ssh
+from .ensure import provisioning_state, settled, wait
 from .resource_groups import create_resource_group
+from .tags import TAG
 from .virtual_machines import show_vm
 
 if TYPE_CHECKING:
     from azure.mgmt.compute.models import VirtualMachine
     from azure.mgmt.msi.models import Identity
+
+METADATA_TOKEN = "http://169.254.169.254/metadata/identity/oauth2/token"
 
 
 def show_identity(azure: Azure, identity_name: str) -> Identity:
@@ -94,7 +101,7 @@ def remove_identity(azure: Azure, vm_name: str, identity_id: str | None = None) 
 
 
 def _settled_vm(azure: Azure, vm_name: str) -> VirtualMachine:
-    return settled(f"The VM {vm_name}", lambda: show_vm(azure, vm_name))
+    return settled(azure, f"The VM {vm_name}", lambda: show_vm(azure, vm_name))
 
 
 def principals_of(vm: VirtualMachine) -> dict[str | None, str]:
@@ -135,4 +142,36 @@ def _update(azure: Azure, vm_name: str, kinds: set[str], changes: Mapping[str, A
     )
     machines = azure.compute.virtual_machines
     poller = machines.begin_update(azure.resource_group, vm_name, VirtualMachineUpdate(identity=wanted))
-    return wait(poller, f"The identity of the VM {vm_name}")
+    return wait(azure, poller, f"The identity of the VM {vm_name}")
+
+
+def identity_claims(azure: Azure, vm_name: str, audience: str, identity_id: str | None = None) -> dict[str, Any] | None:
+    """The claims in a token of one of the VM's identities; None where the metadata service gives none.
+
+    The documented way to one: ``curl 'http://169.254.169.254/metadata/identity/oauth2/token?…' -H Metadata:true``
+
+    Args:
+        audience: whom the token is for.
+        identity_id: as for `az_login`.
+    """
+    with ssh(azure, vm_name) as shell:
+        return token_claims(shell, audience, identity_id) or None
+
+
+def token_claims(shell: Shell, audience: str, identity_id: str | None = None) -> dict[str, Any]:
+    """As `identity_claims`; empty where there is no token.
+
+    Only the token's second part, its claims, leaves the VM: nobody can use them without the signature.
+    """
+    query = {"api-version": "2018-02-01", "resource": audience}
+    if identity_id is not None:
+        query["msi_res_id"] = identity_id
+    url = shlex.quote(f"{METADATA_TOKEN}?{urlencode(query)}")
+    # The token stands first in the answer, so nothing but its claims is between the first dot and the second.
+    printed = shell.run("bash", "-c", f"curl -s -m 30 -H Metadata:true {url} | cut -s -d. -f2", check=False)
+    payload = printed.stdout.strip()
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except ValueError:  # an error's text
+        return {}
+    return claims if isinstance(claims, dict) else {}

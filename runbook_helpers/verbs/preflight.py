@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..connection import Azure
 from ..errors import NotReady, PermissionsMissing
-from ..tags import is_ours
 from .permissions import Permission, allows, own_permissions
 from .resource_groups import find_resource_group
+from .tags import is_ours
 
 if TYPE_CHECKING:
     from azure.mgmt.resource.resources.models import ResourceGroup

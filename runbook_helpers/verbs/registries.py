@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from ..connection import Azure, wait
+from ..connection import Azure
 from ..parameters import split_image
 from ..run.progress import step
-from ..tags import TAG
-from .ensure import ensure
+from .ensure import ensure, wait
 from .resource_groups import create_resource_group
+from .tags import TAG
 
 if TYPE_CHECKING:
     from azure.containerregistry import ArtifactTagProperties
@@ -48,6 +48,7 @@ def create_registry(azure: Azure, registry_name: str, *, sku: str = "Basic") -> 
         progress.waits_for("Azure makes it")
         wanted = Registry(location=azure.location, sku=Sku(name=sku), tags=TAG)
         return ensure(
+            azure,
             f"The registry {registry_name}",
             lambda: show_registry(azure, registry_name),
             lambda: azure.registries.registries.begin_create(azure.resource_group, registry_name, wanted),
@@ -79,7 +80,7 @@ def import_image(azure: Azure, registry_name: str, image: str, source_image: str
             # Another run may have been quicker: then the tag is there, which is what was wanted.
             with contextlib.suppress(ResourceExistsError):
                 poller = azure.registries.registries.begin_import_image(azure.resource_group, registry_name, parameters)
-                wait(poller, f"The import of {source_image}")
+                wait(azure, poller, f"The import of {source_image}")
             return show_image(azure, registry_name, image)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..connection import Azure
-from ..tags import TAG
 from .ensure import settled
+from .tags import TAG
 
 if TYPE_CHECKING:
     from azure.mgmt.resource.resources.models import ResourceGroup
@@ -41,6 +41,6 @@ def create_resource_group(azure: Azure) -> ResourceGroup:
     groups = azure.resources.resource_groups
     try:
         # One that is being deleted is waited for: what is made in it would go too.
-        return settled(f"The resource group {azure.resource_group}", lambda: groups.get(azure.resource_group))
+        return settled(azure, f"The resource group {azure.resource_group}", lambda: groups.get(azure.resource_group))
     except ResourceNotFoundError:
         return groups.create_or_update(azure.resource_group, ResourceGroup(location=azure.location, tags=TAG))

@@ -1,22 +1,22 @@
-"""Virtual machines, and the network that one needs to be reached."""
+"""Virtual machines, and how one is reached."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from filelock import Timeout
 
-from .. import connection
 from ..connection import Azure
 from ..errors import NotFound, OperationTimeout
 from ..run.progress import Progress, step
-from ..ssh.keys import forget_host_key, login_key, new_host_key, note_vm_id, pin_host_key, vm_lock
-from ..tags import TAG
+from ..ssh.keys import new_host_key
 from .ensure import ensure
+from .network_interfaces import create_interface
 from .resource_groups import create_resource_group
+from .tags import TAG
 
 if TYPE_CHECKING:
     from azure.core.polling import LROPoller
@@ -64,24 +64,22 @@ def create_vm(
     """
     from azure.core.exceptions import HttpResponseError
 
-    resource_id, made = _vm_id(azure, vm_name), False
+    resource_id = _resource_id(azure, vm_name)
     machines = azure.compute.virtual_machines
 
     def create() -> LROPoller[VirtualMachine]:
-        nonlocal made
         progress.waits_for("Azure makes its network")
-        interface_id = _create_interface(azure, vm_name, ssh_source)
+        interface_id = create_interface(azure, vm_name, ssh_source)
         private, public = new_host_key()
         vm = _vm(azure, vm_name, interface_id, size, image, admin_username, _cloud_config(private, public))
-        made = True
         # Before the request: whatever becomes of its answer, the VM may have been made.
-        pin_host_key(azure.folder, resource_id, public)
+        azure.keys.pin(resource_id, public)
         progress.waits_for("Azure makes it")
         try:
             return machines.begin_create_or_update(azure.resource_group, vm_name, vm)
         except HttpResponseError as error:
             if error.status_code and error.status_code < 500:  # Azure has refused it
-                forget_host_key(azure.folder, resource_id)
+                azure.keys.forget(resource_id)
             raise
 
     def repair(failed: VirtualMachine) -> LROPoller[VirtualMachine]:
@@ -93,30 +91,25 @@ def create_vm(
     with step(f"VM {vm_name}") as progress, _one_at_a_time(azure, resource_id, progress):
         create_resource_group(azure)
         progress.waits_for("Azure makes it")
-        vm: VirtualMachine = ensure(
-            f"The VM {vm_name}",
-            lambda: show_vm(azure, vm_name),
-            create,
-            repair,
-        )
-        if made and vm.vm_id:
-            note_vm_id(azure.folder, resource_id, vm.vm_id)
+        vm: VirtualMachine = ensure(azure, f"The VM {vm_name}", lambda: show_vm(azure, vm_name), create, repair)
+        if vm.vm_id:  # also of one that an interrupted run has begun to make
+            azure.keys.note_vm_id(resource_id, vm.vm_id)
         return vm
 
 
 @contextmanager
 def _one_at_a_time(azure: Azure, resource_id: str, progress: Progress) -> Iterator[None]:
     """Keep other runs on this machine from making the same VM."""
-    lock = vm_lock(azure.folder, resource_id)
+    lock = azure.keys.lock(resource_id)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         progress.waits_for("another run on this machine makes it")
         try:
-            lock.acquire(timeout=connection.OPERATION_SECONDS)
+            lock.acquire(timeout=azure.timeouts.operation)
         except Timeout as error:
             message = (
-                f"Another run on this machine makes {resource_id} for {connection.OPERATION_SECONDS:.0f} s (it holds "
+                f"Another run on this machine makes {resource_id} for {azure.timeouts.operation:.0f} s (it holds "
                 f"{lock.lock_file}): end it, or wait for it, then run this step again."
             )
             raise OperationTimeout(message) from error
@@ -126,9 +119,11 @@ def _one_at_a_time(azure: Azure, resource_id: str, progress: Progress) -> Iterat
         lock.release()
 
 
-def _vm_id(azure: Azure, vm_name: str) -> str:
-    group = f"/subscriptions/{azure.subscription_id}/resourceGroups/{azure.resource_group}"
-    return f"{group}/providers/Microsoft.Compute/virtualMachines/{vm_name}"
+def _resource_id(azure: Azure, vm_name: str) -> str:
+    from azure.mgmt.core.tools import resource_id
+
+    parts = {"subscription": azure.subscription_id, "resource_group": azure.resource_group, "name": vm_name}
+    return str(resource_id(**parts, namespace="Microsoft.Compute", type="virtualMachines"))
 
 
 def _cloud_config(private_key: str, public_key: str) -> str:
@@ -146,7 +141,7 @@ def _vm(
 
     models: Any = compute_models  # their annotations leave out the keywords that all versions take
     publisher, offer, sku = IMAGES[image]
-    key = models.SshPublicKey(path=f"/home/{admin_username}/.ssh/authorized_keys", key_data=login_key(azure.folder)[1])
+    key = models.SshPublicKey(path=f"/home/{admin_username}/.ssh/authorized_keys", key_data=azure.keys.public_key())
     linux = models.LinuxConfiguration(
         disable_password_authentication=True, ssh=models.SshConfiguration(public_keys=[key])
     )
@@ -177,70 +172,6 @@ def _vm(
     return vm
 
 
-def _create_interface(azure: Azure, vm_name: str, ssh_source: str) -> str:
-    """The network interface of a VM to be, with all it needs; the names are those that `az vm create` gives."""
-    from azure.mgmt.network import models as network_models
-
-    models: Any = network_models  # their annotations leave out the keywords that all versions take
-    network, group, location = azure.network, azure.resource_group, azure.location
-
-    def part(what: str, name: str, operations: Any, model: Callable[[], Any]) -> Any:
-        return ensure(
-            f"{what} {name}",
-            lambda: operations.get(group, name),
-            lambda: operations.begin_create_or_update(group, name, model()),
-        )
-
-    def interface() -> Any:
-        rule = models.SecurityRule(
-            name="allow-ssh-from-operator",
-            priority=1000,
-            access="Allow",
-            direction="Inbound",
-            protocol="Tcp",
-            source_address_prefix=ssh_source,
-            source_port_range="*",
-            destination_address_prefix="*",
-            destination_port_range="22",
-        )
-        security_group = part(
-            "The network security group",
-            f"{vm_name}NSG",
-            network.network_security_groups,
-            lambda: models.NetworkSecurityGroup(location=location, tags=TAG, security_rules=[rule]),
-        )
-        address = part(
-            "The public IP address",
-            f"{vm_name}PublicIP",
-            network.public_ip_addresses,
-            lambda: models.PublicIPAddress(
-                location=location,
-                tags=TAG,
-                sku=models.PublicIPAddressSku(name="Standard"),
-                public_ip_allocation_method="Static",
-            ),
-        )
-        virtual_network = part(
-            "The virtual network",
-            f"{vm_name}VNET",
-            network.virtual_networks,
-            lambda: models.VirtualNetwork(
-                location=location,
-                tags=TAG,
-                address_space=models.AddressSpace(address_prefixes=["10.0.0.0/16"]),
-                subnets=[models.Subnet(name=f"{vm_name}Subnet", address_prefix="10.0.0.0/24")],
-            ),
-        )
-        configuration = models.NetworkInterfaceIPConfiguration(
-            name=f"ipconfig{vm_name}", subnet=virtual_network.subnets[0], public_ip_address=address
-        )
-        return models.NetworkInterface(
-            location=location, tags=TAG, ip_configurations=[configuration], network_security_group=security_group
-        )
-
-    return str(part("The network interface", f"{vm_name}VMNic", network.network_interfaces, interface).id)
-
-
 def public_ip_address(azure: Azure, vm_name: str) -> str:
     """The address that a VM is reached at.
 
@@ -254,18 +185,16 @@ def public_ip_address(azure: Azure, vm_name: str) -> str:
 
 def public_address_of(azure: Azure, vm: VirtualMachine) -> str:
     """The public address of a VM that has been looked up already."""
-    interfaces = vm.network_profile.network_interfaces if vm.network_profile else None
-    for interface in interfaces or []:
-        group, name = _group_and_name(str(interface.id))
-        for configuration in azure.network.network_interfaces.get(group, name).ip_configurations or []:
+    from azure.mgmt.core.tools import parse_resource_id
+
+    def look_up(operations: Any, part: Any) -> Any:
+        parsed = parse_resource_id(str(part.id))
+        return operations.get(parsed["resource_group"], parsed["name"])
+
+    for reference in (vm.network_profile.network_interfaces if vm.network_profile else None) or []:
+        for configuration in look_up(azure.network.network_interfaces, reference).ip_configurations or []:
             if configuration.public_ip_address:
-                group, name = _group_and_name(str(configuration.public_ip_address.id))
-                address = azure.network.public_ip_addresses.get(group, name).ip_address
+                address = look_up(azure.network.public_ip_addresses, configuration.public_ip_address).ip_address
                 if address:
                     return str(address)
     raise NotFound(f"The VM {vm.name} has no public IP address: give its network interface one, or use another VM.")
-
-
-def _group_and_name(resource_id: str) -> tuple[str, str]:
-    parts = resource_id.split("/")
-    return parts[4], parts[-1]

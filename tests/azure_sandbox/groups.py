@@ -8,7 +8,7 @@ from typing import Any
 import jwt
 import requests
 
-from runbook_helpers.clouds import REGISTRY_AUDIENCE
+from azure_sandbox.clouds import REGISTRY_AUDIENCE
 
 from .replay import ZERO, PublicCloud
 

@@ -15,8 +15,8 @@ from typing import Any
 import requests
 
 from azure_sandbox import Sandbox
-from runbook_helpers.clouds import CLOUDS, REGISTRY_AUDIENCE
-from runbook_helpers.ssh.keys import login_key
+from azure_sandbox.clouds import CLOUDS, REGISTRY_AUDIENCE
+from runbook_helpers.ssh.keys import KeyStore
 
 Json = dict[str, Any]
 ZERO = "00000000-0000-0000-0000-000000000000"
@@ -314,7 +314,7 @@ class PublicCloud(Sandbox):
         self.make(nic, {})
         profile = given.get("osProfile") or {}
         user = profile.get("adminUsername") or "azureuser"
-        _, public_key = login_key(self.folder / "ssh")
+        public_key = KeyStore(self.folder / "ssh").public_key()
         keys = {"publicKeys": [{"path": f"/home/{user}/.ssh/authorized_keys", "keyData": public_key}]}
         linux: Json = {"linuxConfiguration": {"disablePasswordAuthentication": True, "ssh": keys}}
         if profile and "ssh" not in profile["linuxConfiguration"]:

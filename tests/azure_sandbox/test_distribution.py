@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import requests
 
-from runbook_helpers.clouds import REGISTRY_AUDIENCE
+from azure_sandbox.clouds import REGISTRY_AUDIENCE
 
 from .groups import Group, exchange, server_of
 from .replay import PublicCloud

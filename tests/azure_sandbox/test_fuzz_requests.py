@@ -16,12 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from azure_sandbox.arm import ROUTES, gateway
+from azure_sandbox.clouds import REGISTRY_AUDIENCE
 from azure_sandbox.guests.simulated.ssh_server import SimulatedGuests
 from azure_sandbox.limits import Buckets
 from azure_sandbox.proxy import Caller
 from azure_sandbox.server import Server
 from azure_sandbox.tenant import Tenant
-from runbook_helpers.clouds import REGISTRY_AUDIENCE
 
 from ..conftest import SUBSCRIPTION
 from .fuzz import fuzzed

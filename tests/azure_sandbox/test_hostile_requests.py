@@ -21,10 +21,10 @@ from uvicorn import Config
 
 from azure_sandbox import Sandbox, guard
 from azure_sandbox.arm import ROUTES
+from azure_sandbox.clouds import REGISTRY_AUDIENCE
 from azure_sandbox.guard import RequestRefused
 from azure_sandbox.proxy import Caller, Proxy
 from runbook_helpers import Azure, assign_identity, create_registry, create_vm, show_vm
-from runbook_helpers.clouds import REGISTRY_AUDIENCE
 from runbook_helpers.verbs.virtual_machines import public_address_of
 
 from ..conftest import SSH_SOURCE, SUBSCRIPTION

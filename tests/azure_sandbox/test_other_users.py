@@ -14,10 +14,11 @@ import pytest
 
 from azure_sandbox import Sandbox, process
 from azure_sandbox.errors import SandboxError
+from azure_sandbox.files import check_owner
 from azure_sandbox.sandbox import session
 from runbook_helpers import Azure, assign_identity, create_registry, create_vm, show_vm
-from runbook_helpers.files import check_owner, private_file
-from runbook_helpers.ssh.keys import login_key, new_host_key, pin_host_key
+from runbook_helpers.files import write_atomic
+from runbook_helpers.ssh.keys import KeyStore, new_host_key
 from runbook_helpers.verbs.virtual_machines import public_address_of
 
 from ..conftest import SSH_SOURCE, connect_to
@@ -88,12 +89,12 @@ def test_key_files_are_new_files(tmp_path: Path) -> None:
     # Whoever has put a file or a link there before does not get the key.
     (tmp_path / "victim").write_text("kept")
     (tmp_path / "key").symlink_to(tmp_path / "victim")
-    private_file(tmp_path / "key", "secret")
+    write_atomic(tmp_path / "key", "secret")
     assert (tmp_path / "victim").read_text() == "kept" and not (tmp_path / "key").is_symlink()
     (tmp_path / "ssh").mkdir(mode=0o700)
     (tmp_path / "ssh" / "id_rsa").symlink_to(tmp_path / "nowhere")
     with pytest.raises(FileExistsError):
-        login_key(tmp_path / "ssh")
+        KeyStore(tmp_path / "ssh").public_key()
     assert not (tmp_path / "nowhere").exists()
 
 
@@ -101,8 +102,8 @@ def test_key_files_are_new_files(tmp_path: Path) -> None:
 def test_keys_of_ours_are_private_under_any_umask(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        login_key(tmp_path / "a" / "ssh")
-        pin_host_key(tmp_path / "b" / "ssh", "/vm", new_host_key()[1])
+        KeyStore(tmp_path / "a" / "ssh").public_key()
+        KeyStore(tmp_path / "b" / "ssh").pin("/vm", new_host_key()[1])
     finally:
         os.umask(before)
     assert open_to_others(tmp_path / "a") == open_to_others(tmp_path / "b") == []

@@ -11,9 +11,9 @@ import pytest
 import requests
 
 from azure_sandbox import Sandbox
+from azure_sandbox.clouds import REGISTRY_AUDIENCE
 from azure_sandbox.sandbox import session
 from runbook_helpers import Azure, assign_identity, create_identity, create_registry, create_vm, import_image
-from runbook_helpers.clouds import REGISTRY_AUDIENCE
 
 from ..conftest import SSH_SOURCE, SUBSCRIPTION
 from .conftest import ARM, IMDS, LOGIN, TOKEN, bearer

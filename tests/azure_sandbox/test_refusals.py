@@ -15,8 +15,8 @@ import requests
 
 from azure_sandbox import Sandbox
 from azure_sandbox.access import conditions
+from azure_sandbox.clouds import REGISTRY_AUDIENCE
 from azure_sandbox.tokens import Signer
-from runbook_helpers.clouds import REGISTRY_AUDIENCE
 
 from .groups import (
     CATALOG_LISTER,

@@ -14,10 +14,10 @@ import pytest
 import requests
 
 from azure_sandbox import Sandbox
+from azure_sandbox.clouds import REGISTRY_AUDIENCE
 from azure_sandbox.registry.images import ImageNotFound, copy_image, program, publish
 from azure_sandbox.store import Blobs, Store
 from runbook_helpers import Azure, assign_identity, assign_role, create_registry, create_vm, import_image
-from runbook_helpers.clouds import REGISTRY_AUDIENCE
 
 from ..conftest import SSH_SOURCE
 from .conftest import ARM, TOKEN, bearer

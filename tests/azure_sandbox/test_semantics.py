@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from azure_sandbox.access import conditions
-from runbook_helpers.clouds import CLOUDS, REGISTRY_AUDIENCE
+from azure_sandbox.clouds import CLOUDS, REGISTRY_AUDIENCE
 
 from .groups import (
     CATALOG_LISTER,

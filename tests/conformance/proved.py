@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from azure_sandbox.arm import ROUTES
-from runbook_helpers.clouds import CLOUDS
+from azure_sandbox.clouds import CLOUDS
 
 from ..conftest import store_of
 

@@ -13,8 +13,8 @@ import pytest
 
 from azure_sandbox import process
 from azure_sandbox.clock import Clock
+from azure_sandbox.clouds import CLOUDS
 from azure_sandbox.settings import Settings
-from runbook_helpers.clouds import CLOUDS
 
 from ..conftest import clean_environment, store_of
 from . import namespaces, proved

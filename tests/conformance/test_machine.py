@@ -39,11 +39,10 @@ from runbook_helpers import (
     ssh,
 )
 from runbook_helpers.errors import CommandFailed, ConnectionFailed, ConnectionLost
-from runbook_helpers.verbs.virtual_machines import (  # for custom data, which create_vm does not take
-    _create_interface,
-    _vm,
-)
-from runbook_helpers.verbs.vm_software import HELLO_IMAGE, identity_claims
+from runbook_helpers.verbs.docker import HELLO_IMAGE
+from runbook_helpers.verbs.identities import identity_claims
+from runbook_helpers.verbs.network_interfaces import create_interface
+from runbook_helpers.verbs.virtual_machines import _vm  # for custom data, which create_vm does not take
 
 from ..conftest import SSH_SOURCE, clean_environment, connect_to, store_of
 from . import proved
@@ -327,7 +326,7 @@ runcmd:
 bootcmd: [never]
 """
     name, machines = "myThirdVM", azure.compute.virtual_machines
-    interface = _create_interface(azure, name, SSH_SOURCE)
+    interface = create_interface(azure, name, SSH_SOURCE)
     vm = _vm(azure, name, interface, "Standard_B1s", "Ubuntu2204", "azureuser", config)
     vm_id = str(machines.begin_create_or_update(GROUP, name, vm).result().vm_id)
     told = root(azure, name, "cloud-init status --wait; cat /root/two /root/three /etc/motto; stat -c %a:%G /etc/motto")

@@ -22,7 +22,7 @@ from runbook_helpers import (
     show_registry,
 )
 from runbook_helpers.errors import NotOurs
-from runbook_helpers.tags import TAG
+from runbook_helpers.verbs.tags import TAG
 
 from ..conftest import SSH_SOURCE, SUBSCRIPTION, connect_to, writes
 

@@ -17,7 +17,7 @@ import requests
 
 from azure_sandbox import process
 from runbook_helpers import create_vm, show_image
-from runbook_helpers.run.outcome import Outcome
+from runbook_helpers.outcome import Outcome
 from runbook_helpers.run.report import Report, Step
 from runbook_helpers.run.runner import NOTEBOOKS, PROJECT, new_output_folder, select_notebooks
 

@@ -24,7 +24,7 @@ from runbook_helpers.fleet import COMMON, MOST_VMS, Fleet, read_fleet
 from runbook_helpers.fleet.pull_matrix import NO_ANSWER, _try_pull, pull_matrix, try_pulls
 from runbook_helpers.fleet.svg import as_svg
 from runbook_helpers.parameters import RULES
-from runbook_helpers.refusals import is_refusal
+from runbook_helpers.ssh.completed import Completed, Failure
 
 from ..conftest import clean_environment, writes
 
@@ -145,7 +145,7 @@ def test_an_empty_file_lacks_everything(tmp_path: Path) -> None:
     ],
 )
 def test_only_a_registrys_no_is_a_refusal(words: str, refusal: bool) -> None:
-    assert is_refusal(words) is refusal
+    assert (Completed("docker pull x.azurecr.cn/a:v1", 1, "", words).failure is Failure.REFUSED) is refusal
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +227,7 @@ def test_a_broken_sign_in_is_no_answer_of_the_registry(prepared: Any) -> None:
         _try_pull(azure, fleet, "two", "myFleetRegistry")
 
 
-def test_what_is_no_refusal_is_raised(prepared: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_refusal_is_raised(prepared: Any) -> None:
     _, azure, _ = prepared
     identity_id = str(create_identity(azure, "myFleetId").id)
     with pytest.raises(CommandFailed, match="manifest unknown"):
@@ -237,7 +237,7 @@ def test_what_is_no_refusal_is_raised(prepared: Any, monkeypatch: pytest.MonkeyP
     try:
         with pytest.raises(CommandFailed, match="Is the docker daemon running"):
             try_pull(azure, "one", "myFleetRegistry", "aci-helloworld:v1", identity_id)
-        monkeypatch.setattr("runbook_helpers.verbs.vm_software.BROKEN_SECONDS", 0.0)
+        azure = replace(azure, timeouts=replace(azure.timeouts, transient=0.0))
         with pytest.raises(CommandFailed, match="Is the docker daemon running"):
             acr_login(azure, "one", "myFleetRegistry", within=1000)  # it does not wait for the registry
     finally:

@@ -17,18 +17,8 @@ from azure.mgmt.compute.models import RunCommandInput
 from azure_sandbox import process
 from runbook_helpers import Azure, create_vm, ssh, trust_vm
 from runbook_helpers.errors import ConnectionFailed
-from runbook_helpers.ssh import keys
-from runbook_helpers.ssh.host_keys import admission, best_key, fingerprint, known_host_key
-from runbook_helpers.ssh.keys import (
-    forget_host_key,
-    known_host_file,
-    login_key,
-    new_host_key,
-    note_vm_id,
-    pin_host_key,
-    pinned_host_key,
-    pinned_vm_id,
-)
+from runbook_helpers.ssh.host_keys import admission, best_key, fingerprint
+from runbook_helpers.ssh.keys import KeyStore, Pin, new_host_key
 from runbook_helpers.ssh.transport import host_key_shown
 
 from ..conftest import SSH_SOURCE, clean_environment, connect_to, writes
@@ -60,17 +50,17 @@ def resource_id(azure: Azure) -> str:
 
 def foreign(azure: Azure) -> None:
     """Make the VM one that this machine knows nothing of."""
-    forget_host_key(azure.folder, resource_id(azure))
+    azure.keys.forget(resource_id(azure))
 
 
 def test_the_key_of_a_foreign_vm_is_read_through_azure(vm: Azure, shared_folder: Path) -> None:
-    pinned = pinned_host_key(vm.folder, resource_id(vm))
+    pinned = vm.keys.pinned(resource_id(vm))
     foreign(vm)
     with pytest.raises(ConnectionFailed, match=r"not known on this machine.*with `runbook trust-vm vm`"):
         ssh(vm, "vm")
     told = trust_vm(vm, "vm")
-    assert pinned_host_key(vm.folder, resource_id(vm)) == pinned
-    assert told == fingerprint(" ".join(pinned or ())) and told.startswith("SHA256:") and len(told) == 50
+    assert vm.keys.pinned(resource_id(vm)) == pinned
+    assert pinned and told == fingerprint(pinned.public_key) and told.startswith("SHA256:") and len(told) == 50
     with ssh(vm, "vm") as shell:
         assert shell.run("hostname").stdout == "vm\n"
     asked = [each for each in writes(shared_folder) if vm.resource_group in each and not each.startswith("PUT ")]
@@ -84,11 +74,11 @@ def test_the_command_says_the_fingerprint_and_how_to_be_let_in(vm: Azure, tmp_pa
         [*program, "-p", "resource_group", vm.resource_group],
         cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, timeout=60,
     )  # fmt: skip
-    key = pinned_host_key(vm.folder, resource_id(vm))
+    key = vm.keys.pinned(resource_id(vm))
     assert done.returncode == 0 and key, done.stderr
-    assert f"has the host key {fingerprint(' '.join(key))}; it is pinned." in done.stdout
+    assert f"has the host key {fingerprint(key.public_key)}; it is pinned." in done.stdout
     assert f"az vm user update --resource-group {vm.resource_group} --name vm --username azureuser" in done.stdout
-    assert login_key(vm.folder)[1] in admission(vm, "vm") and "PRIVATE" not in done.stdout
+    assert vm.keys.public_key() in admission(vm, "vm") and "PRIVATE" not in done.stdout
 
 
 @pytest.mark.parametrize("output", ["", "ssh-ed25519\n", "ssh-dss AAAA x\n", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 x\n"])
@@ -97,10 +87,10 @@ def test_a_vm_without_a_usable_key(vm: Azure, output: str) -> None:
     vm.compute.virtual_machines.begin_run_command(
         vm.resource_group, "vm", RunCommandInput(command_id="RunShellScript", script=script)
     ).result()
-    before = known_host_file(vm.folder, resource_id(vm)).read_text()
+    before = vm.keys.known_hosts_file(resource_id(vm)).read_text()
     with pytest.raises(ConnectionFailed, match="The VM vm shows no SSH host key that counts"):
         trust_vm(vm, "vm")
-    assert known_host_file(vm.folder, resource_id(vm)).read_text() == before
+    assert vm.keys.known_hosts_file(resource_id(vm)).read_text() == before
 
 
 def test_the_best_key_counts() -> None:
@@ -114,13 +104,13 @@ def test_the_best_key_counts() -> None:
 
 def test_a_vm_that_was_made_anew_by_others_is_no_attack(vm: Azure) -> None:
     machine = vm.compute.virtual_machines.get(vm.resource_group, "vm")
-    assert pinned_vm_id(vm.folder, str(machine.id)) == machine.vm_id
-    assert known_host_key(vm, machine) == pinned_host_key(vm.folder, str(machine.id))
-    pin_host_key(vm.folder, str(machine.id), new_host_key()[1], "00000000-0000-0000-0000-000000000001")
+    pin = vm.keys.host_key_of(machine)
+    assert pin == vm.keys.pinned(str(machine.id)) and pin.vm_id == machine.vm_id
+    vm.keys.pin(str(machine.id), new_host_key()[1], "00000000-0000-0000-0000-000000000001")
     with pytest.raises(ConnectionFailed, match=r"made anew by other means .* no attack: .*`runbook trust-vm vm`"):
-        known_host_key(vm, machine)
+        vm.keys.host_key_of(machine)
     trust_vm(vm, "vm")
-    assert known_host_key(vm, machine)
+    assert vm.keys.host_key_of(machine)
 
 
 def test_first_use_only_by_name_and_only_once(standing: Azure, tmp_path: Path) -> None:
@@ -156,65 +146,70 @@ def test_first_use_only_by_name_and_only_once(standing: Azure, tmp_path: Path) -
         assert shell.run("hostname").stdout == "vm\n"
 
 
-def test_the_vm_of_a_pin_is_noted_when_it_has_shown_the_key(standing: Azure) -> None:
+def test_the_vm_of_a_pin_is_noted_where_making_it_was_interrupted(standing: Azure) -> None:
     trust_vm(standing, "vm")
-    kind, key = pinned_host_key(standing.folder, resource_id(standing)) or ("", "")
-    pin_host_key(standing.folder, resource_id(standing), f"{kind} {key}")  # as an earlier version did
-    ssh(standing, "vm").close()
-    vm_id = standing.compute.virtual_machines.get(standing.resource_group, "vm").vm_id
-    assert pinned_vm_id(standing.folder, resource_id(standing)) == vm_id
+    pin = standing.keys.pinned(resource_id(standing))
+    assert pin and pin.vm_id
+    standing.keys.pin(resource_id(standing), pin.public_key)
+    create_vm(standing, "vm", ssh_source=SSH_SOURCE)
+    assert standing.keys.pinned(resource_id(standing)) == pin
 
 
 def test_what_a_pin_remembers(tmp_path: Path) -> None:
-    public = new_host_key()[1]
-    note_vm_id(tmp_path, "/vm", "id")
-    assert pinned_vm_id(tmp_path, "/vm") is None
-    pin_host_key(tmp_path, "/vm", f"{public} somebody's comment")
-    note_vm_id(tmp_path, "/VM", "id1")
-    note_vm_id(tmp_path, "/vm", "id2")
-    assert pinned_vm_id(tmp_path, "/vm") == "id1" and pinned_host_key(tmp_path, "/vm") == tuple(public.split())
-    assert "comment" not in known_host_file(tmp_path, "/vm").read_text()
+    keys, public = KeyStore(tmp_path), new_host_key()[1]
+    keys.note_vm_id("/vm", "id")
+    assert keys.pinned("/vm") is None
+    keys.pin("/vm", f"{public} somebody's comment")
+    keys.note_vm_id("/VM", "id1")
+    keys.note_vm_id("/vm", "id2")
+    kind, key, *_ = public.split()
+    assert keys.pinned("/vm") == Pin(kind, key, "id1")
+    assert "comment" not in keys.known_hosts_file("/vm").read_text()
 
 
 @posix
-def test_files_are_ours_alone_whatever_the_umask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_ours_alone_whatever_the_umask(tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "state" / "ssh"
-    monkeypatch.setattr(keys, "KEY_BITS", 1024)
+    keys = KeyStore(folder, key_bits=1024)
     before = os.umask(0)
     try:
-        path, _ = login_key(folder)
-        pin_host_key(folder, "/vm", new_host_key()[1])
+        keys.public_key()
+        keys.pin("/vm", new_host_key()[1])
     finally:
         os.umask(before)
     every = [each for each in (tmp_path / "deep").rglob("*")] + [tmp_path / "deep"]
     assert {each.stat().st_mode & 0o7777 for each in every if each.is_dir()} == {0o700}
     assert {each.stat().st_mode & 0o7777 for each in every if each.is_file()} == {0o600}
-    assert path in every and not [each for each in every if each.name.startswith(".")]
+    assert keys.private_key() in every and not [each for each in every if each.name.startswith(".")]
     folder.chmod(0o755)
-    login_key(folder)
+    keys.public_key()
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
 @posix
-def test_a_private_key_that_others_can_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys, "KEY_BITS", 1024)
-    path, _ = login_key(tmp_path)
+def test_a_private_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    keys = KeyStore(tmp_path, key_bits=1024)
+    with pytest.raises(ConnectionFailed, match="Our SSH key is missing in"):
+        keys.private_key()
+    public = keys.public_key()
     for mode in (0o640, 0o604, 0o660, 0o644):
-        path.chmod(mode)
-        with pytest.raises(ConnectionFailed, match=f"mode {mode:04o}"):
-            login_key(tmp_path)
-    path.chmod(0o600)
-    assert login_key(tmp_path)[0] == path
+        keys.private_key().chmod(mode)
+        for use in (keys.private_key, keys.public_key):
+            with pytest.raises(ConnectionFailed, match=f"mode {mode:04o}"):
+                use()
+        (tmp_path / "id_rsa").chmod(0o600)
+    assert keys.public_key() == public
 
 
 @posix
 def test_a_link_in_the_place_of_a_pin_is_not_followed(tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("mine")
-    path = known_host_file(tmp_path, "/vm")
+    keys = KeyStore(tmp_path)
+    path = keys.known_hosts_file("/vm")
     path.parent.mkdir(mode=0o700)
     path.symlink_to(victim)
-    pin_host_key(tmp_path, "/vm", new_host_key()[1])
+    keys.pin("/vm", new_host_key()[1])
     assert victim.read_text() == "mine" and not path.is_symlink()
 
 
@@ -227,7 +222,7 @@ def test_an_impostor_gets_nothing_of_our_sign_in(standing: Azure) -> None:
             ssh(astray, "vm")
         assert seen.count("connection") == 1
         assert not [each for each in seen if each != "connection"], seen
-        pin_host_key(standing.folder, resource_id(standing), impostor.export_public_key().decode())
+        standing.keys.pin(resource_id(standing), impostor.export_public_key().decode())
         with ssh(astray, "vm") as shell:
             assert shell.run("id").stdout == "welcome\n"
         assert {"user azureuser", "public key"} <= set(seen) and [each for each in seen if each.startswith("log: ")]
@@ -264,7 +259,7 @@ def test_a_server_that_offers_only_what_is_weak_is_refused(
     if offer == "ssh-rsa":  # with SHA-1: newer names of the same key are not offered
         key = rsa_key
         monkeypatch.setattr(type(key), "sig_algorithms", (b"ssh-rsa",))
-    pin_host_key(standing.folder, resource_id(standing), key.export_public_key().decode())
+    standing.keys.pin(resource_id(standing), key.export_public_key().decode())
     with ssh_server([key], **WEAK[offer]) as (port, seen), detour(str(standing.proxy), port) as proxy:
         with pytest.raises(ConnectionFailed, match="has only weak algorithms, or others"):
             ssh(dataclasses.replace(standing, proxy=proxy), "vm")  # at once
@@ -274,7 +269,7 @@ def test_a_server_that_offers_only_what_is_weak_is_refused(
 
 
 def test_a_strong_rsa_key_is_taken(standing: Azure, rsa_key: asyncssh.SSHKey) -> None:
-    pin_host_key(standing.folder, resource_id(standing), rsa_key.export_public_key().decode())
+    standing.keys.pin(resource_id(standing), rsa_key.export_public_key().decode())
     with (
         ssh_server([rsa_key]) as (port, _),
         detour(str(standing.proxy), port) as proxy,

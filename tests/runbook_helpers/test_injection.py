@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runbook_helpers.parameters import RULES, problems
-from runbook_helpers.ssh.jobs import Completed, Job
+from runbook_helpers.ssh.completed import Completed
+from runbook_helpers.ssh.detached import Detached
 
 MANY = int(os.environ.get("RUNBOOK_FUZZ", "10000" if os.environ.get("RUNBOOK_REGRESSION") else "200"))
 STRINGS = [name for name, rule in RULES.items() if rule.kind is str]
@@ -86,12 +87,13 @@ def test_rules_let_nothing_through_that_a_shell_or_an_address_would_take(text: s
 
 @settings(fuzz, max_examples=max(10, MANY // 50))
 @given(st.lists(hostile, min_size=1, max_size=3))
-def test_as_a_job_too(folder: Path, texts: list[str]) -> None:
+def test_as_a_detached_command_too(folder: Path, texts: list[str]) -> None:
     """There a command stands in a script in a script."""
     with tempfile.TemporaryDirectory() as home:
-        job = Job.of(shlex.join(["printf", r"%s\0", *texts]), once=True)
-        done = subprocess.run(["sh", "-c", job.begin], capture_output=True, cwd=home, stdin=subprocess.DEVNULL)
-        result = job.result(Completed(job.command, done.returncode, os.fsdecode(done.stdout), os.fsdecode(done.stderr)))
+        line = shlex.join(["printf", r"%s\0", *texts])
+        command = Detached.of(line, once=True, poll_seconds=5)
+        done = subprocess.run(["sh", "-c", command.begin], capture_output=True, cwd=home, stdin=subprocess.DEVNULL)
+        result = command.result(Completed(line, done.returncode, os.fsdecode(done.stdout), os.fsdecode(done.stderr)))
         assert (result.exit_status, result.stderr) == (0, "")
         assert result.stdout.split("\0")[:-1] == texts
         assert [path.name for path in Path(home).iterdir()] == [".cache"]

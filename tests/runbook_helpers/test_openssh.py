@@ -11,7 +11,7 @@ import pytest
 
 from azure_sandbox import faults
 from runbook_helpers import create_vm
-from runbook_helpers.ssh.keys import known_host_file, new_host_key, pin_host_key, pinned_host_key
+from runbook_helpers.ssh.keys import KeyStore, Pin, new_host_key
 
 from ..conftest import SSH_SOURCE, clean_environment, connect_to
 
@@ -28,6 +28,9 @@ def runbook_ssh(*arguments: str, typed: str = "") -> subprocess.CompletedProcess
 def test_a_terminal_a_command_and_an_impostor(fresh: Path) -> None:
     azure = connect_to("myResourceGroup")
     vm = create_vm(azure, "myDockerVM", ssh_source=SSH_SOURCE)
+    file, pin = azure.keys.known_hosts_file(str(vm.id)), azure.keys.pinned(str(vm.id))
+    assert pin
+    file.write_text(f"{pin.public_key} {vm.id}\n")  # as an early version did
     done = runbook_ssh(typed="whoami\nexit 3\n")
     assert (done.returncode, done.stdout) == (3, "azureuser\n"), done.stderr
     assert runbook_ssh("--", "hostname").stdout == "myDockerVM\n"
@@ -38,24 +41,23 @@ def test_a_terminal_a_command_and_an_impostor(fresh: Path) -> None:
     done = runbook_ssh("--", "hostname")
     faults.clear(fresh, rule)
     assert done.returncode == 255 and done.stderr.startswith("No SSH connection: ") and "Traceback" not in done.stderr
-    pin_host_key(azure.folder, str(vm.id), new_host_key()[1])
+    azure.keys.pin(str(vm.id), new_host_key()[1])
     done = runbook_ssh("--", "hostname")
     assert done.returncode == 255 and "Host key verification failed" in done.stderr
-    for file in (azure.folder / "known_hosts").iterdir():
+    for file in (azure.keys.folder / "known_hosts").iterdir():
         file.unlink()
     done = runbook_ssh("--", "hostname")
     assert done.returncode == 4 and "The host key of the VM myDockerVM is not known" in done.stderr
 
 
 def test_a_pin_of_an_early_version_and_an_empty_one(tmp_path: Path) -> None:
-    public = new_host_key()[1]
-    file = known_host_file(tmp_path, "vm")
+    keys, public = KeyStore(tmp_path), new_host_key()[1]
+    file = keys.known_hosts_file("vm")
     file.parent.mkdir()
     file.write_text(f"{public} vm\n")
-    assert pinned_host_key(tmp_path, "vm") == tuple(public.split()[:2])
-    assert file.read_text().startswith(f"{file.name} ssh-ed25519 ")
+    assert keys.pinned("vm") == Pin(*public.split())
     file.write_text("")
-    assert pinned_host_key(tmp_path, "vm") is None
+    assert keys.pinned("vm") is None
 
 
 def test_what_is_missing_in_a_parameter_file_is_told(fresh: Path, tmp_path: Path) -> None:

@@ -23,7 +23,6 @@ from runbook_helpers import (
     assign_role,
     az_login,
     connect,
-    connection,
     create_identity,
     create_registry,
     create_vm,
@@ -43,7 +42,7 @@ from runbook_helpers.errors import (
     OperationTimeout,
     SignInRefused,
 )
-from runbook_helpers.verbs import vm_software
+from runbook_helpers.timeouts import DEFAULTS
 from runbook_helpers.verbs.identities import principals_of
 from runbook_helpers.verbs.preflight import check_permissions
 
@@ -53,11 +52,21 @@ SOURCE = "mcr.microsoft.com/azuredocs/aci-helloworld:latest"
 
 
 @pytest.fixture
-def folder(shared_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder of the sandbox; no rule stays in it. Operations are looked at often."""
-    monkeypatch.setattr(connection, "POLLING_INTERVAL", 0.1)
+def folder(shared_folder: Path) -> Iterator[Path]:
+    """The folder of the sandbox; no rule stays in it."""
     yield shared_folder
     faults.clear(shared_folder)
+
+
+@pytest.fixture
+def azure(azure: Azure) -> Azure:
+    """A connection by which operations are looked at often."""
+    return waits(azure, polling_interval=0.1)
+
+
+def waits(azure: Azure, **seconds: float) -> Azure:
+    """The same connection with other time-outs."""
+    return replace(azure, timeouts=replace(azure.timeouts, **seconds))
 
 
 @pytest.fixture(autouse=True)
@@ -92,14 +101,11 @@ def test_what_others_have_made_is_not_made_again(azure: Azure, folder: Path, nam
     assert writes(folder) == before
 
 
-def test_an_operation_without_end_is_waited_for_again(
-    azure: Azure, folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_operation_without_end_is_waited_for_again(azure: Azure, folder: Path, name: str) -> None:
     faults.add(folder, faults.StuckOperation(method="PUT", path=f"*/{name}/*/virtualMachines/vm"))
-    monkeypatch.setattr(connection, "OPERATION_SECONDS", 1.0)
     for _ in range(2):
         with pytest.raises(OperationTimeout, match=r"The VM vm .* run this step again"):
-            create_vm(azure, "vm", ssh_source=SSH_SOURCE)
+            create_vm(waits(azure, operation=1.0), "vm", ssh_source=SSH_SOURCE)
     faults.clear(folder)
     assert create_vm(azure, "vm", ssh_source=SSH_SOURCE).provisioning_state == "Succeeded"
     assert len([each for each in writes(folder) if name in each.lower() and each.lower().endswith("/vm")]) == 1
@@ -211,15 +217,12 @@ def test_a_way_to_sign_in_of_the_default_credential_that_nobody_answers_does_too
         show_registry(azure, "registry")
 
 
-def test_a_mirror_that_stays_broken_after_a_lock_is_no_wait_without_end(
-    azure: Azure, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(vm_software, "APT_SECONDS", 0.0)
+def test_a_mirror_that_stays_broken_after_a_lock_is_no_wait_without_end(azure: Azure, folder: Path) -> None:
     create_vm(azure, "vm", ssh_source=SSH_SOURCE)
     for times, words in ((3, "E: Could not get lock /var/lib/dpkg/lock"), (0, "E: Failed to fetch http://mirror")):
         faults.add(folder, faults.CommandExit("*apt-get*", 100, vm="vm", stderr=words, times=times))
     with pytest.raises(CommandFailed, match="Failed to fetch"):
-        install_docker(azure, "vm")
+        install_docker(waits(azure, apt_interval=0.0), "vm")
 
 
 def test_an_import_that_azure_gives_up(azure: Azure, folder: Path, name: str) -> None:
@@ -284,15 +287,12 @@ def test_a_registry_that_does_not_accept_us_is_named(azure: Azure, folder: Path,
 
 def test_polling_never_empties_the_bucket_of_a_vm() -> None:
     # Compute takes 45 looks at one VM's operations, and 15 more each minute.
-    interval = connection.POLLING_INTERVAL
-    assert all(looks <= 45 + looks * interval / 4 for looks in range(10_000))
+    assert all(looks <= 45 + looks * DEFAULTS.polling_interval / 4 for looks in range(10_000))
 
 
-def test_a_bare_sign_in_waits_for_the_identity_that_is_meant(
-    azure: Azure, folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bare_sign_in_waits_for_the_identity_that_is_meant(azure: Azure, folder: Path, name: str) -> None:
     """While a new system-assigned identity is not seen, the VM gets the token of the only other one."""
-    monkeypatch.setattr(vm_software, "LOGIN_SECONDS", 0.5)
+    azure = waits(azure, login_interval=0.5)
     create_registry(azure, name)
     create_vm(azure, "vm", ssh_source=SSH_SOURCE)
     install_azure_cli(azure, "vm")

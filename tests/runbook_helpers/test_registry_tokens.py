@@ -17,6 +17,7 @@ from azure.core.exceptions import AzureError
 from runbook_helpers import Azure
 from runbook_helpers.clouds import CLOUDS
 from runbook_helpers.errors import ParameterError, RunbookError
+from runbook_helpers.ssh.keys import KeyStore
 
 SERVER = "good.azurecr.cn"
 ENTRA_TOKEN = "the-entra-token"
@@ -35,7 +36,7 @@ class Credential:
 
 def azure_with(credential: Credential, cloud: str = "AzureChinaCloud", **options: Any) -> Azure:
     names = {"subscription_id": "s", "resource_group": "g", "location": "l"}
-    return Azure(CLOUDS[cloud], credential, folder=Path(), **names, **options)
+    return Azure(CLOUDS[cloud], credential, keys=KeyStore(Path()), **names, **options)
 
 
 @pytest.mark.parametrize(

@@ -23,12 +23,14 @@ import pytest
 from azure import identity
 from azure.core import exceptions
 
+from azure_sandbox import faults, process
 from runbook_helpers import create_resource_group, create_vm, errors
+from runbook_helpers.errors import outcome_of, outcome_of_name
+from runbook_helpers.outcome import Outcome
 from runbook_helpers.run import html, next_steps, runner
-from runbook_helpers.run.outcome import Outcome, outcome_of
 from runbook_helpers.run.report import Report, Step
 from runbook_helpers.run.result import read_result
-from runbook_helpers.ssh.jobs import Completed
+from runbook_helpers.ssh.completed import Completed
 
 from ..conftest import SSH_SOURCE, clean_environment, connect_to, regression
 from ..test_notebooks import load, papermill, source
@@ -181,8 +183,7 @@ def test_interrupted(number: int, status: int, moment: str, fresh: Path, tmp_pat
     assert not alive
 
 
-def test_a_long_wait_is_told_while_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "MEANWHILE_SECONDS", 0.2)
+def test_a_long_wait_is_told_while_it_goes_on(tmp_path: Path) -> None:
     code = """import time
 from runbook_helpers.run.progress import step
 with step("VM vm") as progress:
@@ -193,7 +194,7 @@ with step("VM vm") as progress:
     cells = [new.new_code_cell("", metadata={"tags": ["parameters"]}), new.new_code_cell(code)]
     nbformat.write(new.new_notebook(cells=cells, metadata=load("01_registry.ipynb")["metadata"]), path)  # type: ignore[no-untyped-call]
     told: list[str] = []
-    runner.run([path], {}, tmp_path / "o", lambda line: None, meanwhile=told.append)
+    runner.run([path], {}, tmp_path / "o", lambda line: None, meanwhile=told.append, interval=0.2)
     seconds = [int(match[1]) for line in told if (match := re.fullmatch(r"(\d+) s: VM vm: Azure makes it", line))]
     assert len(seconds) > 1 and seconds == sorted(seconds)
     assert not (tmp_path / "o" / runner.MEANWHILE).exists()
@@ -228,30 +229,52 @@ def test_clean_up_again_when_more_is_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "error", "output", "told"),
+    ("outcome", "made", "told"),
     [
-        (Outcome.BAD_PARAMETERS, "ParameterError: vm_name must", "", False),
-        (Outcome.CLOUD_REFUSED, "ClientAuthenticationError: DefaultAzureCredential failed", "", False),
-        (Outcome.CLOUD_REFUSED, "ClientAuthenticationError: the token is too old", "Registry r: ready\n", True),
-        (Outcome.CLOUD_REFUSED, "HttpResponseError: (AuthorizationFailed) The client 'c' does not have authorization to "
-            "perform action 'Microsoft.Resources/subscriptions/resourcegroups/write' over", "", False),
-        (Outcome.CLOUD_REFUSED, "HttpResponseError: (SkuNotAvailable) no", "", True),
-        (Outcome.CLOUD_REFUSED, "CloudUnavailable: No sign-in at https://login.a: no answer", "", False),
-        (Outcome.CLOUD_REFUSED, "CloudUnavailable: Azure failed at GET /subscriptions/s/resourcegroups/g on m: ", "", False),
-        (Outcome.CLOUD_REFUSED, "CloudUnavailable: Azure did not answer GET /s/s/resourcegroups/g on m (reset)", "", False),
-        (Outcome.CLOUD_REFUSED, "CloudUnavailable: Azure failed at PUT /subscriptions/s/resourcegroups/g on m: ", "", True),
-        (Outcome.CLOUD_REFUSED, "CloudUnavailable: Azure failed at GET /resourcegroups/g/providers/p on m: ", "", True),
-        (Outcome.INTERRUPTED, runner.INTERRUPTED, "", True),
+        (Outcome.BAD_PARAMETERS, False, False),
+        (Outcome.CLOUD_REFUSED, False, False),
+        (Outcome.CLOUD_REFUSED, True, True),
+        (Outcome.INTERRUPTED, None, True),
+        (Outcome.FAILED, None, True),
+        (Outcome.OK, None, True),
     ],
-)  # fmt: skip
+)
 def test_deleting_is_told_where_something_may_have_been_made(
-    outcome: Outcome, error: str, output: str, told: bool, tmp_path: Path
+    outcome: Outcome, made: bool | None, told: bool, tmp_path: Path
 ) -> None:
-    new: Any = nbformat.v4
-    cell = new.new_code_cell("1", outputs=[new.new_output("stream", text=output)])
-    nbformat.write(new.new_notebook(cells=[cell]), tmp_path / "01_registry.ipynb")  # type: ignore[no-untyped-call]
-    steps = [Step("01_registry", outcome, 1.0, error), Step("02_virtual_machine")]
+    steps = [Step("01_registry", outcome, 1.0, "words", made=made), Step("02_virtual_machine")]
     assert bool(next_steps.how_to_delete(Report({}, tmp_path, steps=steps), plain=True)) is told
+
+
+@pytest.mark.parametrize(
+    ("fault", "made"),
+    [
+        (faults.Reset(host="login.*", times=0), False),
+        (faults.Status(503, method="GET", path="*/resourcegroups/*", times=0), False),
+        (faults.Status(403, method="PUT", path="*/resourcegroups/*", times=0), False),
+        (faults.Status(503, method="PUT", path="*/resourcegroups/*", times=0), True),
+        (faults.Reset(method="PUT", path="*/resourcegroups/*", times=0), True),
+        (faults.Status(400, method="PUT", path="*/registries/*", times=0), True),
+    ],
+)
+def test_a_notebook_that_fails_says_whether_it_may_have_made_something(
+    fresh: Path, tmp_path: Path, fault: faults.Fault, made: bool
+) -> None:
+    process.start(fresh)
+    faults.add(fresh, fault)
+    code = """from azure.core.pipeline.policies import RetryPolicy
+RetryPolicy.BACKOFF_MAX = 0.01
+from runbook_helpers import connect, create_registry
+azure = connect("AzureChinaCloud", subscription_id="00000000-0000-0000-0000-000000000000", resource_group="g",
+                location="chinanorth3", sandbox=True)
+create_registry(azure, "registry01")"""
+    new: Any = nbformat.v4
+    path = tmp_path / "01_registry.ipynb"
+    cells = [new.new_code_cell("", metadata={"tags": ["parameters"]}), new.new_code_cell(code)]
+    nbformat.write(new.new_notebook(cells=cells, metadata=load("01_registry.ipynb")["metadata"]), path)  # type: ignore[no-untyped-call]
+    (step,) = runner.run([path], {}, tmp_path / "o", lambda line: None).steps
+    assert (step.outcome, step.made) == (Outcome.CLOUD_REFUSED, made), step.error
+    assert result_of(tmp_path / "o")["notebooks"][0]["exception"] == step.exception
 
 
 def test_a_run_takes_no_result_path(fresh: Path, tmp_path: Path) -> None:
@@ -291,11 +314,13 @@ def test_the_page_tells_every_outcome_and_its_exit_status() -> None:
 def test_every_error_has_a_family() -> None:
     ours = {name for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, Exception)}
     others = {"RunbookError", "SandboxError", "NotFound", "NotOurs", "CommandFailed"}
-    assert {name for name in ours if outcome_of(name, "") is Outcome.FAILED} == others
+    assert {name for name in ours if outcome_of_name(name) is Outcome.FAILED} == others
     for module in (exceptions, identity):
         for name, kind in vars(module).items():
             if inspect.isclass(kind) and issubclass(kind, exceptions.AzureError):
-                assert outcome_of(name, "") is Outcome.CLOUD_REFUSED
+                assert outcome_of_name(name) is Outcome.CLOUD_REFUSED
+    assert outcome_of_name("KeyboardInterrupt") is Outcome.INTERRUPTED
+    assert {outcome_of_name(name) for name in ("ValueError", "Completed", "no such class")} == {Outcome.FAILED}
 
 
 @pytest.mark.parametrize(
@@ -312,16 +337,17 @@ def test_every_error_has_a_family() -> None:
     ],
 )
 def test_a_denied_pull_is_told_from_another_command(command: str, said: str, outcome: int) -> None:
-    assert outcome_of("CommandFailed", f"`{command}` ended with exit status 1:\n{said}").exit_code == outcome
+    error = errors.command_failed(Completed(command, 1, "", said), "vm")
+    assert outcome_of(type(error)).exit_code == outcome
 
 
 def test_what_to_do_is_told_by_what_was_said() -> None:
     failed = Completed(
         "sudo apt-get install docker.io", 100, "Need to get 502 kB of archives.", "E: Failed to fetch it"
     )
-    assert "did not get what it asked the network for" in str(errors.CommandFailed(failed, "vm"))
+    assert "did not get what it asked the network for" in str(errors.command_failed(failed, "vm"))
     failed = Completed("az login --identity", 1, "", '{"error": {"code": "TooManyRequests"}}')
-    assert "A service that the VM vm asked does not answer as it should" in str(errors.CommandFailed(failed, "vm"))
+    assert "A service that the VM vm asked does not answer as it should" in str(errors.command_failed(failed, "vm"))
 
 
 def test_the_page_needs_nothing_else(tmp_path: Path) -> None:

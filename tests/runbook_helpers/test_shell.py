@@ -14,12 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbook_helpers import Azure, create_vm, show_vm, ssh
+from runbook_helpers import Azure, create_vm, ssh
 from runbook_helpers.errors import CommandFailed, ConnectionFailed, ConnectionLost
-from runbook_helpers.ssh import client as shell_module
-from runbook_helpers.ssh import transport
-from runbook_helpers.ssh.keys import login_key, new_host_key, pin_host_key, pinned_host_key
-from runbook_helpers.verbs.virtual_machines import public_address_of
+from runbook_helpers.ssh.keys import new_host_key
 
 from ..conftest import SSH_SOURCE
 
@@ -54,7 +51,7 @@ def test_quoting_survives_a_real_shell(arguments: list[str]) -> None:
 
 
 def test_unknown_host_key_is_refused(vm: Azure) -> None:
-    for path in (vm.folder / "known_hosts").iterdir():
+    for path in (vm.keys.folder / "known_hosts").iterdir():
         if vm.resource_group in path.read_text():
             path.unlink()
     with pytest.raises(ConnectionFailed, match="host key of the VM vm is not known on this machine"):
@@ -62,14 +59,14 @@ def test_unknown_host_key_is_refused(vm: Azure) -> None:
 
 
 def test_changed_host_key_is_refused(vm: Azure) -> None:
-    pin_host_key(vm.folder, str(vm.compute.virtual_machines.get(vm.resource_group, "vm").id), new_host_key()[1])
+    vm.keys.pin(str(vm.compute.virtual_machines.get(vm.resource_group, "vm").id), new_host_key()[1])
     with pytest.raises(ConnectionFailed, match="another host key"):
         ssh(vm, "vm")
 
 
 def test_host_key_is_found_whatever_the_case_of_the_id(vm: Azure) -> None:
     vm_id = str(vm.compute.virtual_machines.get(vm.resource_group, "vm").id)
-    assert pinned_host_key(vm.folder, vm_id.upper()) == pinned_host_key(vm.folder, vm_id.lower()) is not None
+    assert vm.keys.pinned(vm_id.upper()) == vm.keys.pinned(vm_id.lower()) is not None
 
 
 def test_security_group_that_does_not_admit_us(azure: Azure) -> None:
@@ -106,10 +103,8 @@ OPEN = b"HTTP/1.1 200 OK\r\n\r\n"
         (b"", False, "the proxy answered nothing"),
     ],
 )  # fmt: skip
-def test_the_cause_is_told(vm: Azure, said: bytes, stays: bool, cause: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cause_is_told(vm: Azure, said: bytes, stays: bool, cause: str) -> None:
     """Whoever answers in the place of the VM, or of the proxy before it."""
-    monkeypatch.setattr(shell_module, "HANDSHAKE_SECONDS", 1.0)
-    monkeypatch.setattr(transport, "HANDSHAKE_SECONDS", 1.0)
 
     class Answer(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -120,10 +115,9 @@ def test_the_cause_is_told(vm: Azure, said: bytes, stays: bool, cause: str, monk
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Answer) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        proxied = dataclasses.replace(vm, proxy=f"http://127.0.0.1:{server.server_address[1]}")
-        # The SDKs go on as before.
-        monkeypatch.setattr(shell_module, "show_vm", lambda azure, name: show_vm(vm, name))
-        monkeypatch.setattr(shell_module, "public_address_of", lambda azure, found: public_address_of(vm, found))
+        short = dataclasses.replace(vm.timeouts, handshake=1.0)
+        proxied = dataclasses.replace(vm, proxy=f"http://127.0.0.1:{server.server_address[1]}", timeouts=short)
+        vars(proxied).update(compute=vm.compute, network=vm.network)  # the SDKs go on as before
         with pytest.raises(ConnectionFailed, match=rf"VM vm at [\d.]+ within 1 s: {re.escape(cause)}\. Is it running"):
             ssh(proxied, "vm", within=1)
         server.shutdown()
@@ -139,7 +133,7 @@ def test_lost_connection_is_an_error_and_never_a_result(vm: Azure) -> None:
 
 
 def test_private_key_is_ours_alone(vm: Azure) -> None:
-    path, public = login_key(vm.folder)
+    path, public = vm.keys.private_key(), vm.keys.public_key()
     assert path.stat().st_mode & 0o077 == 0
     assert public.startswith("ssh-rsa ")
-    assert path.is_relative_to(vm.folder)
+    assert path.is_relative_to(vm.keys.folder)

@@ -177,7 +177,7 @@ def test_two_runs_at_once_make_one_vm_that_both_can_reach(azure: Azure, name: st
 def test_vm_that_is_refused_leaves_no_host_key(azure: Azure) -> None:
     with pytest.raises(HttpResponseError, match="The Admin Username specified is not allowed: 'root'"):
         create_vm(azure, "vm", ssh_source=SSH_SOURCE, admin_username="root")
-    keys = (azure.folder / "known_hosts").glob("*")
+    keys = (azure.keys.folder / "known_hosts").glob("*")
     assert not [path for path in keys if azure.resource_group in path.read_text()]
 
 

@@ -11,13 +11,20 @@ from __future__ import annotations
 import time
 from typing import Any, cast
 
+from runbook_helpers.timeouts import Timeouts
+
 FACTOR = 20
-READ_SECONDS = 3.0  # in place of the SDKs' 300 / FACTOR = 15: a stalled request costs as much again and again
-COMMAND_SECONDS = 12.0  # in place of 1800 / FACTOR = 90
-OPERATION_SECONDS = 6.0
+TIMEOUTS = Timeouts(
+    answer=3.0,  # in place of 120 / FACTOR = 6: a stalled request costs as much again and again
+    operation=6.0,
+    command=12.0,  # in place of 1800 / FACTOR = 90
+    detached=12.0 * FACTOR,
+    sandbox_start=30.0 * FACTOR,  # the machine may be busy: it takes as long as it takes
+)
 
 
-def _faster() -> None:
+def run_fast() -> None:
+    """For this process, which is a child that runs steps and ends."""
     sleep = time.sleep
 
     def scaled(now: Any) -> Any:
@@ -27,21 +34,3 @@ def _faster() -> None:
     clocks = cast(Any, time)
     clocks.monotonic = scaled(time.monotonic)
     clocks.sleep = lambda seconds: sleep(seconds / FACTOR)
-
-
-def run_fast() -> None:
-    """For this process, which is a child that runs steps and ends."""
-    from azure_sandbox import process
-    from runbook_helpers import connection
-    from runbook_helpers.ssh import client
-
-    _faster()
-    cast(Any, connection).ANSWER_SECONDS = READ_SECONDS
-    cast(Any, connection).OPERATION_SECONDS = OPERATION_SECONDS
-    cast(Any, client).COMMAND_SECONDS = COMMAND_SECONDS
-    for command in (client.Shell.run, client.Shell.run_job):
-        cast(Any, command).__kwdefaults__["timeout"] = COMMAND_SECONDS * (
-            FACTOR if command.__name__ == "run_job" else 1
-        )
-    # The machine may be busy: the sandbox's start takes as long as it takes.
-    cast(Any, process).START_SECONDS = process.START_SECONDS * FACTOR

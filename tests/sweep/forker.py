@@ -107,7 +107,10 @@ def _run(order: dict[str, Any]) -> None:
         azure, notebook = None, ""
         for step in steps(**order["which"])[order["first"] : order["last"]]:
             if azure is None or step.notebook != notebook:
-                azure, notebook = names.connect(), step.notebook  # a notebook has a kernel, and so a token, of its own
+                azure, notebook = (
+                    names.connect(clock.TIMEOUTS),
+                    step.notebook,
+                )  # a notebook has a kernel, and so a token, of its own
             added: Known = step.run(azure, names, result["known"])
             result["known"] = {**result["known"], **added}
             result["done"].append(step.name)

@@ -31,6 +31,7 @@ from runbook_helpers import (
     ssh,
     try_pull,
 )
+from runbook_helpers.timeouts import Timeouts
 
 CLOUD = "AzureChinaCloud"
 IMAGE = "aci-helloworld:v1"
@@ -47,13 +48,14 @@ class Names:
     vm: str = "sweepVM"
     identity: str = "sweepIdentity"
 
-    def connect(self) -> Azure:
+    def connect(self, timeouts: Timeouts) -> Azure:
         return connect(
             CLOUD,
             subscription_id="00000000-0000-0000-0000-000000000000",
             resource_group=self.resource_group,
             location="chinanorth3",
             sandbox=True,
+            timeouts=timeouts,
         )
 
 

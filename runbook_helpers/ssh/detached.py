@@ -1,8 +1,8 @@
-"""Commands on a VM that outlive the connection that began them: what is asked of the VM's shell.
+"""Detached commands: those on a VM that outlive the connection that began them, and the scripts that do it.
 
-A job is a folder in the admin user's home: its output, its exit status once it has ended, and a lock that it holds while
+Each is a folder in the admin user's home: its output, its exit status once it has ended, and a lock that it holds while
 it runs. Who begins it asks under that lock, so that it runs once, however many ask; and the kernel lets go of the lock
-when the job ends in any way, so that nobody waits for a job that is gone.
+when the command ends in any way, so that nobody waits for one that is gone.
 """
 
 from __future__ import annotations
@@ -12,32 +12,26 @@ import shlex
 import uuid
 from dataclasses import dataclass
 
-RUNNING = 75  # what `Job.look` ends with while the job runs; 75 is EX_TEMPFAIL
-LOOK_SECONDS = 5  # how long one look waits for the end
+from .completed import Completed
+
+RUNNING = 75  # what `Detached.look` ends with while the command runs; 75 is EX_TEMPFAIL
 FOLDER = ".cache/azure-acr-runbook/jobs"
 
 
 @dataclass(frozen=True)
-class Completed:
-    """A command that ended."""
-
-    command: str
-    exit_status: int
-    stdout: str
-    stderr: str
-
-
-@dataclass(frozen=True)
-class Job:
-    """One job: the scripts that begin it, look at it and end it."""
+class Detached:
+    """One detached command: the scripts that begin it, look at it and end it."""
 
     command: str
     name: str
+    poll_seconds: float
+    """How long one look waits for the end."""
 
     @classmethod
-    def of(cls, command: str, once: bool) -> Job:
-        """The job of a command; with `once` the same one each time."""
-        return cls(command, hashlib.sha256(command.encode()).hexdigest()[:16] if once else uuid.uuid4().hex[:16])
+    def of(cls, command: str, once: bool, poll_seconds: float) -> Detached:
+        """The detached form of a command; with `once` the same one each time."""
+        name = hashlib.sha256(command.encode()).hexdigest() if once else uuid.uuid4().hex
+        return cls(command, name[:16], poll_seconds)
 
     @property
     def _folder(self) -> str:
@@ -53,16 +47,16 @@ class Job:
             f"grep -qsx 0 {folder}/status || rm -f {folder}/status; "
             f"test -e {folder}/status || setsid -f sh -c {shlex.quote(work)} </dev/null >/dev/null 2>&1"
         )
-        # The job inherits the lock from flock, which itself ends at once.
+        # The command inherits the lock from flock, which itself ends at once.
         return f"mkdir -p -m 700 {folder}; flock -n {folder}/lock sh -c {shlex.quote(start)}; {self.look}"
 
     @property
     def look(self) -> str:
-        """Wait a while for its end: status and output, or exit status RUNNING; another one where there is no such job."""
+        """Wait a while for its end: status and output, or exit status RUNNING; another one where it is gone."""
         folder = self._folder
-        # Without a status it is gone; what it said last may tell why (a full disk, for instance).
+        # Without a status it is gone; what it printed last may show why (a full disk, for instance).
         show = f"cat {folder}/err >&2; test -s {folder}/status && cat {folder}/status {folder}/out"
-        return f"flock -w {LOOK_SECONDS} -E {RUNNING} {folder}/lock sh -c {shlex.quote(show)}"
+        return f"flock -w {self.poll_seconds:g} -E {RUNNING} {folder}/lock sh -c {shlex.quote(show)}"
 
     @property
     def end(self) -> str:
@@ -70,6 +64,6 @@ class Job:
         return f"flock -n {self._folder}/lock rm -rf {self._folder}"
 
     def result(self, answer: Completed) -> Completed:
-        """What the job's own program said, from what `look` said."""
+        """How the command itself ended, from what `look` printed."""
         status, _, stdout = answer.stdout.partition("\n")
         return Completed(self.command, int(status), stdout, answer.stderr)

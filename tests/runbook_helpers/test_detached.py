@@ -1,4 +1,4 @@
-"""Commands that outlive their connection: the scripts in a real shell, and over real SSH to a VM of the sandbox."""
+"""Detached commands, which outlive their connection: the scripts in a real shell, and over real SSH to a VM of the sandbox."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 
 from runbook_helpers import Azure, Shell, create_vm, ssh
 from runbook_helpers.errors import CommandFailed, ConnectionLost
-from runbook_helpers.ssh import jobs
-from runbook_helpers.ssh.jobs import RUNNING, Completed, Job
+from runbook_helpers.ssh.completed import Completed
+from runbook_helpers.ssh.detached import RUNNING, Detached
 
 from ..conftest import SSH_SOURCE
 
@@ -28,8 +28,8 @@ def shell(folder: Path, script: str) -> Completed:
     return Completed(script, done.returncode, done.stdout, done.stderr)
 
 
-def job(seconds: float, status: int = 0, once: bool = True) -> Job:
-    return Job.of(f"sh -c '{COUNTS.format(seconds=seconds, status=status)}'", once)
+def detached(seconds: float, status: int = 0, poll_seconds: float = 5) -> Detached:
+    return Detached.of(f"sh -c '{COUNTS.format(seconds=seconds, status=status)}'", True, poll_seconds)
 
 
 def begun(folder: Path) -> int:
@@ -38,7 +38,7 @@ def begun(folder: Path) -> int:
 
 @real_tools
 def test_it_begins_once_however_many_ask(tmp_path: Path) -> None:
-    wanted = job(1)
+    wanted = detached(1)
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda number: shell(tmp_path, wanted.begin), range(6)))
     assert begun(tmp_path) == 1
@@ -48,7 +48,7 @@ def test_it_begins_once_however_many_ask(tmp_path: Path) -> None:
 
 @real_tools
 def test_it_ended_well_and_nobody_was_told(tmp_path: Path) -> None:
-    wanted = job(0)
+    wanted = detached(0)
     shell(tmp_path, wanted.begin)
     assert shell(tmp_path, wanted.begin).stdout == "0\ndone\n"
     assert begun(tmp_path) == 1
@@ -59,7 +59,7 @@ def test_it_ended_well_and_nobody_was_told(tmp_path: Path) -> None:
 
 @real_tools
 def test_one_that_failed_is_begun_anew(tmp_path: Path) -> None:
-    wanted = job(0, status=100)
+    wanted = detached(0, status=100)
     assert wanted.result(shell(tmp_path, wanted.begin)).exit_status == 100
     shell(tmp_path, wanted.begin)
     assert begun(tmp_path) == 2
@@ -67,23 +67,22 @@ def test_one_that_failed_is_begun_anew(tmp_path: Path) -> None:
 
 
 @real_tools
-def test_it_runs_still_or_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "LOOK_SECONDS", 1)
-    wanted = job(30)
+def test_it_runs_still_or_is_gone(tmp_path: Path) -> None:
+    wanted = detached(30, poll_seconds=1)
     assert shell(tmp_path, wanted.begin).exit_status == RUNNING
     ours = [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(tmp_path)]
     for process in sorted(ours, key=lambda each: each.pid):  # as a restart of the VM would: who waits first
         process.kill()
     answer = shell(tmp_path, wanted.look)
     assert answer.exit_status not in (0, RUNNING)
-    assert shell(tmp_path, job(31).look).exit_status not in (0, RUNNING)  # it was never begun
+    assert shell(tmp_path, detached(31).look).exit_status not in (0, RUNNING)  # it was never begun
 
 
 @real_tools
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_no_end(tmp_path: Path) -> None:
     """Its status cannot be written: it is gone, and what it said is told."""
-    wanted = job(0)
+    wanted = detached(0)
     folder = tmp_path / wanted.begin.split()[4].rstrip(";")
     folder.mkdir(parents=True)
     (folder / "new").symlink_to("/dev/full")
@@ -107,22 +106,22 @@ def cut_after(connected: Shell, seconds: float) -> threading.Thread:
 
 @pytest.fixture
 def vm(azure: Azure) -> str:
-    create_vm(azure, "jobs", ssh_source=SSH_SOURCE)
-    with ssh(azure, "jobs") as connected:
+    create_vm(azure, "detached", ssh_source=SSH_SOURCE)
+    with ssh(azure, "detached") as connected:
         connected.run("rm", "-rf", "count")
-    return "jobs"
+    return "detached"
 
 
 def test_a_lost_connection_is_made_again_and_the_command_goes_on(azure: Azure, vm: str) -> None:
     with ssh(azure, vm) as connected:
         cutter = cut_after(connected, 0.7)
-        done = connected.run_job("sh", "-c", COUNTS.format(seconds=2, status=0))
+        done = connected.run_detached("sh", "-c", COUNTS.format(seconds=2, status=0))
         cutter.join()
         assert (done.exit_status, done.stdout, done.stderr) == (0, "done\n", "problem\n")
         assert connected.run("cat", "count").stdout == "begun\n"
         assert connected.run("ls", ".cache/azure-acr-runbook/jobs").stdout == ""
         with pytest.raises(CommandFailed, match="exit status 3:\nproblem"):
-            connected.run_job("sh", "-c", COUNTS.format(seconds=0, status=3))
+            connected.run_detached("sh", "-c", COUNTS.format(seconds=0, status=3))
 
 
 def test_a_later_run_picks_up_what_an_earlier_one_began(azure: Azure, vm: str) -> None:
@@ -132,10 +131,10 @@ def test_a_later_run_picks_up_what_an_earlier_one_began(azure: Azure, vm: str) -
         connected._connect = lambda: (_ for _ in ()).throw(ConnectionLost("gone"))
         cutter = cut_after(connected, 0.7)
         with pytest.raises(ConnectionLost):
-            connected.run_job(*command, once=True)
+            connected.run_detached(*command, once=True)
         cutter.join()
     with ssh(azure, vm) as connected:
-        assert connected.run_job(*command, once=True).stdout == "done\n"
+        assert connected.run_detached(*command, once=True).stdout == "done\n"
         assert connected.run("cat", "count").stdout == "begun\n"
 
 
@@ -143,6 +142,6 @@ def test_a_restarted_vm_has_forgotten_what_ran_on_it_and_it_is_begun_anew(azure:
     with ssh(azure, vm) as connected:
         restart = threading.Timer(0.7, azure.compute.virtual_machines.begin_restart, (azure.resource_group, vm))
         restart.start()
-        assert connected.run_job("sh", "-c", COUNTS.format(seconds=3, status=0), once=True).stdout == "done\n"
+        assert connected.run_detached("sh", "-c", COUNTS.format(seconds=3, status=0), once=True).stdout == "done\n"
         restart.join()
         assert connected.run("cat", "count").stdout == "begun\nbegun\n"

@@ -1,0 +1,66 @@
+"""A command that ended on a VM, and what kind of failure it was: the one place that judges what a program printed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Failure(Enum):
+    """Kinds of failures of a command; the value is what to do about it."""
+
+    REFUSED = (
+        "Look at the roles of the identity that the VM {vm} signs in with, on the registry: a new one may take Azure ten "
+        "minutes; then run this step again."
+    )
+    DISK_FULL = "The disk of the VM {vm} is full: free space on it (`df -h` shows where), then run this step again."
+    APT_LOCKED = "Another apt is at work on the VM {vm}: run this step again when it has ended."
+    DOCKER_DOWN = (
+        "Docker does not run on the VM {vm}: `sudo systemctl status docker` there says why; then run this step again."
+    )
+    SERVICE_DOWN = (
+        "A service that the VM {vm} asked does not answer as it should: run this step again, later if it stays."
+    )
+    NETWORK = (
+        "The VM {vm} did not get what it asked the network for: run this step again; if it stays, look at the VM's network "
+        "and its sources."
+    )
+    OTHER = "That was on the VM {vm}: mend the cause, then run this step again."
+
+
+# What docker, `az login` and `az acr login` print for an answer 401 or 403, of a registry or of Azure. "permission denied"
+# is the VM's own: docker's socket, or a file of docker's or az's that cannot be read; without it docker asks as nobody.
+_ASKS_AS_THE_IDENTITY = re.compile(r"(az login --identity|az acr login|docker pull)\b")
+_REFUSED = re.compile(
+    r"(?!.*permission denied).*(unauthorized|\bdenied:|access denied|\b403 forbidden|response code: 40[13]\b"
+    r"|no access was configured)",
+    re.IGNORECASE | re.DOTALL,
+)
+_PRINTED = {
+    Failure.DISK_FULL: "no space left on device|enough free space",
+    Failure.APT_LOCKED: "could not get lock|unable to (lock|acquire the dpkg)",
+    Failure.DOCKER_DOWN: "cannot connect to the docker daemon",
+    Failure.SERVICE_DOWN: "too ?many ?requests|internal server error|bad gateway|service ?unavailable|gateway time-?out"
+    "|did not issue a challenge",
+    Failure.NETWORK: "failed to fetch|hash sum mismatch|could not resolve|temporary failure|connection (failed|timed out)",
+}
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A command that ended."""
+
+    command: str
+    exit_status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def failure(self) -> Failure:
+        """What kind of failure it was, where its exit status is not 0."""
+        if _ASKS_AS_THE_IDENTITY.match(self.command) and _REFUSED.match(self.stderr):
+            return Failure.REFUSED
+        printed = self.stderr + self.stdout
+        found = (kind for kind, pattern in _PRINTED.items() if re.search(pattern, printed, re.IGNORECASE))
+        return next(found, Failure.OTHER)

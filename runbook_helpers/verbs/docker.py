@@ -1,0 +1,72 @@
+"""Docker on a VM: installing it, pulling an image."""
+
+from __future__ import annotations
+
+import time
+
+from ..connection import Azure
+from ..errors import CommandFailed
+from ..run.progress import step
+from ..ssh.client import Shell, ssh
+from ..ssh.completed import Completed, Failure
+
+HELLO_IMAGE = "mcr.microsoft.com/hello-world"
+
+
+def install_docker(azure: Azure, vm_name: str) -> Completed:
+    """Docker on the VM, installed where it is missing, and what ``docker run … hello-world`` prints.
+
+    The documented commands: ``sudo apt update``, ``sudo apt install docker.io -y``,
+    ``sudo docker run -it mcr.microsoft.com/hello-world``
+
+    The admin user joins the group docker, so that az and docker are run by the same user; and ``-it`` is left out,
+    since it needs a terminal.
+    """
+    with step(f"Docker on {vm_name}") as progress, ssh(azure, vm_name) as shell:
+        if shell.run("which", "docker", check=False).exit_status != 0:
+            progress.waits_for("the VM ends its first boot")
+            shell.run("cloud-init", "status", "--wait", check=False)  # it may hold apt's lock after the first boot
+            progress.waits_for("apt installs docker.io")
+            _apt_install(azure, shell, "docker.io")
+        shell.run("sudo", "usermod", "-aG", "docker", shell.run("whoami").stdout.strip())
+        progress.waits_for("Docker starts")
+        shell.retry("sudo", "docker", "info", within=azure.timeouts.transient, interval=2.0)
+        return shell.run_detached("sudo", "docker", "run", "--rm", HELLO_IMAGE)
+
+
+def _apt_install(azure: Azure, shell: Shell, package: str) -> None:
+    """Install a package; three times where the mirror is just being changed, or does not answer."""
+    # Another apt (unattended upgrades) may hold a lock: this waits for dpkg's, but not for that of the package lists.
+    apt = "sudo DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300"
+    began, tries = time.monotonic(), 0
+    while True:
+        try:
+            # One command: a run that is killed between the two has done neither, and they are done once.
+            shell.run_detached("sh", "-c", f"{apt} update && {apt} install {package} -y", once=True)
+        except CommandFailed as error:
+            locked = error.failure is Failure.APT_LOCKED and time.monotonic() - began < azure.timeouts.apt_lock
+            tries += not locked
+            if not locked and (tries == 3 or error.failure not in (Failure.NETWORK, Failure.SERVICE_DOWN)):
+                raise
+            time.sleep(azure.timeouts.apt_interval)
+        else:
+            return
+
+
+def docker_pull(azure: Azure, vm_name: str, reference: str) -> str:
+    """Pull an image to the VM; returns its digest.
+
+    The documented command: ``docker pull mycontainerregistry.azurecr.cn/aci-helloworld:v1``
+
+    Args:
+        reference: registry/repository:tag.
+
+    Raises:
+        CommandRefused: the registry refuses.
+        CommandFailed: docker fails for another reason.
+    """
+    with step(f"Image {reference}", "pulled") as progress, ssh(azure, vm_name) as shell:
+        progress.waits_for("docker pulls it")
+        shell.run_detached("docker", "pull", reference)
+        shown = shell.run("docker", "image", "inspect", "--format", "{{index .RepoDigests 0}}", reference)
+        return shown.stdout.strip().partition("@")[2]
