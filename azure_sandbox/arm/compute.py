@@ -9,11 +9,12 @@ import secrets
 
 from starlette.responses import JSONResponse, Response
 
+from .. import members
 from ..guests import Machine
 from ..resource import INTERFACE, VIRTUAL_MACHINE, Json, Resource, ResourceId
 from ..tenant import Tenant
 from ..topology import vm_of_interface
-from . import compute_members, errors, managed_identity, operations
+from . import errors, managed_identity, operations
 from .call import Call, answer
 
 NAMESPACE = "Microsoft.Compute"
@@ -21,6 +22,7 @@ _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9_])?")
 _RESERVED_USERS = {"administrator", "admin", "user", "user1", "test", "user2", "test1", "user3", "admin1", "1", "123",
                    "a", "actuser", "adm", "admin2", "aspnet", "backup", "console", "david", "guest", "john", "owner",
                    "root", "server", "sql", "support", "support_388945a0", "sys", "test2", "test3", "user4", "user5"}  # fmt: skip
+_PROPERTIES = members.TYPES[VIRTUAL_MACHINE].members["properties"]
 MAX_CUSTOM_DATA = 64 * 1024  # bytes, decoded
 
 
@@ -78,7 +80,7 @@ def _created(call: Call) -> Resource:
             "storageProfile": _storage_profile(call, given.get("storageProfile") or {}),
             "osProfile": os_profile,
             "networkProfile": {"networkInterfaces": interfaces},
-            **{key: given[key] for key in compute_members.ECHOED if key in given},
+            **_PROPERTIES.kept(given),
             "timeCreated": call.tenant.clock.timestamp(),
         },
         "powerState": "running",
@@ -190,16 +192,15 @@ def _change_properties(call: Call, vm: Resource, given: Json) -> None:
         vm.properties["hardwareProfile"] = {"vmSize": given["hardwareProfile"]["vmSize"]}
     if given.get("networkProfile"):
         vm.properties["networkProfile"] = {"networkInterfaces": _checked_interfaces(call, given["networkProfile"])}
-    vm.properties.update({key: given[key] for key in compute_members.ECHOED if key in given})
+    vm.properties.update(_PROPERTIES.kept(given))
 
 
 async def patch(call: Call) -> Response:
     vm = call.existing()
     given = call.body.get("properties") or {}
-    changeable = {"hardwareProfile", "networkProfile", *compute_members.ECHOED}
-    unknown = set(call.body) - {"identity", "tags", "properties"} | set(given) - changeable
-    if unknown:
-        raise errors.vm_change_not_emulated(members=", ".join(sorted(unknown)))
+    fixed = members.TYPES[VIRTUAL_MACHINE].unchangeable(call.body) | _PROPERTIES.unchangeable(given)
+    if fixed:
+        raise errors.vm_change_not_emulated(members=", ".join(sorted(fixed)))
     before = set(vm.get("identity", {}).get("userAssignedIdentities", {}))
     if "identity" in call.body:
         managed_identity.apply_identity(call, vm, call.body["identity"], merge=True)
@@ -252,7 +253,16 @@ async def remove(tenant: Tenant, vm: Resource) -> None:
 
 def _shown(call: Call, vm: Resource) -> Json:
     """The VM as the asked version of the API knows it."""
-    return compute_members.shown(vm, call.api_version)
+    hidden = ("customData", "powerState", "changes")
+    document = {key: value for key, value in vm.items() if key not in hidden} | {"etag": f'"{vm["changes"]}"'}
+    shown = members.shown(document, call.api_version)
+    if "2022-08" <= call.api_version < "2024-03":  # it came, and it went
+        shown["properties"]["osProfile"]["linuxConfiguration"]["enableVMAgentPlatformUpdates"] = False
+    if vm["powerState"] == "deallocated":  # the disk's size and kind are told while it is in use only
+        disk = shown["properties"]["storageProfile"]["osDisk"]
+        disk.pop("diskSizeGB", None)
+        disk["managedDisk"].pop("storageAccountType", None)
+    return shown
 
 
 def _instance_view(call: Call, vm: Resource) -> Json:

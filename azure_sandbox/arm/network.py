@@ -10,10 +10,11 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
-from .. import topology
+from .. import members, topology
 from ..resource import ADDRESS, INTERFACE, NETWORK, SECURITY_GROUP, SUBNET, Json, Resource, ResourceId
+from ..store import Store
 from ..tenant import Tenant
-from . import errors, network_members, operations
+from . import errors, operations
 from .call import Call, answer
 
 NAMESPACE = "Microsoft.Network"
@@ -369,11 +370,40 @@ def _under_way(call: Call, shown: Json, status: int, location: str, retry_after:
 
 
 def _shown(call: Call, resource: Resource) -> Json:
-    shown = network_members.shown(call.tenant.store, resource, call.api_version)
-    if resource.type == INTERFACE and (vm := topology.vm_of_interface(call.tenant.store, resource.id)):
+    """The resource with what refers to it, as the asked version of the API knows it."""
+    store, shown = call.tenant.store, members.shown(resource, call.api_version)
+    properties = shown["properties"]
+    if resource.type == NETWORK:
+        for subnet in properties["subnets"]:
+            subnet["properties"] |= _users_of_subnet(store, subnet)
+        if call.api_version < "2019":
+            properties["enableVmProtection"] = False
+    elif resource.type == SUBNET:
+        properties |= _users_of_subnet(store, shown)
+    elif resource.type == SECURITY_GROUP:
+        properties |= topology.guarded_by(store, resource.id)
+    elif resource.type == ADDRESS:
+        users = topology.configurations_using(store, resource.id)
+        if users:
+            properties["ipConfiguration"] = {"id": str(users[0])}
+        elif properties["publicIPAllocationMethod"] == "Dynamic":
+            properties.pop("ipAddress", None)  # a dynamic address is there only while something uses it
+    elif resource.type == INTERFACE and (vm := topology.vm_of_interface(store, resource.id)):
         machine = {"macAddress": topology.mac_address(vm), "virtualMachine": {"id": str(vm.id)}, "primary": True}
-        shown["properties"] |= machine
+        properties |= machine
     return shown
+
+
+def _users_of_subnet(store: Store, subnet: Json) -> Json:
+    """The ipConfigurations of the interfaces in a subnet, their names in upper case as the provider writes them."""
+    found = topology.configurations_using(store, ResourceId(subnet["id"]))
+    return {"ipConfigurations": [{"id": _in_upper_case(each)} for each in found]} if found else {}
+
+
+def _in_upper_case(resource_id: ResourceId) -> str:
+    subscription = f"/subscriptions/{resource_id.subscription}"
+    rest = str(resource_id).removeprefix(subscription)
+    return subscription + re.sub("(/[^/]+/)([^/]+)", lambda match: match[1] + match[2].upper(), rest)
 
 
 async def get_all(call: Call) -> Json:

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azure_sandbox.arm import ROUTES, gateway
+from azure_sandbox import members
+from azure_sandbox.arm import ROUTES
 from azure_sandbox.clouds import REGISTRY_AUDIENCE
 from azure_sandbox.guests.simulated.ssh_server import SimulatedGuests
 from azure_sandbox.limits import Buckets
@@ -175,10 +176,11 @@ def tenant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
 
 
 # Bodies whose members have the names that the sandbox reads, and any values.
-MEMBERS = sorted(
-    gateway._OBJECT | gateway._OBJECTS | gateway._STRINGS | gateway._STRING
-    | {"sku", "tags", "priority", "userAssignedIdentities", "enableAutomaticUpdates", "adminUserEnabled", "parameters", "value"}
-)  # fmt: skip
+def _names(member: members.Member) -> set[str]:
+    return set(member.members).union(*(_names(inner) for inner in member.members.values()))
+
+
+MEMBERS = sorted({name for kind in members.TYPES.values() for name in _names(kind)} | {"resources", "x", "value"})
 TEXTS = [
     "", "x", GROUP, f"{GROUP}/providers/Microsoft.Network/virtualNetworks/v/subnets/s", "SystemAssigned", "UserAssigned", "None",
     "chinanorth3", "10.0.0.0/16", "10.0.0.0/99", "0-65535", "22", "*", "Allow", "Inbound", "Tcp", "Premium", "Enabled", "Standard_B1s",
