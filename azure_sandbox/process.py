@@ -162,6 +162,7 @@ def _spawn(folder: Path, port: int) -> subprocess.Popen[bytes]:
 
 def stop(folder: Path) -> bool:
     """End the sandbox of a folder; what it knows stays. False where none runs."""
+    _started[:] = [child for child in _started if child.poll() is None]
     running = find(folder)
     if running is None:
         return False
