@@ -5,8 +5,6 @@ Hosts: login.chinacloudapi.cn, login.partner.microsoftonline.cn, login.microsoft
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hmac
 import uuid
 from urllib.parse import unquote
@@ -16,7 +14,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from .clouds import REGISTRY_AUDIENCE
-from .requests import note_token, read_form
+from .requests import basic_credentials, note_token, read_form
 from .tenant import Tenant
 
 LIFETIME = 3599  # seconds a client-credentials token is valid
@@ -37,15 +35,12 @@ class LoginError(Exception):
 
 def _basic_credentials(request: Request) -> dict[str, str]:
     """The client's id and secret where they stand in the Authorization header; each is percent-encoded there."""
-    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "basic":
-        return {}
     try:
-        client_id, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError) as error:
+        found = basic_credentials(request)
+    except ValueError as error:
         message = "The Authorization header of the request is no valid Basic header."
         raise LoginError(400, "invalid_request", 900144, message) from error
-    return {"client_id": unquote(client_id), "client_secret": unquote(secret)}
+    return dict(zip(("client_id", "client_secret"), map(unquote, found), strict=True)) if found else {}
 
 
 class Login:

@@ -15,199 +15,167 @@ from .resource import Json
 # Kinds: string, strings, object, objects; free is an object that stays as it is, nulls and all; any is not looked at.
 _TABLE = """
 Microsoft.Resources/subscriptions/resourceGroups
-    id|name|type|properties.provisioningState                         string  shown
-    location                                                          string  effect
-    managedBy                                                         string  kept
-    tags                                                              free    kept patch
+    id|name|type|properties.provisioningState: string shown
+    location: string effect
+    managedBy: string kept
+    tags: free kept patch
 
 Microsoft.Resources/deployments
-    id|name|type                                                      string  shown
-    location                                                          string  kept
-    tags                                                              free    kept
-    properties.mode                                                   string  kept
-    properties.template|parameters                                    free    effect
-    properties.templateHash|provisioningState|timestamp|duration|correlationId  string  shown
-    properties.providers|dependencies|outputResources                 objects shown
-    properties.outputs                                                free    shown
+    id|name|type properties.templateHash|provisioningState|timestamp|duration|correlationId: string shown
+    location properties.mode: string kept
+    tags: free kept
+    properties.template|parameters: free effect
+    properties.providers|dependencies|outputResources: objects shown
+    properties.outputs: free shown
 
 Microsoft.ManagedIdentity/userAssignedIdentities
-    id|name|type                                                      string  shown
-    location                                                          string  effect
-    tags                                                              free    kept patch
-    properties.tenantId|principalId|clientId                          string  shown
+    id|name|type properties.tenantId|principalId|clientId: string shown
+    location: string effect
+    tags: free kept patch
 
 Microsoft.Authorization/roleDefinitions
-    id|name|type                                                      string  shown
-    properties.roleName                                               string  effect
-    properties.description                                            string  kept
-    properties.assignableScopes                                       strings effect
-    properties.permissions[].actions|notActions|dataActions|notDataActions  strings effect
-    properties.type|createdOn|updatedOn|createdBy|updatedBy           string  shown
+    id|name|type properties.type|createdOn|updatedOn|createdBy|updatedBy: string shown
+    properties.roleName: string effect
+    properties.description: string kept
+    properties.assignableScopes properties.permissions[].actions|notActions|dataActions|notDataActions: strings effect
 
 Microsoft.Authorization/roleAssignments
-    id|name|type                                                      string  shown
-    properties.roleDefinitionId|principalId|principalType|condition|conditionVersion  string  effect
-    properties.description                                            string  kept
-    properties.scope|createdOn|updatedOn|createdBy|updatedBy|delegatedManagedIdentityResourceId  string  shown
+    id|name|type: string shown
+    properties.scope|createdOn|updatedOn|createdBy|updatedBy|delegatedManagedIdentityResourceId: string shown
+    properties.roleDefinitionId|principalId|principalType|condition|conditionVersion: string effect
+    properties.description: string kept
 
 Microsoft.Network/virtualNetworks/subnets
-    name                                                              string  effect
-    id|type|etag                                                      string  shown
-    properties.addressPrefix                                          string  effect
-    properties.addressPrefixes                                        strings effect
-    properties.networkSecurityGroup.id                                string  effect
-    properties.serviceEndpoints[].service                             string  kept
-    properties.serviceEndpoints[].locations                           strings kept
-    properties.serviceEndpoints[].provisioningState                   string  shown
-    properties.delegations[].name|properties.serviceName              string  kept
-    properties.delegations[].id|type|etag|properties.provisioningState  string  shown
-    properties.delegations[].properties.actions                       strings shown
-    properties.provisioningState                                      string  shown
-    properties.ipConfigurations                                       objects shown
-    properties.privateEndpointNetworkPolicies|privateLinkServiceNetworkPolicies  string  shown 2019-04
+    name properties.addressPrefix properties.networkSecurityGroup.id: string effect
+    id|type|etag properties.serviceEndpoints[].provisioningState: string shown
+    properties.delegations[].id|type|etag|properties.provisioningState properties.provisioningState: string shown
+    properties.addressPrefixes: strings effect
+    properties.serviceEndpoints[].service properties.delegations[].name|properties.serviceName: string kept
+    properties.serviceEndpoints[].locations: strings kept
+    properties.delegations[].properties.actions: strings shown
+    properties.ipConfigurations: objects shown
+    properties.privateEndpointNetworkPolicies|privateLinkServiceNetworkPolicies: string shown 2019-04
 
 Microsoft.Network/virtualNetworks
-    id|name|type|etag                                                 string  shown
-    location                                                          string  effect
-    tags                                                              free    kept patch
-    properties.addressSpace.addressPrefixes                           strings effect
-    properties.subnets[]                                              objects effect of Microsoft.Network/virtualNetworks/subnets
-    properties.dhcpOptions|encryption                                 object  kept
-    properties.flowTimeoutInMinutes                                   any     kept
-    properties.privateEndpointVNetPolicies                            string  kept 2024-01
-    properties.provisioningState|resourceGuid                         string  shown
-    properties.virtualNetworkPeerings|enableDdosProtection|enableVmProtection  any  shown
+    id|name|type|etag properties.provisioningState|resourceGuid: string shown
+    location: string effect
+    tags: free kept patch
+    properties.addressSpace.addressPrefixes: strings effect
+    properties.subnets[]: objects effect Microsoft.Network/virtualNetworks/subnets
+    properties.dhcpOptions|encryption: object kept
+    properties.flowTimeoutInMinutes: any kept
+    properties.privateEndpointVNetPolicies: string kept 2024-01
+    properties.virtualNetworkPeerings|enableDdosProtection|enableVmProtection: any shown
 
 Microsoft.Network/networkSecurityGroups/securityRules
-    name                                                              string  effect
-    id|type|etag|properties.provisioningState                         string  shown
-    properties.protocol|access|direction                              string  effect
-    properties.sourcePortRange|destinationPortRange|sourceAddressPrefix|destinationAddressPrefix  string  effect
-    properties.sourcePortRanges|destinationPortRanges|sourceAddressPrefixes|destinationAddressPrefixes  strings effect
-    properties.priority                                               any     effect
-    properties.description                                            string  kept
+    name properties.protocol|access|direction: string effect
+    properties.sourcePortRange|destinationPortRange|sourceAddressPrefix|destinationAddressPrefix: string effect
+    id|type|etag|properties.provisioningState: string shown
+    properties.sourcePortRanges|destinationPortRanges|sourceAddressPrefixes|destinationAddressPrefixes: strings effect
+    properties.priority: any effect
+    properties.description: string kept
 
 Microsoft.Network/networkSecurityGroups
-    id|name|type|etag                                                 string  shown
-    location                                                          string  effect
-    tags                                                              free    kept patch
-    properties.securityRules[]                 objects effect of Microsoft.Network/networkSecurityGroups/securityRules
-    properties.defaultSecurityRules|networkInterfaces|subnets         objects shown
-    properties.provisioningState|resourceGuid                         string  shown
+    id|name|type|etag properties.provisioningState|resourceGuid: string shown
+    location: string effect
+    tags: free kept patch
+    properties.securityRules[]: objects effect Microsoft.Network/networkSecurityGroups/securityRules
+    properties.defaultSecurityRules|networkInterfaces|subnets: objects shown
 
 Microsoft.Network/publicIPAddresses
-    id|name|type|etag                                                 string  shown
-    location|sku.name                                                 string  effect
-    sku.tier                                                          string  kept
-    tags                                                              free    kept patch
-    zones                                                             any     kept
-    properties.publicIPAllocationMethod|dnsSettings.domainNameLabel   string  effect
-    properties.idleTimeoutInMinutes|ipTags                            any     kept
-    properties.ipAddress|publicIPAddressVersion|dnsSettings.fqdn      string  shown
-    properties.provisioningState|resourceGuid                         string  shown
-    properties.ipConfiguration                                        object  shown
-    properties.ddosSettings                                           object  shown 2022-05
+    id|name|type|etag properties.ipAddress|publicIPAddressVersion|dnsSettings.fqdn: string shown
+    properties.provisioningState|resourceGuid: string shown
+    location|sku.name properties.publicIPAllocationMethod|dnsSettings.domainNameLabel: string effect
+    sku.tier: string kept
+    tags: free kept patch
+    zones properties.idleTimeoutInMinutes|ipTags: any kept
+    properties.ipConfiguration: object shown
+    properties.ddosSettings: object shown 2022-05
 
 Microsoft.Network/networkInterfaces
-    id|name|type|etag                                                 string  shown
-    kind                                                              string  shown 2021-05
-    location                                                          string  effect
-    tags                                                              free    kept patch
-    properties.networkSecurityGroup.id                                string  effect
-    properties.ipConfigurations[].name|properties.subnet.id|properties.publicIPAddress.id  string  effect
-    properties.ipConfigurations[].properties.privateIPAddress|privateIPAllocationMethod  string  effect
-    properties.ipConfigurations[].id|type|etag|properties.provisioningState  string  shown
-    properties.ipConfigurations[].properties.primary|privateIPAddressVersion  any  shown
-    properties.enableAcceleratedNetworking|enableIPForwarding         any     kept
-    properties.disableTcpStateTracking                                any     kept 2022-05
-    properties.dnsSettings.dnsServers|internalDnsNameLabel            any     kept
-    properties.dnsSettings.appliedDnsServers|internalDomainNameSuffix|internalFqdn  any  shown
-    properties.provisioningState|resourceGuid|macAddress              string  shown
-    properties.hostedWorkloads|tapConfigurations|virtualMachine|primary  any  shown
-    properties.allowPort25Out                                         any     shown 2021-05
-    properties.nicType|vnetEncryptionSupported                        any     shown 2020-04
+    id|name|type|etag properties.ipConfigurations[].id|type|etag|properties.provisioningState: string shown
+    properties.provisioningState|resourceGuid|macAddress: string shown
+    kind: string shown 2021-05
+    location properties.networkSecurityGroup.id: string effect
+    properties.ipConfigurations[].name|properties.subnet.id|properties.publicIPAddress.id: string effect
+    properties.ipConfigurations[].properties.privateIPAddress|privateIPAllocationMethod: string effect
+    tags: free kept patch
+    properties.ipConfigurations[].properties.primary|privateIPAddressVersion: any shown
+    properties.dnsSettings.appliedDnsServers|internalDomainNameSuffix|internalFqdn: any shown
+    properties.hostedWorkloads|tapConfigurations|virtualMachine|primary: any shown
+    properties.enableAcceleratedNetworking|enableIPForwarding: any kept
+    properties.dnsSettings.dnsServers|internalDnsNameLabel: any kept
+    properties.disableTcpStateTracking: any kept 2022-05
+    properties.allowPort25Out: any shown 2021-05
+    properties.nicType|vnetEncryptionSupported: any shown 2020-04
 
 Microsoft.Compute/virtualMachines
-    id|name|type                                                      string  shown
-    etag                                                              string  shown 2024-07
-    location                                                          string  effect
-    tags                                                              free    kept patch
-    zones                                                             any     kept
-    identity.type                                                     string  effect patch
-    identity.userAssignedIdentities                                   free    effect patch
-    identity.principalId|tenantId                                     string  shown
-    properties.hardwareProfile.vmSize                                 string  effect patch
-    properties.storageProfile.imageReference.publisher|offer|sku      string  effect
-    properties.storageProfile.imageReference.id|version               string  kept
-    properties.storageProfile.imageReference.exactVersion             string  shown
-    properties.storageProfile.osDisk.name|caching|managedDisk.storageAccountType  string  kept
-    properties.storageProfile.osDisk.deleteOption                     string  kept 2021-03
-    properties.storageProfile.osDisk.createOption|managedDisk.id|osType  string  shown
-    properties.storageProfile.osDisk.diskSizeGB                       any     shown
-    properties.storageProfile.dataDisks                               any     shown
-    properties.osProfile.adminUsername|adminPassword|computerName|customData  string  effect
-    properties.osProfile.secrets|allowExtensionOperations|requireGuestProvisionSignal  any  shown
-    properties.osProfile.linuxConfiguration.ssh.publicKeys[].path|keyData  string  effect
-    properties.osProfile.linuxConfiguration.disablePasswordAuthentication  any     kept
-    properties.osProfile.linuxConfiguration.provisionVMAgent|enableVMAgentPlatformUpdates  any  shown
-    properties.osProfile.linuxConfiguration.patchSettings.patchMode   string  shown
-    properties.osProfile.linuxConfiguration.patchSettings.assessmentMode  string  shown 2021-03
-    properties.networkProfile.networkInterfaces[].id                  string  effect patch
-    properties.networkProfile.networkInterfaces[].properties          object  kept patch
-    properties.diagnosticsProfile|priority|evictionPolicy|billingProfile|securityProfile  any  kept patch
-    properties.additionalCapabilities|licenseType                     any     kept patch
-    properties.provisioningState|vmId                                 string  shown
-    properties.timeCreated                                            string  shown 2021-11
-    properties.instanceView                                           object  shown
+    id|name|type identity.principalId|tenantId properties.storageProfile.imageReference.exactVersion: string shown
+    properties.storageProfile.osDisk.createOption|managedDisk.id|osType: string shown
+    properties.osProfile.linuxConfiguration.patchSettings.patchMode properties.provisioningState|vmId: string shown
+    etag: string shown 2024-07
+    location properties.storageProfile.imageReference.publisher|offer|sku: string effect
+    properties.osProfile.adminUsername|adminPassword|computerName|customData: string effect
+    properties.osProfile.linuxConfiguration.ssh.publicKeys[].path|keyData: string effect
+    tags: free kept patch
+    zones properties.osProfile.linuxConfiguration.disablePasswordAuthentication: any kept
+    identity.type properties.hardwareProfile.vmSize: string effect patch
+    properties.networkProfile.networkInterfaces[].id: string effect patch
+    identity.userAssignedIdentities: free effect patch
+    properties.storageProfile.imageReference.id|version: string kept
+    properties.storageProfile.osDisk.name|caching|managedDisk.storageAccountType: string kept
+    properties.storageProfile.osDisk.deleteOption: string kept 2021-03
+    properties.storageProfile.osDisk.diskSizeGB properties.storageProfile.dataDisks: any shown
+    properties.osProfile.secrets|allowExtensionOperations|requireGuestProvisionSignal: any shown
+    properties.osProfile.linuxConfiguration.provisionVMAgent|enableVMAgentPlatformUpdates: any shown
+    properties.osProfile.linuxConfiguration.patchSettings.assessmentMode: string shown 2021-03
+    properties.networkProfile.networkInterfaces[].properties: object kept patch
+    properties.diagnosticsProfile|priority|evictionPolicy|billingProfile|securityProfile: any kept patch
+    properties.additionalCapabilities|licenseType: any kept patch
+    properties.timeCreated: string shown 2021-11
+    properties.instanceView: object shown
 
 Microsoft.Compute/virtualMachines/runCommand
-    commandId                                                         string  effect
-    script                                                            strings effect
+    commandId: string effect
+    script: strings effect
 
 Microsoft.ContainerRegistry/registries
-    id|name|type|sku.tier                                             string  shown
-    systemData                                                        object  shown 2020-11/2021-09
-    location                                                          string  effect
-    sku.name                                                          string  effect patch
-    tags                                                              free    kept patch
-    identity.type                                                     string  effect patch
-    identity.userAssignedIdentities                                   free    effect patch
-    identity.principalId|tenantId                                     string  shown
-    properties.loginServer|creationDate|provisioningState             string  shown
-    properties.adminUserEnabled                                       any     effect patch
-    properties.publicNetworkAccess                                    string  effect patch 2019-12/2021-09
-    properties.networkRuleSet.defaultAction                           string  effect patch
-    properties.networkRuleSet.ipRules[].value                         any     effect patch
-    properties.networkRuleSet.ipRules[].action                        any     shown
-    properties.networkRuleSet.virtualNetworkRules                     any     shown
-    properties.policies                                               object  effect patch 2019-05
-    properties.policies.quarantinePolicy|trustPolicy|retentionPolicy  object  kept patch
-    properties.policies.exportPolicy                                  object  kept patch 2021-06/2021-09
-    properties.policies.softDeletePolicy                              object  kept patch 2021-12/2023-07
-    properties.policies.azureADAuthenticationAsArmPolicy              object  effect patch 2021-12/2023-07
-    properties.encryption|privateEndpointConnections                  any     shown 2019-12/2021-09
-    properties.dataEndpointHostNames                                  any     shown 2019-12/2021-09
-    properties.dataEndpointEnabled                                    any     kept patch 2019-12/2021-09
-    properties.networkRuleBypassOptions|zoneRedundancy                any     kept patch 2020-11/2021-09
-    properties.anonymousPullEnabled                                   any     effect patch 2021-06/2023-07
-    properties.metadataSearch                                         any     kept patch 2023-08/never
-    properties.autoGeneratedDomainNameLabelScope                      string  effect 2024-11/never
-    properties.roleAssignmentMode                                     string  effect patch 2025-03/2025-11
-    properties.networkRuleBypassAllowedForTasks                       any     kept patch 2025-05/2025-11
-    properties.regionalEndpoints|endpointProtocol                     any     kept patch 2026-01/never
-    properties.regionalEndpointHostNames                              any     shown 2026-01/never
-    properties.writableCacheRepos                                     any     kept patch 2026-04/never
+    id|name|type|sku.tier identity.principalId|tenantId: string shown
+    properties.loginServer|creationDate|provisioningState: string shown
+    systemData: object shown 2020-11/2021-09
+    location: string effect
+    sku.name identity.type properties.networkRuleSet.defaultAction: string effect patch
+    tags: free kept patch
+    identity.userAssignedIdentities: free effect patch
+    properties.adminUserEnabled properties.networkRuleSet.ipRules[].value: any effect patch
+    properties.publicNetworkAccess: string effect patch 2019-12/2021-09
+    properties.networkRuleSet.ipRules[].action properties.networkRuleSet.virtualNetworkRules: any shown
+    properties.policies: object effect patch 2019-05
+    properties.policies.quarantinePolicy|trustPolicy|retentionPolicy: object kept patch
+    properties.policies.exportPolicy: object kept patch 2021-06/2021-09
+    properties.policies.softDeletePolicy: object kept patch 2021-12/2023-07
+    properties.policies.azureADAuthenticationAsArmPolicy: object effect patch 2021-12/2023-07
+    properties.encryption|privateEndpointConnections properties.dataEndpointHostNames: any shown 2019-12/2021-09
+    properties.dataEndpointEnabled: any kept patch 2019-12/2021-09
+    properties.networkRuleBypassOptions|zoneRedundancy: any kept patch 2020-11/2021-09
+    properties.anonymousPullEnabled: any effect patch 2021-06/2023-07
+    properties.metadataSearch: any kept patch 2023-08/never
+    properties.autoGeneratedDomainNameLabelScope: string effect 2024-11/never
+    properties.roleAssignmentMode: string effect patch 2025-03/2025-11
+    properties.networkRuleBypassAllowedForTasks: any kept patch 2025-05/2025-11
+    properties.regionalEndpoints|endpointProtocol: any kept patch 2026-01/never
+    properties.regionalEndpointHostNames: any shown 2026-01/never
+    properties.writableCacheRepos: any kept patch 2026-04/never
 
 Microsoft.ContainerRegistry/registries/importImage
-    source.sourceImage|registryUri                                    string  effect
-    mode                                                              string  effect
-    targetTags                                                        strings effect
+    source.sourceImage|registryUri mode: string effect
+    targetTags: strings effect
 
 Microsoft.ContainerRegistry/registries/regenerateCredential
-    name                                                              string  effect
+    name: string effect
 
 Microsoft.ContainerRegistry/checkNameAvailability
-    name|type|autoGeneratedDomainNameLabelScope                       string  effect
+    name|type|autoGeneratedDomainNameLabelScope: string effect
 """
 
 
@@ -256,24 +224,29 @@ class Member:
 
 
 def _read(table: str) -> dict[str, Member]:
-    """Names with | between them stand beside each other: what is in front of the first one is in front of all."""
     types: dict[str, Member] = {}
     for line in filter(None, table.splitlines()):
         if not line.startswith(" "):
             kind = types.setdefault(line, Member())
             continue
-        paths, *words = line.split()
-        before, dot, _ = paths.partition("|")[0].rpartition(".")
-        for name in paths.removeprefix(before + dot).split("|"):
-            member = kind.at(before + dot + name)
-            member.kind, member.role, member.patch = words[0], words[1], "patch" in words
-            for word in words[2:]:
-                if word[0].isdigit():
-                    preview, _, stable = word.partition("/")
-                    member.since = (preview, stable or preview)
+        groups, _, words = line.partition(": ")
+        for member in (kind.at(path) for group in groups.split() for path in _paths(group)):
+            member.kind, member.role, *further = words.split()
+            for word in further:
+                if word == "patch":
+                    member.patch = True
                 elif word in types:
                     member.members = types[word].members
+                else:
+                    preview, _, stable = word.partition("/")
+                    member.since = (preview, stable or preview)
     return types
+
+
+def _paths(group: str) -> list[str]:
+    """Names with | between them stand beside each other: what is in front of the first one is in front of all."""
+    before, dot, _ = group.partition("|")[0].rpartition(".")
+    return [before + dot + name for name in group.removeprefix(before + dot).split("|")]
 
 
 TYPES = _read(_TABLE)

@@ -194,7 +194,7 @@ def _choose(tenant: Tenant, vm: Resource, selectors: dict[str, str]) -> tuple[di
                 "client_id": resource.properties["clientId"],
                 "object_id": resource.properties["principalId"],
             }
-            if values.get(name, str(str(resource.id))).lower() == wanted.lower():
+            if values.get(name, str(resource.id)).lower() == wanted.lower():
                 return _principal(tenant, resource.properties["principalId"]), str(resource.id)
         system = tenant.principal(identity.get("principalId", ""))
         if (

@@ -32,6 +32,15 @@ def bearer_token(request: Request) -> str | None:
     return token.strip() if scheme.lower() == "bearer" else None
 
 
+def basic_credentials(request: Request) -> tuple[str, str] | None:
+    """User and password of the Authorization header, where it is a Basic one. Raises ValueError where that is broken."""
+    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+    return user, password
+
+
 # The claims of a token that say who may do what, where and for how long.
 _CLAIMS = ("aud", "oid", "sub", "xms_mirid", "access", "nbf", "exp")
 

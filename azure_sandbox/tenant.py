@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .access.roles import definition_id, role_assignment
 from .clock import Clock
 from .clouds import Cloud
 from .faults.active import Faults
 from .faults.pending import PendingOperations
 from .guests import Guests
 from .limits import Buckets
-from .resource import ASSIGNMENT, DEFINITION, ResourceId
+from .resource import ASSIGNMENT, ResourceId
 from .store import Store
 from .tokens import Signer, TokenError, token_id
 
@@ -125,29 +126,10 @@ class Tenant:
         if existing:
             return existing
         operator = self.create_principal("operator", "sandbox-operator", "Application")
-        scope = str(self.subscription)
-        name = self.stable_id("operator/assignment")
-        self.store.put(
-            {
-                "id": f"{scope}/providers/{ASSIGNMENT}/{name}",
-                "name": name,
-                "type": ASSIGNMENT,
-                "properties": {
-                    "roleDefinitionId": f"{scope}/providers/{DEFINITION}/{_OWNER}",
-                    "principalId": operator["objectId"],
-                    "principalType": "ServicePrincipal",
-                    "scope": scope,
-                    "condition": None,
-                    "conditionVersion": None,
-                    "createdOn": LONG_AGO,  # it works at once, whatever the role_delay
-                    "updatedOn": LONG_AGO,
-                    "createdBy": operator["objectId"],
-                    "updatedBy": operator["objectId"],
-                    "delegatedManagedIdentityResourceId": None,
-                    "description": None,
-                },
-            }
-        )
+        role = definition_id(self.subscription_id, _OWNER)
+        # Made long ago: it works at once, whatever the role_delay.
+        name, principal = self.stable_id("operator/assignment"), operator["objectId"]
+        self.store.put(role_assignment(self.subscription, name, role, principal, when=LONG_AGO, who=principal))
         return operator
 
     def issue_token(self, principal: dict[str, Any], audience: str, lifetime: int, extra: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from ..access import conditions
 from ..access.decide import assignments, remove_assignment, role_id_of, scope_of
-from ..access.roles import BUILT_IN_ROLES, definition_id, role_definition
+from ..access.roles import BUILT_IN_ROLES, definition_id, role_assignment, role_definition
 from ..faults.rules import Hide
 from ..resource import ASSIGNMENT, DEFINITION, Json, Resource, ResourceId
 from . import errors
@@ -129,26 +129,20 @@ async def put_assignment(call: Call) -> Response:
     condition = _checked_condition(given)
     principal_type = _principal_type(call, principal_id, given.get("principalType"))
     existing = _conflict(call, name, scope, principal_id, role_id)
-    now = call.tenant.clock.timestamp()
-    assignment: Json = {
-        "properties": {
-            "roleDefinitionId": definition_id(call.tenant.subscription_id, role_id),
-            "principalId": principal_id,
-            "principalType": principal_type,
-            "scope": str(scope),
-            "condition": condition,
-            "conditionVersion": "2.0" if condition else None,
-            "createdOn": existing.properties["createdOn"] if existing else now,
-            "updatedOn": now,
-            "createdBy": existing.properties["createdBy"] if existing else call.claims["oid"],
-            "updatedBy": call.claims["oid"],
-            "delegatedManagedIdentityResourceId": None,
-            "description": given.get("description"),
-        },
-        "id": f"{scope}/providers/{ASSIGNMENT}/{name}",
-        "type": ASSIGNMENT,
-        "name": name,
-    }
+    before = existing.properties if existing else {}
+    assignment = role_assignment(
+        scope,
+        name,
+        definition_id(call.tenant.subscription_id, role_id),
+        principal_id,
+        when=call.tenant.clock.timestamp(),
+        who=call.claims["oid"],
+        principalType=principal_type,
+        condition=condition,
+        conditionVersion="2.0" if condition else None,
+        description=given.get("description"),
+        **{key: before[key] for key in ("createdOn", "createdBy") if key in before},
+    )
     call.tenant.store.put(assignment)
     if fault := call.fault(Hide):
         call.tenant.pending.hide(fault, assignment["id"])

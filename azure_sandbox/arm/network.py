@@ -54,6 +54,11 @@ def _require_reference(call: Call, reference: Json | None, what: str) -> Resourc
     return found
 
 
+def _references(call: Call, given: Json, member: str) -> Json:
+    """The member that refers to another resource, where it is given."""
+    return {member: {"id": str(_require_reference(call, given[member], member).id)}} if given.get(member) else {}
+
+
 def _named(children: list[Json], collection: str) -> list[Json]:
     """The children in a body, which must have names."""
     if not all(child.get("name") for child in children):
@@ -100,10 +105,7 @@ def _subnet_properties(call: Call, network: Resource, name: str, subnet: Json) -
         "privateEndpointNetworkPolicies": "Disabled",
         "privateLinkServiceNetworkPolicies": "Enabled",
     }
-    if given.get("networkSecurityGroup"):
-        group = _require_reference(call, given["networkSecurityGroup"], "networkSecurityGroup")
-        properties["networkSecurityGroup"] = {"id": str(group.id)}
-    return properties
+    return {**properties, **_references(call, given, "networkSecurityGroup")}
 
 
 def _service_endpoints(network: Resource, given: Json) -> Json:
@@ -140,65 +142,27 @@ def _fill_security_group(call: Call, resource: Resource, given: Json) -> None:
         for rule in _named(given.get("securityRules", []), "securityRules")
     ]
     resource.properties["defaultSecurityRules"] = [
-        _child(resource, "defaultSecurityRules", name, _rule(name, properties))
-        for name, properties in (
-            (
-                "AllowVnetInBound",
-                _default(
-                    65000,
-                    "Allow",
-                    "Inbound",
-                    "VirtualNetwork",
-                    "VirtualNetwork",
-                    "Allow inbound traffic from all VMs in VNET",
-                ),
-            ),
-            (
-                "AllowAzureLoadBalancerInBound",
-                _default(
-                    65001,
-                    "Allow",
-                    "Inbound",
-                    "AzureLoadBalancer",
-                    "*",
-                    "Allow inbound traffic from azure load balancer",
-                ),
-            ),
-            ("DenyAllInBound", _default(65500, "Deny", "Inbound", "*", "*", "Deny all inbound traffic")),
-            (
-                "AllowVnetOutBound",
-                _default(
-                    65000,
-                    "Allow",
-                    "Outbound",
-                    "VirtualNetwork",
-                    "VirtualNetwork",
-                    "Allow outbound traffic from all VMs to all VMs in VNET",
-                ),
-            ),
-            (
-                "AllowInternetOutBound",
-                _default(
-                    65001, "Allow", "Outbound", "*", "Internet", "Allow outbound traffic from all VMs to Internet"
-                ),
-            ),
-            ("DenyAllOutBound", _default(65500, "Deny", "Outbound", "*", "*", "Deny all outbound traffic")),
-        )
+        _child(resource, "defaultSecurityRules", name, _rule(name, dict(zip(_DEFAULT_MEMBERS, values, strict=True))))
+        for name, *values in _DEFAULT_RULES
     ]
 
 
-def _default(priority: int, access: str, direction: str, source: str, destination: str, description: str) -> Json:
-    return {
-        "description": description,
-        "priority": priority,
-        "access": access,
-        "direction": direction,
-        "sourceAddressPrefix": source,
-        "destinationAddressPrefix": destination,
-        "protocol": "*",
-        "sourcePortRange": "*",
-        "destinationPortRange": "*",
-    }
+_DEFAULT_MEMBERS = (
+    "priority", "access", "direction", "sourceAddressPrefix", "destinationAddressPrefix", "description", "protocol",
+    "sourcePortRange", "destinationPortRange",
+)  # fmt: skip
+_DEFAULT_RULES: list[tuple[Any, ...]] = [  # the last three say: any protocol, any ports
+    ("AllowVnetInBound", 65000, "Allow", "Inbound", "VirtualNetwork", "VirtualNetwork",
+     "Allow inbound traffic from all VMs in VNET", *"***"),
+    ("AllowAzureLoadBalancerInBound", 65001, "Allow", "Inbound", "AzureLoadBalancer", "*",
+     "Allow inbound traffic from azure load balancer", *"***"),
+    ("DenyAllInBound", 65500, "Deny", "Inbound", "*", "*", "Deny all inbound traffic", *"***"),
+    ("AllowVnetOutBound", 65000, "Allow", "Outbound", "VirtualNetwork", "VirtualNetwork",
+     "Allow outbound traffic from all VMs to all VMs in VNET", *"***"),
+    ("AllowInternetOutBound", 65001, "Allow", "Outbound", "*", "Internet",
+     "Allow outbound traffic from all VMs to Internet", *"***"),
+    ("DenyAllOutBound", 65500, "Deny", "Outbound", "*", "*", "Deny all outbound traffic", *"***"),
+]  # fmt: skip
 
 
 def _rule(name: str, given: Json) -> Json:
@@ -252,10 +216,8 @@ def _fill_interface(call: Call, resource: Resource, given: Json) -> None:
             "subnet": {"id": str(subnet.id)},
             "primary": position == 0,
             "privateIPAddressVersion": "IPv4",
+            **_references(call, wanted, "publicIPAddress"),
         }
-        if wanted.get("publicIPAddress"):
-            address = _require_reference(call, wanted["publicIPAddress"], "publicIPAddress")
-            properties["publicIPAddress"] = {"id": str(address.id)}
         name = configuration.get("name", "ipconfig1")
         configurations.append(_child(resource, "ipConfigurations", name, properties))
     if not configurations:
@@ -277,9 +239,7 @@ def _fill_interface(call: Call, resource: Resource, given: Json) -> None:
             "nicType": "Standard",
         }
     )
-    if given.get("networkSecurityGroup"):
-        group = _require_reference(call, given["networkSecurityGroup"], "networkSecurityGroup")
-        resource.properties["networkSecurityGroup"] = {"id": str(group.id)}
+    resource.properties.update(_references(call, given, "networkSecurityGroup"))
 
 
 def _dns_settings(interface: Resource, given: Json) -> Json:

@@ -6,8 +6,6 @@ principal's roles grant at that moment. Source: Azure/acr, docs/AAD-OAuth.md.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import uuid
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +18,7 @@ from ..access.decide import may_list_catalog, may_sign_in, repository_actions
 from ..arm.container_registry import is_admin
 from ..clouds import REGISTRY_AUDIENCE
 from ..limits import REGISTRY_TOKEN_LIMIT
-from ..requests import bearer_token, note, note_token, read_form
+from ..requests import basic_credentials, bearer_token, note, note_token, read_form
 from ..resource import Resource
 from ..tenant import Tenant
 from ..tokens import TokenError, token_id
@@ -228,12 +226,10 @@ class RegistryAccess:
                 raise self._refused()
             return form["refresh_token"][0]
         user, password = form.get("username", [""])[0], form.get("password", [""])[0]
-        scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "basic":
-            try:
-                user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
-            except (binascii.Error, UnicodeDecodeError) as error:
-                raise self._refused() from error
+        try:
+            user, password = basic_credentials(request) or (user, password)
+        except ValueError as error:
+            raise self._refused() from error
         if not user and not password:
             return None
         if user == TOKEN_USER:
@@ -270,10 +266,7 @@ class RegistryAccess:
         """The registry that is asked, where the request's access token holds all these permissions; 401 otherwise."""
         registry = self.find(request)
         server = registry.properties["loginServer"]
-        token = bearer_token(request)
-        if token is None:
-            basic = request.headers.get("authorization", "").partition(" ")[2]
-            token = self._token_of_basic(registry, basic, needs) if basic else None
+        token = bearer_token(request) or self._token_of_basic(request, registry, needs)
         if token is None:
             raise self._challenge(server, needs, "")
         try:
@@ -289,15 +282,15 @@ class RegistryAccess:
                 raise self._challenge(server, needs, "insufficient_scope")
         return registry
 
-    def _token_of_basic(self, registry: Resource, encoded: str, needs: tuple[Need, ...]) -> str | None:
+    def _token_of_basic(self, request: Request, registry: Resource, needs: tuple[Need, ...]) -> str | None:
         """A client may also present its refresh token as a password with each request."""
         try:
-            user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+            user, password = basic_credentials(request) or ("", "")
             if is_admin(self._tenant, registry, user, password):
                 claims = {"sub": ADMIN}
             else:
                 claims = self._verify(password, registry, "refresh_token")
-        except (binascii.Error, UnicodeDecodeError, TokenError):
+        except (ValueError, TokenError):
             return None
         if user != TOKEN_USER and claims["sub"] != ADMIN:
             return None
