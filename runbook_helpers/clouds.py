@@ -22,7 +22,6 @@ class Cloud:
     """Resources that a token for Resource Manager may be issued to, without the trailing slash; the first is asked for."""
     registry_suffix: str
     """What follows the registry's name in its login server, with the leading dot."""
-    default_location: str
 
     @property
     def resource_manager_url(self) -> str:
@@ -46,7 +45,6 @@ CLOUDS = {
             resource_manager="management.chinacloudapi.cn",
             audiences=("https://management.chinacloudapi.cn", "https://management.core.chinacloudapi.cn"),
             registry_suffix=".azurecr.cn",
-            default_location="chinanorth3",
         ),
         Cloud(
             name="AzureCloud",
@@ -54,7 +52,6 @@ CLOUDS = {
             resource_manager="management.azure.com",
             audiences=("https://management.azure.com", "https://management.core.windows.net"),
             registry_suffix=".azurecr.io",
-            default_location="eastus",
         ),
         Cloud(
             name="AzureUSGovernment",
@@ -62,7 +59,6 @@ CLOUDS = {
             resource_manager="management.usgovcloudapi.net",
             audiences=("https://management.core.usgovcloudapi.net", "https://management.usgovcloudapi.net"),
             registry_suffix=".azurecr.us",
-            default_location="usgovvirginia",
         ),
     )
 }

@@ -1,4 +1,4 @@
-"""The connection to a cloud: who we are, where its services are, and how requests get there."""
+"""The connection to a cloud: who we are, where its services are, and how requests reach them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ logging.getLogger("azure.identity").addHandler(logging.NullHandler())
 SANDBOX_TERMINAL = "RUNBOOK_SANDBOX_TERMINAL"  # set by `runbook sandbox env`
 
 
-class _Client(Protocol):
+class _SdkClient(Protocol):
     def __init__(self, credential: Any, subscription_id: str, **options: Any) -> None: ...
 
 
@@ -73,7 +73,7 @@ class Azure:
         """Keywords that every SDK client and credential takes: the proxy, the CA to trust, how long to wait at most."""
         return transport(self.proxy, self.authority_file, self.timeouts)
 
-    def _client(self, kind: type[_Client], **options: Any) -> Any:
+    def _client(self, kind: type[_SdkClient], **options: Any) -> Any:
         # Both are needed: some clients know the clouds by themselves, the authorization client knows only the public one.
         return kind(
             self.credential,
@@ -126,7 +126,7 @@ class Azure:
     def registry_content(self, login_server: str) -> ContainerRegistryClient:
         """A client for what is in a registry: repositories, tags, manifests.
 
-        It sends our Entra token to the registry, so it neither goes to a host outside of the cloud nor follows one there.
+        It sends our Entra token to the registry, so it neither goes to a host outside of the cloud nor follows a redirect to one.
 
         Raises:
             ParameterError: the login server is not one of this cloud's.
@@ -149,7 +149,7 @@ class Azure:
 
 
 def transport(proxy: str | None, authority_file: Path | None, timeouts: Timeouts = DEFAULTS) -> dict[str, Any]:
-    """How requests get there and how long they wait, as the Azure SDKs' keywords; what is not given is left to the
+    """How requests reach the cloud and how long they wait, as the Azure SDKs' keywords; what is not given is left to the
     environment."""
     options: dict[str, Any] = {"raw_response_hook": limit_retry_after(timeouts), "read_timeout": timeouts.answer}
     if proxy:

@@ -1,4 +1,4 @@
-"""Where each command of the document is done: the cell is found in the notebooks, never written down."""
+"""The document's commands, and the cell of a notebook that does each: it is found there, never written down."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from typing import Any
 # A shell's block in a Markdown cell; and what is said behind a command, which is not part of it.
 _BLOCK = re.compile(r"^```(?:azurecli|bash|console|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _REMARK = re.compile(r"\s+(?:#|//)\s?.*$")
-_RESULT = "show_result"  # the cell that tells a notebook's result does nothing, whatever the prose above it shows
+_RESULT = "show_result"  # the cell with a notebook's result does nothing, whatever the prose above it shows
 
 
 @dataclass(frozen=True)
 class Command:
-    """What the document has its reader type, on the own machine or on the VM."""
+    """A command that the document has its reader type, on the own machine or on the VM."""
 
     section: str
     text: str
@@ -67,7 +67,7 @@ COMMANDS = (
         "Choose a resource group",
         "az group create --name myResourceGroup --location chinanorth3",
         "create_resource_group",
-        "The document takes a group that is there; a missing one is made, with a tag that lets notebook 06 delete it.",
+        "The document takes an existing group; a missing one is made, with a tag that lets notebook 06 delete it.",
         implied=True,
     ),
     Command(

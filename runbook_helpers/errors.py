@@ -10,7 +10,7 @@ import sys
 from typing import ClassVar
 
 from .outcome import Outcome
-from .ssh.completed import Completed, Failure
+from .ssh.completed import Completed, FailureKind
 
 
 class RunbookError(Exception):
@@ -130,7 +130,7 @@ class CommandRefused(CommandFailed):
 
 def command_failed(completed: Completed, vm_name: str) -> CommandFailed:
     """The error of a command that failed, by the kind of its failure."""
-    kind = CommandRefused if completed.failure is Failure.REFUSED else CommandFailed
+    kind = CommandRefused if completed.failure is FailureKind.REFUSED else CommandFailed
     return kind(completed, vm_name)
 
 

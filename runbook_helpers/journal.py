@@ -33,7 +33,7 @@ class Journal:
         """Whether the requests are shown, for Azure's support. (The sandbox's support is its own log.)"""
         self.commands: list[dict[str, Any]] = []
         """{"vm", "command", "status", "after"} of each sign-in and pull on a VM: the VM's vmId, the exit status, and how
-        many requests there were before its end."""
+        many requests came before its end."""
         self.requests: list[dict[str, Any]] = []
         """{"method", "path", "status", "x-ms-request-id"} of each."""
         self._in_group = False
@@ -97,7 +97,7 @@ class Journal:
         path, status = urlsplit(request.url).path, response.status_code
         self._unanswered -= request.method in MAKES and status < 500
         self._in_group |= status < 400 and "/resourcegroups/" in path.lower()
-        # A look-up that finds nothing is how a verb learns that there is something to make.
+        # By a look-up that finds nothing a verb learns that something is to be made.
         if request.method not in READS or (status >= 400 and status != 404):
             support = response.headers.get("x-ms-request-id")
             self.requests.append({"method": request.method, "path": path, "status": status, "x-ms-request-id": support})

@@ -19,16 +19,15 @@ class Outcome(Enum):
 
     @property
     def exit_code(self) -> int:
-        return _EXIT_CODES[self]
+        # A run whose first notebook was not run has failed before it.
+        return _EXIT_CODES.get(self, 1)
 
 
 _EXIT_CODES = {
     Outcome.OK: 0,
-    Outcome.FAILED: 1,
     Outcome.BAD_PARAMETERS: 2,
     Outcome.CLOUD_REFUSED: 3,
     Outcome.VM_UNREACHABLE: 4,
     Outcome.PULL_DENIED: 5,
     Outcome.INTERRUPTED: 130,
-    Outcome.NOT_RUN: 1,  # a run whose first notebook was not run has failed before it
 }

@@ -11,11 +11,11 @@ MOST_BYTES = 256 * 1024  # a fleet of 1000 VMs has 40 KiB
 
 
 class StrictError(Exception):
-    """Why a text is not taken; never shows what stands in it."""
+    """A text is not taken; the reason never shows what stands in it."""
 
 
-class _Loader(yaml.SafeLoader):
-    """Without aliases, which make a small file a huge value, and without a name that is there twice."""
+class _StrictLoader(yaml.SafeLoader):
+    """A loader without aliases, which make a small file a huge value, and without a name that stands twice."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -32,7 +32,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def load(content: bytes) -> Any:
-    """What a YAML text says.
+    """The value of a YAML text.
 
     Raises:
         StrictError: it is too long, no YAML, or more than plain values, lists and mappings.
@@ -40,7 +40,7 @@ def load(content: bytes) -> Any:
     if len(content) > MOST_BYTES:
         raise StrictError(f"it has more than {MOST_BYTES // 1024} KiB")
     try:
-        return yaml.load(content.decode(), _Loader)
+        return yaml.load(content.decode(), _StrictLoader)
     except yaml.MarkedYAMLError as error:
         # Not its own words: they show the line, and a line may hold a secret.
         where = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""

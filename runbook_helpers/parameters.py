@@ -1,4 +1,4 @@
-"""The rules for every parameter of the notebooks. All that is wrong is told at once, before anything is called."""
+"""The rules for every parameter of the notebooks. All that is wrong is listed at once, before anything is called."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _HOST = r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?"
 
 @dataclass(frozen=True)
 class Rule:
-    """What a parameter must be."""
+    """A rule for one parameter: what it must be."""
 
     kind: type
     accepts: Callable[[Any], bool]
@@ -88,7 +88,7 @@ RULES: dict[str, Rule] = {
 
 
 def problems(values: Mapping[str, object]) -> list[str]:
-    """What is wrong with these parameters: one sentence each, with the name and the rule. No secret is repeated."""
+    """The problems of these parameters: one sentence each, with the name and the rule. No secret is repeated."""
     found = []
     for name, value in values.items():
         rule = RULES.get(name)

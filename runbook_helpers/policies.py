@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 TOO_MANY_REQUESTS = 429
 _OPERATION = re.compile("/operation(s|statuses|results)/", re.IGNORECASE)
-_NO_SIGN_IN = re.compile(  # a metadata service that is not there (IMDS) is none that fails
+_NO_SIGN_IN = re.compile(  # a metadata service that does not exist (IMDS) is none that fails
     r"^(?!.*\bIMDS\b).*(HTTP Error: (429|5\d\d)|to ask again after|unable to connect|failed to establish|failed to resolve"
     r"|connection (aborted|reset|broken)|remote end closed|timed out|max retries|Authentication failed: (?!.*AADSTS))",
     re.IGNORECASE,

@@ -1,4 +1,4 @@
-"""Secrets that were taken for parameters: told by their names and by their forms, and never repeated."""
+"""Secrets that were taken for parameters: recognised by their names and by their forms, and never repeated."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Timeouts:
     detached: float = 1800.0
     """Until a detached command ends."""
     command_response: float = 60.0
-    """Until the VM has begun a command, or has told its end."""
+    """Until the VM has begun a command, or has reported its end."""
     detached_poll: float = 5
     """Of one look at a detached command."""
     role: float = 600.0

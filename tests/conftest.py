@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from azure_sandbox import Sandbox, process
+from azure_sandbox.clouds import CLOUDS
 from azure_sandbox.store import Blobs, Store
 from runbook_helpers import Azure, connect
-from runbook_helpers.clouds import CLOUDS
 
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 SSH_SOURCE = "192.0.2.200"

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from runbook_helpers.clouds import CLOUDS
-from runbook_helpers.run.runner import NOTEBOOKS, PROJECT
+from azure_sandbox.clouds import CLOUDS
+from runbook_helpers.run.inputs import NOTEBOOKS, PROJECT
 
 from .conftest import SSH_SOURCE, SUBSCRIPTION, clean_environment, regression
 

@@ -19,7 +19,8 @@ from nbclient import NotebookClient
 from nbclient.util import run_sync
 
 from runbook_helpers.commands.refresh import ANSWER
-from runbook_helpers.run.runner import CLEAN_UP, KERNEL_ARGUMENTS, NOTEBOOKS, PROJECT
+from runbook_helpers.run.inputs import CLEAN_UP, NOTEBOOKS, PROJECT
+from runbook_helpers.run.runner import KERNEL_ARGUMENTS
 
 from .conftest import regression
 from .test_nbval import all_compared, nbval

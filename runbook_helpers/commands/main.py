@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 
-from ..errors import ParameterError, RunbookError, outcome_of
+from ..errors import RunbookError, outcome_of
 from ..outcome import Outcome
+from .options import Overrides, parameters_of, with_file, with_overrides
 from .refresh import refresh
 from .run import run
 from .sandbox import sandbox
@@ -54,61 +55,52 @@ main.add_command(sandbox)
 
 
 @main.command(context_settings={"allow_interspersed_args": False})
-@click.option("-f", "file", type=click.Path(path_type=Path), default=None, help="Parameter file, as for run.")
-@click.option("-p", "overrides", type=(str, str), multiple=True, metavar="NAME VALUE", help="Set one parameter.")
+@with_file
+@with_overrides
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-def ssh(file: Path | None, overrides: tuple[tuple[str, str], ...], command: tuple[str, ...]) -> None:
-    """Open a terminal on the VM, or run COMMAND there.
+def ssh(file: Path | None, overrides: Overrides, command: tuple[str, ...]) -> None:
+    """Open a terminal on the VM, or run COMMAND on it.
 
     Exit status: that of ssh, which is that of the command, or 255; before ssh begins, as for run.
     """
     from ..connection import connect_with
-    from ..run import runner
     from ..ssh.terminal import open_terminal
 
-    values = runner.collect_parameters(file or runner.PROJECT / "parameters" / "sandbox.yaml", overrides)
-    if "vm_name" not in values:
-        raise ParameterError(["vm_name is missing."])
+    values = parameters_of(file, overrides, "vm_name")
     sys.exit(open_terminal(connect_with(values), values["vm_name"], command))
 
 
 @main.command()
-@click.option("-f", "file", type=click.Path(path_type=Path), default=None, help="Parameter file, as for run.")
-@click.option("-p", "overrides", type=(str, str), multiple=True, metavar="NAME VALUE", help="Set one parameter.")
-def check(file: Path | None, overrides: tuple[tuple[str, str], ...]) -> None:
+@with_file
+@with_overrides
+def check(file: Path | None, overrides: Overrides) -> None:
     """Say which permissions are missing for a run; nothing is changed.
 
     Exit status: 0 nothing is missing, 1 another failure, 2 bad parameters, 3 something is missing, or Azure refused or did
     not answer in time.
     """
     from ..connection import connect_with
-    from ..run import runner
     from ..verbs.preflight import check_permissions
 
-    values = runner.collect_parameters(file or runner.PROJECT / "parameters" / "sandbox.yaml", overrides)
     names = ("registry_name", "vm_name", "identity_name")
-    missing = [f"{name} is missing." for name in names if name not in values]
-    if missing:
-        raise ParameterError(missing)
+    values = parameters_of(file, overrides, *names)
     click.echo(repr(check_permissions(connect_with(values), **{name: values[name] for name in names})))
 
 
 @main.command("trust-vm")
 @click.argument("name")
 @click.option("--first-use", is_flag=True, help="Believe what answers at its address now; compare the fingerprint.")
-@click.option("-f", "file", type=click.Path(path_type=Path), default=None, help="Parameter file, as for run.")
-@click.option("-p", "overrides", type=(str, str), multiple=True, metavar="NAME VALUE", help="Set one parameter.")
-def trust_vm(name: str, first_use: bool, file: Path | None, overrides: tuple[tuple[str, str], ...]) -> None:
-    """Pin the host key of the VM NAME, which is there already.
+@with_file
+@with_overrides
+def trust_vm(name: str, first_use: bool, file: Path | None, overrides: Overrides) -> None:
+    """Pin the host key of the VM NAME, which exists already.
 
     It is read through Azure, by run-command, unless --first-use is given. The VM is not changed: what it needs to let us in is printed.
     """
     from ..connection import connect_with
-    from ..run import runner
     from ..ssh import host_keys
 
-    overrides = (*overrides, ("vm_name", name))
-    azure = connect_with(runner.collect_parameters(file or runner.PROJECT / "parameters" / "sandbox.yaml", overrides))
+    azure = connect_with(parameters_of(file, (*overrides, ("vm_name", name))))
     fingerprint = host_keys.trust_vm(azure, name, first_use=first_use)
     click.echo(f"The VM {name} has the host key {fingerprint}; it is pinned.")
     if first_use:
@@ -125,15 +117,15 @@ def lab(arguments: tuple[str, ...]) -> None:
 
     ARGUMENTS go to `jupyter lab`: --no-browser, --port 8889.
     """
-    from ..run import runner
+    from ..run.inputs import PROJECT
 
     try:
         from jupyterlab.labapp import LabApp  # type: ignore[import-untyped]
     except ImportError as error:
         raise RunbookError("JupyterLab is not installed: `make lab` installs it.") from error
     # In this process, not in a child: Ctrl-C and the pid are JupyterLab's own. Its terminals begin where it runs.
-    os.chdir(runner.PROJECT)
-    address = [f"--ServerApp.root_dir={runner.PROJECT}", "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"]
+    os.chdir(PROJECT)
+    address = [f"--ServerApp.root_dir={PROJECT}", "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"]
     LabApp.launch_instance([*address, *arguments])
 
 
@@ -151,9 +143,9 @@ def coverage(as_json: bool, notebooks: Path | None) -> None:
     Exit status 1 where a command has none.
     """
     from .. import document
-    from ..run import runner
+    from ..run.inputs import NOTEBOOKS
 
-    lines = document.cover(notebooks or runner.NOTEBOOKS)
+    lines = document.cover(notebooks or NOTEBOOKS)
     if as_json:
         click.echo(json.dumps([line.as_json() for line in lines], indent=1, ensure_ascii=False))
     else:

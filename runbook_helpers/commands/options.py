@@ -1,11 +1,27 @@
-"""The options and arguments that the commands of the sandbox have in common."""
+"""Options and arguments that several commands have in common."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import click
+
+from ..errors import ParameterError
+
+Overrides = tuple[tuple[str, str], ...]
+
+with_file = click.option(
+    "-f",
+    "file",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Parameter file.  [default: parameters/sandbox.yaml]",
+)
+with_overrides = click.option(
+    "-p", "overrides", type=(str, str), multiple=True, metavar="NAME VALUE", help="Set one parameter."
+)
 
 with_folder = click.option(
     "--folder", type=click.Path(path_type=Path), default=None, help="Its folder.  [default: RUNBOOK_SANDBOX]"
@@ -32,3 +48,18 @@ def duration(text: str) -> float:
 def plain(number: float) -> str:
     """A number as options take it: all its digits, and no exponent."""
     return f"{Decimal(str(number)).normalize():f}"
+
+
+def parameters_of(file: Path | None, overrides: Overrides, *needed: str) -> dict[str, Any]:
+    """The parameters that `-f` and `-p` give.
+
+    Raises:
+        ParameterError: everything that is wrong with them, at once; or one that is needed is missing.
+    """
+    from ..run import inputs
+
+    values = inputs.collect_parameters(file or inputs.PROJECT / "parameters" / "sandbox.yaml", overrides)
+    missing = [f"{name} is missing." for name in needed if name not in values]
+    if missing:
+        raise ParameterError(missing)
+    return values

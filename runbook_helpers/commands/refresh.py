@@ -23,7 +23,8 @@ def refresh() -> None:
 
     from azure_sandbox import process
 
-    from ..run.runner import KERNEL_ARGUMENTS, NOTEBOOKS, every_notebook
+    from ..run.inputs import NOTEBOOKS, every_notebook
+    from ..run.runner import KERNEL_ARGUMENTS
 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         os.environ["RUNBOOK_SANDBOX"] = folder  # of this process and its kernels

@@ -12,20 +12,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import ParameterError
+from .options import Overrides, parameters_of, with_file, with_overrides
 
 if TYPE_CHECKING:
     from ..run.report import Report
 
 
 @click.command()
-@click.option(
-    "-f",
-    "file",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="Parameter file.  [default: parameters/sandbox.yaml]",
-)
-@click.option("-p", "overrides", type=(str, str), multiple=True, metavar="NAME VALUE", help="Set one parameter.")
+@with_file
+@with_overrides
 @click.option("--only", default=None, metavar="NUMBERS", help="Run these notebooks only, for instance 01,04.")
 @click.option("--keep-going", is_flag=True, help="After a notebook that failed, run the others all the same.")
 @click.option(
@@ -43,7 +38,7 @@ if TYPE_CHECKING:
 )
 def run(
     file: Path | None,
-    overrides: tuple[tuple[str, str], ...],
+    overrides: Overrides,
     only: str | None,
     keep_going: bool,
     clean_up: bool,
@@ -56,7 +51,7 @@ def run(
     went well, 1 a notebook failed, 2 bad parameters, 3 Azure refused or did not answer in time, 4 the VM cannot be
     reached, 5 a pull was denied, 130 or 143 interrupted.
     """
-    from ..run import runner
+    from ..run import inputs, runner
     from ..run.report import RESULT
 
     before: Report | None = None
@@ -65,16 +60,16 @@ def run(
             raise ParameterError(
                 ["--resume takes up the notebooks and the folder of a run: leave --only and --output out."]
             )
-        before = runner.resume(resume.absolute(), file, overrides, clean_up)
+        before = inputs.resume(resume.absolute(), file, overrides, clean_up)
         parameters, folder, clean_up = before.parameters, before.output, before.clean_up
-        notebooks = [runner.NOTEBOOKS / f"{step.notebook}.ipynb" for step in before.steps]
+        notebooks = [inputs.NOTEBOOKS / f"{step.notebook}.ipynb" for step in before.steps]
     else:
-        parameters = runner.collect_parameters(file or runner.PROJECT / "parameters" / "sandbox.yaml", overrides)
+        parameters = parameters_of(file, overrides)
         chosen = [number.strip() for number in (only or "").split(",") if number.strip()]
         if only is not None and not chosen:  # an unset variable of a pipeline
             raise ParameterError(["--only names no notebook: leave it out to run them all."])
-        notebooks = runner.select_notebooks(chosen, clean_up)
-        folder = runner.new_output_folder(output).absolute()
+        notebooks = inputs.select_notebooks(chosen, clean_up)
+        folder = inputs.new_output_folder(output).absolute()
     lines = _Lines()
     with _stops() as signals:
         report = runner.run(
@@ -126,7 +121,7 @@ def _write_page(report: Report) -> Path | None:
         return html.write(report)
     except ModuleNotFoundError as error:
         click.echo(f"report.html is not written: {error.name} is not installed.", err=True)
-    except Exception as error:  # whatever it is, how the run ended is still to be told
+    except Exception as error:  # whatever it is, how the run ended is still to be said
         click.echo(f"report.html is not written: {error}", err=True)
     return None
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from azure_sandbox.process import Running
 
 
-class _Group(click.Group):
+class _SandboxGroup(click.Group):
     """The sandbox's commands, whose errors become ours."""
 
     def invoke(self, context: click.Context) -> Any:
@@ -28,7 +28,7 @@ class _Group(click.Group):
             return super().invoke(context)
 
 
-@click.group(cls=_Group)
+@click.group(cls=_SandboxGroup)
 def sandbox() -> None:
     """The embedded Azure."""
 

@@ -24,7 +24,7 @@ MOST_VMS = 1000  # Airflow maps a task over at most 1024 values
 
 @dataclass(frozen=True)
 class Fleet:
-    """What a fleet's file says."""
+    """A fleet, as its file describes it."""
 
     common: dict[str, Any]
     """The parameters that all its notebooks get."""
@@ -54,7 +54,7 @@ class Fleet:
         ]
 
     def vm_results(self, folder: Path) -> dict[str, dict[str, Any]]:
-        """The result of each VM's notebook, as its output in `folder` has it; none of one that did not get there.
+        """The result of each VM's notebook, as its output in `folder` has it; none of one that did not come to it.
 
         The result's file may be left from an earlier attempt. The output is not: each attempt begins by emptying it.
         """
@@ -90,7 +90,7 @@ def read_fleet(path: Path) -> Fleet:
         if name in unknown
     ]
     found += problems(common)
-    # What is missing has been told; what refers to it is not judged.
+    # What is missing is in the list; what refers to it is not judged.
     registries = _registries(content["registries"], found) if "registries" in content else []
     identities = _identities(content["identities"], registries, found) if "identities" in content else {}
     vms = _vms(content["vms"], list(identities), found) if "vms" in content else {}
@@ -104,7 +104,7 @@ def _registries(value: object, found: list[str]) -> list[str]:
         found.append("registries must be a list of names.")
         return []
     names = _named("registry_name", value, found)
-    _tell_twice("registry", names, found)
+    _check_twice("registry", names, found)
     return names
 
 
@@ -120,7 +120,7 @@ def _identities(value: object, registries: list[str], found: list[str]) -> dict[
             continue
         found += [f"The identity {shown_name(name)} names {shown(each)}, which is not in registries." for each in allowed
                   if registries and each not in registries]  # fmt: skip
-    _tell_twice("identity", list(value), found)
+    _check_twice("identity", list(value), found)
     return dict(value)
 
 
@@ -139,7 +139,7 @@ def _vms(value: object, identities: list[str], found: list[str]) -> dict[str, st
         pairs += [(name, identity) for name in _named("vm_name", names, found)]
     if len(pairs) > MOST_VMS:
         found.append(f"vms must name at most {MOST_VMS}; they name {len(pairs)}.")
-    _tell_twice("VM", [name for name, _ in pairs], found)
+    _check_twice("VM", [name for name, _ in pairs], found)
     return dict(pairs)
 
 
@@ -155,12 +155,12 @@ def _counted(text: object) -> list[object]:
 
 def _named(rule: str, values: Sequence[object], found: list[str]) -> list[str]:
     """Those of the values that follow the rule for names of this kind."""
-    broken = {index: told for index, value in enumerate(values) if (told := problems({rule: value}))}
-    found += [problem for told in broken.values() for problem in told]
+    broken = {index: wrong for index, value in enumerate(values) if (wrong := problems({rule: value}))}
+    found += [problem for wrong in broken.values() for problem in wrong]
     return [str(value) for index, value in enumerate(values) if index not in broken]
 
 
-def _tell_twice(what: str, names: list[str], found: list[str]) -> None:
+def _check_twice(what: str, names: list[str], found: list[str]) -> None:
     # Azure takes names in any case, so two that differ in case alone are the same.
     seen: set[str] = set()
     for name in names:

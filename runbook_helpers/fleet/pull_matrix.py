@@ -128,10 +128,10 @@ def words(pull: Mapping[str, Any]) -> str:
 def pull_matrix(
     fleet: Fleet, pulls: Iterable[Mapping[str, Any]], results: Mapping[str, Mapping[str, Any] | None]
 ) -> PullMatrix:
-    """Put together what the tasks of a fleet brought home.
+    """The matrix of what the tasks of a fleet returned.
 
     Args:
-        pulls: what `try_pulls` returned, of all VMs together; what is not there becomes "no answer".
+        pulls: what `try_pulls` returned, of all VMs together; what is missing becomes "no answer".
         results: the result of each VM's notebook 04; None or nothing where it failed.
     """
     tried = {(pull["vm"], pull["registry"]): pull for pull in pulls}

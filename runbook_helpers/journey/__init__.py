@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from azure.mgmt.compute.models import VirtualMachine
 
 SIGNED = "Signatures are left out. The VM asks only the metadata service, which in Azure has Entra ID sign its tokens."
-OUTSIDE = "Azure does not tell what it was asked: these are the commands of this session and their outcome."
+OUTSIDE = "Azure does not show what it was asked: these are the commands of this session and their outcome."
 
 
 @dataclass(frozen=True)
 class Journey:
-    """What happened, in order. Shown as a picture where pictures can be shown, and as text elsewhere."""
+    """A sign-in and a pull, step by step. Shown as a picture where pictures can be shown, and as text elsewhere."""
 
     title: str
     steps: list[Step]
@@ -37,17 +37,17 @@ class Journey:
     def __repr__(self) -> str:
         lines = [self.title]
         part = ""
-        told: list[dict[str, str]] = []
+        shown: list[dict[str, str]] = []
         for step in self.steps:
             if step.part != part:
                 part = step.part
                 lines += ["", part]
             mark = "✗ " if step.refused else ""
             lines.append(f"  {step.source} → {step.target}: {step.what} → {mark}{step.status}")
-            if step.claims in told:
+            if step.claims in shown:
                 lines.append(f"      {AGAIN}")
             elif step.claims:
-                told.append(step.claims)
+                shown.append(step.claims)
                 lines += [f"      {name:<12}{value}" for name, value in step.claims.items()]
         return "\n".join([*lines, "", self.outcome, *self.notes])
 
@@ -61,14 +61,14 @@ class Journey:
 def show_journey(azure: Azure, vm_name: str, registry_name: str, identity_id: str | None = None) -> Journey:
     """The journey of a VM's latest sign-in and pull with an identity, and the grant that it rests on.
 
-    In the sandbox it is drawn from the requests that the sandbox answered. A real cloud does not tell them: there it is
+    In the sandbox it is drawn from the requests that the sandbox answered. A real cloud does not show them: then it is
     drawn from the commands that this session ran on the VM and from what the VM's tokens say, without their signatures.
 
     Args:
         identity_id: as for `az_login`.
 
     Raises:
-        azure.core.exceptions.ResourceNotFoundError: there is no such VM or registry in the resource group.
+        azure.core.exceptions.ResourceNotFoundError: no such VM or registry is in the resource group.
     """
     vm, registry = show_vm(azure, vm_name), show_registry(azure, registry_name)
     login_server, vm_id = str(registry.login_server), str(vm.vm_id)
@@ -130,7 +130,7 @@ def _grants(
 
 
 def _tokens(azure: Azure, vm_name: str, identity_id: str | None) -> list[Step]:
-    """What the VM's tokens say: asked for anew, since a command does not show those that it used."""
+    """The claims of the VM's tokens: asked for anew, since a command does not show those that it used."""
     steps = []
     for audience in (azure.cloud.audiences[0], REGISTRY_AUDIENCE):
         claims = identity_claims(azure, vm_name, audience, identity_id)

@@ -33,7 +33,7 @@ class Step:
 
 
 def span(seconds: float) -> str:
-    """How long a token lives: 75 min, 3 h 15 min."""
+    """A token's lifetime in words: 75 min, 3 h 15 min."""
     minutes = round(seconds / 60)
     if minutes < 120:
         return f"{minutes} min"
@@ -42,7 +42,7 @@ def span(seconds: float) -> str:
 
 
 def readable(claims: Json) -> dict[str, str]:
-    """The claims that matter, as text. Times are told as a lifetime, so that two runs can be compared."""
+    """The claims that matter, as text. Times are shown as a lifetime, so that two runs can be compared."""
     shown: dict[str, str] = {name: str(claims[name]) for name in ("aud", "oid") if name in claims}
     if "oid" not in shown and "sub" in claims:
         shown["sub"] = str(claims["sub"])

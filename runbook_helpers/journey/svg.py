@@ -50,7 +50,7 @@ class _Picture:
         self._subtitles = subtitles
         self._root = ElementTree.Element("svg", DEFAULTS, xmlns="http://www.w3.org/2000/svg", role="img")
         self._lifelines: list[ElementTree.Element] = []
-        self._told: list[Mapping[str, str]] = []
+        self._shown: list[Mapping[str, str]] = []
         self._y = 0.0
 
     def draw(self, title: str, steps: Sequence[Step], outcome: str, notes: Sequence[str]) -> str:
@@ -113,8 +113,8 @@ class _Picture:
         self._arrow(start, end, color, dashed=step.refused)
         self._y += 8
         if step.claims:
-            again = step.claims in self._told
-            self._told.append(step.claims)
+            again = step.claims in self._shown
+            self._shown.append(step.claims)
             self._claims({"": AGAIN} if again else step.claims, start)
 
     def _arrow(self, start: float, end: float, color: str, *, dashed: bool) -> None:

@@ -10,12 +10,12 @@ from ..clouds import Cloud
 from .steps import ACR_LOGIN, LOGIN, MANAGER, METADATA, PULL, REGISTRY, VM, Json, Step, audience_name, readable
 
 METADATA_HOST = "169.254.169.254"
-OTHER = "az"  # a refused request for a token, of which it cannot be told what it was for
+OTHER = "az"  # a refused request for a token, of which nobody knows what it was for
 _GUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
 @dataclass
-class _Command:
+class _VmCommand:
     """The requests of one command on the VM."""
 
     requests: list[Json] = field(default_factory=list)
@@ -77,7 +77,7 @@ def from_traffic(
         login_server: of the registry; what other registries answered is left out.
     """
     hosts = (METADATA_HOST, cloud.resource_manager, login_server)
-    commands: list[_Command] = []
+    commands: list[_VmCommand] = []
     for moment, request in enumerate(traffic):
         answered = request["status"] != 0  # its client was gone before, or the sandbox ended
         if (
@@ -87,13 +87,13 @@ def from_traffic(
             and not request["agent"].startswith("curl/")
         ):
             if not commands or commands[-1].ends_before(request, cloud):
-                commands.append(_Command())
+                commands.append(_VmCommand())
             commands[-1].requests.append({**request, "moment": moment})
     chosen = _latest(commands, identity_id, selector)
     return _fold(step for command in chosen for step in _steps(command, cloud))
 
 
-def _latest(commands: list[_Command], identity_id: str, selector: str | None) -> list[_Command]:
+def _latest(commands: list[_VmCommand], identity_id: str, selector: str | None) -> list[_VmCommand]:
     def is_ours(request: Json) -> bool:
         if "issued" in request:
             return bool(request["issued"].get("xms_mirid", "").lower() == identity_id.lower())
@@ -113,7 +113,7 @@ def _latest(commands: list[_Command], identity_id: str, selector: str | None) ->
     return chosen
 
 
-def _steps(command: _Command, cloud: Cloud) -> Iterable[Step]:
+def _steps(command: _VmCommand, cloud: Cloud) -> Iterable[Step]:
     content = [each for each in command.requests if re.search("^/v2/.+/(manifests|blobs)/", each["path"])]
     got = [each for each in content if each["status"] < 400]
     for request in command.requests:

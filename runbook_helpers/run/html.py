@@ -12,9 +12,10 @@ import nbformat
 from nbconvert import HTMLExporter
 from pygments.formatters import HtmlFormatter
 
+from ..files import write_atomic
 from ..outcome import Outcome
+from .inputs import NOTEBOOKS
 from .report import PAGE, Report, Step, printable, word
-from .runner import NOTEBOOKS
 
 # The browser itself refuses what would come from elsewhere.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -49,7 +50,7 @@ def write(report: Report) -> Path:
     parts += [_notebook(report, step) for step in report.steps if step.outcome is not Outcome.NOT_RUN]
     parts += [_list("Parameters", [f"{name}: {value}" for name, value in report.parameters.items()])]
     path = report.output / PAGE
-    path.write_text(printable("\n".join([*parts, "</body>\n</html>\n"])), encoding="utf-8", newline="\n")
+    write_atomic(path, printable("\n".join([*parts, "</body>\n</html>\n"])), mode=0o666)
     return path
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ..errors import NotOurs
 from ..outcome import Outcome
+from .inputs import CLEAN_UP, select_notebooks
 from .report import PARAMETERS, Report, Step
-from .runner import CLEAN_UP, select_notebooks
 
 
 def program() -> str:

@@ -1,7 +1,7 @@
-"""What a long step is doing: one line that counts the seconds in JupyterLab, one plain line at its end elsewhere.
+"""The progress of a long step: one line that counts the seconds in JupyterLab, one plain line at its end elsewhere.
 
 In both cases the same text stays in the notebook, so that a kept output can be compared with a new one. A headless run
-is told beside the notebook, in a file, and counts the seconds itself.
+reads what the step does from a file, and counts the seconds itself.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from contextvars import copy_context
 from pathlib import Path
 
 from ..errors import AccessDenied
+from ..files import write_atomic
 
 LIVE = "JPY_SESSION_NAME"  # Jupyter's server sets it for the kernels that a person has opened; papermill does not
-FILE = "RUNBOOK_PROGRESS"  # `runbook run` sets it for its kernels: where to tell it what the step does
+FILE = "RUNBOOK_PROGRESS"  # `runbook run` sets it for its kernels: the file in which it looks for what the step does
 TICK = 1.0  # seconds between two updates of the line
 
 
@@ -31,34 +32,32 @@ class Progress:
         self._reason = ""
         self._started = time.monotonic()
         self._width = 0
-        self._tell_run(subject)
+        self._write_file(subject)
         self._ended = threading.Event()
         self._ticker: threading.Thread | None = None
         if os.environ.get(LIVE):
-            # The context tells ipykernel which cell the thread writes to.
+            # By the context ipykernel knows which cell the thread writes to.
             self._ticker = threading.Thread(target=copy_context().run, args=(self._tick,), daemon=True)
             self._ticker.start()
 
     def waits_for(self, reason: str) -> None:
         """Say what the step is waiting for, for instance "Azure makes it"."""
         self._reason = reason
-        self._tell_run(f"{self._subject}: {reason}")
+        self._write_file(f"{self._subject}: {reason}")
 
     def end(self, outcome: str) -> None:
         self._ended.set()
         if self._ticker:
             self._ticker.join()
-        self._tell_run("")
+        self._write_file("")
         self._write(f"{self._subject}: {outcome}", end="\n")
 
     @staticmethod
-    def _tell_run(text: str) -> None:
+    def _write_file(text: str) -> None:
         path = os.environ.get(FILE)
         if path:
             with contextlib.suppress(OSError):  # the step is what counts
-                beside = Path(f"{path}.new")
-                beside.write_text(text, encoding="utf-8")
-                beside.replace(path)
+                write_atomic(Path(path), text)
 
     def _tick(self) -> None:
         while not self._ended.wait(TICK):

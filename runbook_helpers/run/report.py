@@ -1,4 +1,4 @@
-"""What a run leaves behind: result.json for programs, junit.xml for pipelines, the table for people."""
+"""The report of a run: result.json for programs, junit.xml for pipelines, the table for people."""
 
 from __future__ import annotations
 
@@ -135,8 +135,8 @@ class Report:
             if step.outcome is Outcome.NOT_RUN:
                 ElementTree.SubElement(case, "skipped", {"message": "not run: another notebook failed or is missing"})
             elif not step.ok:
-                told = {"type": step.outcome.value, "message": printable(step.reason)}
-                ElementTree.SubElement(case, "failure", told).text = printable(step.error or "")
+                attributes = {"type": step.outcome.value, "message": printable(step.reason)}
+                ElementTree.SubElement(case, "failure", attributes).text = printable(step.error or "")
         ElementTree.indent(root, " ")
         return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 
@@ -155,7 +155,7 @@ def read_report(folder: Path) -> Report:
     """The run whose result.json is in a folder.
 
     Raises:
-        ParameterError: there is none, or it is not one of this version.
+        ParameterError: the folder has none, or not one of this version.
     """
     path = folder / RESULT
     try:

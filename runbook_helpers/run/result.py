@@ -1,4 +1,4 @@
-"""What a notebook ends with: its result, for people to read and for programs to pick up."""
+"""The result of a notebook, for people to read and for programs to pick up."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def show_result(azure: Azure, result_path: str = "", **values: Any) -> None:
         values: what the notebook did. `pulls` is a list of {"identity", "image", "digest"}.
 
     Raises:
-        ParameterError: there is another file at `result_path`.
+        ParameterError: another file is at `result_path`.
     """
     from IPython.display import display
 
@@ -61,7 +61,7 @@ def _is_result(path: Path) -> bool:
 
 
 def read_result(notebook: Any) -> dict[str, Any] | None:
-    """The result in an executed notebook; None where it did not get there."""
+    """The result in an executed notebook; None where it did not come to it."""
     return _displayed(notebook, MIME_TYPE)
 
 

@@ -1,4 +1,4 @@
-"""A headless run of the notebooks, by papermill: what it is given, and each notebook's execution."""
+"""A headless run of the notebooks, by papermill."""
 
 from __future__ import annotations
 
@@ -9,140 +9,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
 from typing import Any
 
-from ..errors import ParameterError, outcome_of_name
+from ..errors import outcome_of_name
 from ..outcome import Outcome
-from ..parameters import RULES, problems, read_parameters, secret_problem
-from ..secrets import shown, shown_name
 from . import progress
-from .report import RESULT, Report, Step, read_report, word
+from .inputs import CLEAN_UP, NOTEBOOKS
+from .report import Report, Step, word
 from .result import made_something, read_result
 
-PROJECT = Path(__file__).parents[2]
-NOTEBOOKS = PROJECT / "notebooks"
-CLEAN_UP = "06"
 # It warns at each start that it listens on loopback, and logs an interrupted cell's end as an error of its own.
 KERNEL_ARGUMENTS = ["--IPKernelApp.log_level=CRITICAL"]
 KERNEL_LOG = "kernel.log"
 MEANWHILE = ".progress"
 INTERRUPTED = "interrupted: run it again, what is there already is kept"
-
-
-def collect_parameters(file: Path, overrides: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """The parameters of a run: those of the file, and over them those of the command line.
-
-    Raises:
-        ParameterError: everything that is wrong with them, at once.
-    """
-    values = {**read_parameters(file), **_typed(overrides)}
-    found = problems(values)
-    if values.get("result_path"):
-        found.append(
-            "result_path is for one notebook by itself: a run writes all results to result.json in its folder."
-        )
-    if found:
-        raise ParameterError(found)
-    return values
-
-
-def _typed(overrides: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """The parameters of the command line, with true and false where the rules have them."""
-    flags = {"true": True, "false": False}
-    return {
-        name: flags.get(text.lower(), text) if name in RULES and RULES[name].kind is bool else text
-        for name, text in overrides
-    }
-
-
-def select_notebooks(only: Sequence[str], clean_up: bool) -> list[Path]:
-    """The notebooks of a run, in order: 00 to 05, or those named; last of all 06, where it is asked for.
-
-    Raises:
-        ParameterError: a number that no notebook has.
-    """
-    every = every_notebook()
-    only = [number.zfill(2) if number.isdecimal() else number for number in only]
-    unknown = [number for number in only if number not in every]
-    if unknown:
-        raise ParameterError([f"There is no notebook {', '.join(unknown)}: --only takes {', '.join(sorted(every))}."])
-    # What comes after clean-up are exercises: a person does them, or names them.
-    wanted = set(only) or {number for number in every if number < CLEAN_UP}
-    return [path for number, path in every.items() if number in wanted or (clean_up and number == CLEAN_UP)]
-
-
-def every_notebook() -> dict[str, Path]:
-    """The notebooks by their numbers, in the order of a run: clean-up is the last."""
-    paths = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"), key=lambda path: (path.name.startswith(CLEAN_UP), path.name))
-    return {path.name[:2]: path for path in paths}
-
-
-def new_output_folder(chosen: Path | None = None) -> Path:
-    """A folder that no other run has, made here: the chosen one, or runs/<UTC time>.
-
-    Raises:
-        ParameterError: the chosen one has a run already, or the folder cannot be made.
-    """
-    if chosen is not None and chosen.resolve().is_relative_to(NOTEBOOKS):
-        raise ParameterError([f"The folder {chosen} is the notebooks' own: use another folder."])
-    try:
-        if chosen is None:
-            return _stamped_folder(Path("runs") / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"))
-        chosen.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ParameterError([f"The folder {error.filename} cannot be made: {error.strerror}."]) from error
-    if (chosen / RESULT).exists() or any(chosen.glob("[0-9][0-9]_*.ipynb")):
-        resume = f", or `--resume {chosen}`" if (chosen / RESULT).exists() else ""
-        raise ParameterError([f"The folder {chosen} has notebooks of a run already: use another folder{resume}."])
-    return chosen
-
-
-def _stamped_folder(path: Path) -> Path:
-    # Two runs may start in the same second: who makes the folder has it.
-    for number in count(2):
-        try:
-            path.mkdir(parents=True)
-        except FileExistsError:
-            path = path.with_name(f"{path.name.partition('-')[0]}-{number}")
-        else:
-            break
-    return path
-
-
-def resume(folder: Path, file: Path | None, overrides: Sequence[tuple[str, str]], clean_up: bool) -> Report:
-    """The run in a folder, to be taken up by `run`.
-
-    Raises:
-        ParameterError: there is no run, or other parameters are given than it had.
-    """
-    report = read_report(folder)
-    found = [problem for name, text in overrides if (problem := secret_problem(name, text, known=name in RULES))]
-    if found:
-        raise ParameterError(found)
-    given = collect_parameters(file, overrides) if file else {**report.parameters, **_typed(overrides)}
-    names = [name for name in {**report.parameters, **given} if report.parameters.get(name) != given.get(name)]
-    if names:
-        had = ", ".join(
-            f"{shown_name(name)} {shown(report.parameters.get(name))} (not {shown(given.get(name))})" for name in names
-        )
-        message = (
-            f"--resume goes on with the parameters of the run in {folder}, which had {had}: start a new run for others."
-        )
-        raise ParameterError([message])
-    every = [path.stem for path in every_notebook().values()]
-    unknown = [step.notebook for step in report.steps if step.notebook not in every]
-    if unknown:
-        raise ParameterError([f"The run in {folder} cannot be taken up: there is no notebook {', '.join(unknown)}."])
-    report.clean_up |= clean_up
-    last = every[-1]
-    steps = [step if step.ok else Step(step.notebook) for step in report.steps if step.notebook != last]
-    deletes = [step for step in report.steps if step.notebook == last] or [Step(last)] * clean_up
-    # What is made from now on is deleted too, even where an earlier part of the run has deleted what it had made.
-    report.steps = steps + (deletes if all(step.ok for step in steps) else [Step(last) for _ in deletes])
-    return report
 
 
 def run(

@@ -63,20 +63,19 @@ class Shell:
     def close(self) -> None:
         self._client.close()
 
-    def run(self, *arguments: str, check: bool = True, timeout: float | None = None) -> Completed:
+    def run(self, *arguments: str, check: bool = True) -> Completed:
         """Run one program and wait for its end. The arguments reach it as they are: they are quoted here.
+
+        The connection is given up after `Timeouts.command` without any output.
 
         Args:
             check: raise where the exit status is not 0.
-            timeout: seconds without any output after which the connection is given up; `Timeouts.command` where left out.
 
         Raises:
             CommandFailed: another exit status than 0; carries the whole result.
             ConnectionLost: the connection ended before the command did.
         """
-        command = shlex.join(arguments)
-        completed = self._execute(command, self._timeouts.command if timeout is None else timeout)
-        return self._finish(arguments, completed, check)
+        return self._finish(arguments, self._execute(shlex.join(arguments), self._timeouts.command), check)
 
     def run_detached(self, *arguments: str, once: bool = False) -> Completed:
         """Run one program that may take long; it goes on when the connection is lost, and is then picked up again.
@@ -84,8 +83,8 @@ class Shell:
         It is left alone, still running, after `Timeouts.detached`.
 
         Args:
-            once: also pick up what an earlier run has begun, or has ended well without anybody seeing it: for what must
-                not run twice, such as an installation.
+            once: also pick up what an earlier run has begun, or what has ended well unseen: for what must not run twice,
+                such as an installation.
 
         Raises:
             CommandFailed: another exit status than 0; carries the whole result.

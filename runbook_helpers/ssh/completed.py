@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class Failure(Enum):
+class FailureKind(Enum):
     """Kinds of failures of a command; the value is what to do about it."""
 
     REFUSED = (
@@ -38,12 +38,12 @@ _REFUSED = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _PRINTED = {
-    Failure.DISK_FULL: "no space left on device|enough free space",
-    Failure.APT_LOCKED: "could not get lock|unable to (lock|acquire the dpkg)",
-    Failure.DOCKER_DOWN: "cannot connect to the docker daemon",
-    Failure.SERVICE_DOWN: "too ?many ?requests|internal server error|bad gateway|service ?unavailable|gateway time-?out"
+    FailureKind.DISK_FULL: "no space left on device|enough free space",
+    FailureKind.APT_LOCKED: "could not get lock|unable to (lock|acquire the dpkg)",
+    FailureKind.DOCKER_DOWN: "cannot connect to the docker daemon",
+    FailureKind.SERVICE_DOWN: "too ?many ?requests|internal server error|bad gateway|service ?unavailable|gateway time-?out"
     "|did not issue a challenge",
-    Failure.NETWORK: "failed to fetch|hash sum mismatch|could not resolve|temporary failure|connection (failed|timed out)",
+    FailureKind.NETWORK: "failed to fetch|hash sum mismatch|could not resolve|temporary failure|connection (failed|timed out)",
 }
 
 
@@ -57,10 +57,10 @@ class Completed:
     stderr: str
 
     @property
-    def failure(self) -> Failure:
-        """What kind of failure it was, where its exit status is not 0."""
+    def failure(self) -> FailureKind:
+        """The kind of failure, where the exit status is not 0."""
         if _ASKS_AS_THE_IDENTITY.match(self.command) and _REFUSED.match(self.stderr):
-            return Failure.REFUSED
+            return FailureKind.REFUSED
         printed = self.stderr + self.stdout
         found = (kind for kind, pattern in _PRINTED.items() if re.search(pattern, printed, re.IGNORECASE))
-        return next(found, Failure.OTHER)
+        return next(found, FailureKind.OTHER)

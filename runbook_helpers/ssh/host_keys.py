@@ -23,7 +23,7 @@ KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha
 
 
 def trust_vm(azure: Azure, vm_name: str, *, first_use: bool = False) -> str:
-    """Pin the host key of a VM that is there, so that `ssh` can tell it from an impostor; returns its fingerprint.
+    """Pin the host key of an existing VM, so that `ssh` accepts no other server; returns its fingerprint.
 
     The documented case: "if you already have an Azure virtual machine, skip this step". The VM's agent reads the keys, and
     Azure hands them over: ``az vm run-command invoke --command-id RunShellScript --scripts "cat

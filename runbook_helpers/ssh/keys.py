@@ -115,8 +115,8 @@ class KeyStore:
         again = f"read it through Azure with `runbook trust-vm {vm.name}`"
         if pin is None:
             message = (
-                f"The host key of the VM {vm.name} is not known on this machine, so the VM cannot be told from an "
-                f"impostor: {again}, run where it was made (its key is kept in {self.folder}), or let this runbook make "
+                f"The host key of the VM {vm.name} is not known on this machine, so an impostor could "
+                f"take the VM's place: {again}, run where it was made (its key is kept in {self.folder}), or let this runbook make "
                 "another VM."
             )
             raise ConnectionFailed(message)

@@ -24,8 +24,8 @@ _TAG = " ".join(f"{key}={value}" for key, value in TAG.items())
 
 
 def delete_resource_group(azure: Azure) -> list[str]:
-    """Delete what the runbook's identities were granted, then the resource group and all that is in it; done where there
-    is none. Returns what stays, a sentence each.
+    """Delete what the runbook's identities were granted, then the resource group and all that is in it; done where
+    it is gone. Returns what stays, a sentence each.
 
     The documented command: ``az group delete --name myResourceGroup``
 

@@ -8,7 +8,7 @@ from ..connection import Azure
 from ..errors import CommandFailed
 from ..run.progress import step
 from ..ssh.client import Shell, ssh
-from ..ssh.completed import Completed, Failure
+from ..ssh.completed import Completed, FailureKind
 
 HELLO_IMAGE = "mcr.microsoft.com/hello-world"
 
@@ -44,9 +44,9 @@ def _apt_install(azure: Azure, shell: Shell, package: str) -> None:
             # One command: a run that is killed between the two has done neither, and they are done once.
             shell.run_detached("sh", "-c", f"{apt} update && {apt} install {package} -y", once=True)
         except CommandFailed as error:
-            locked = error.failure is Failure.APT_LOCKED and time.monotonic() - began < azure.timeouts.apt_lock
+            locked = error.failure is FailureKind.APT_LOCKED and time.monotonic() - began < azure.timeouts.apt_lock
             tries += not locked
-            if not locked and (tries == 3 or error.failure not in (Failure.NETWORK, Failure.SERVICE_DOWN)):
+            if not locked and (tries == 3 or error.failure not in (FailureKind.NETWORK, FailureKind.SERVICE_DOWN)):
                 raise
             time.sleep(azure.timeouts.apt_interval)
         else:

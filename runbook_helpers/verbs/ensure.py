@@ -51,7 +51,7 @@ def ensure(
 
 
 def settled(azure: Azure, what: str, show: Callable[[], T]) -> T:
-    """What `show` shows, once nothing is being done with it any more.
+    """The resource that `show` shows, once nothing is being done with it any more.
 
     Raises:
         OperationTimeout: that took too long.
@@ -72,7 +72,7 @@ def settled(azure: Azure, what: str, show: Callable[[], T]) -> T:
 
 
 def provisioning_state(resource: Any) -> str | None:
-    """What Azure says of how far a resource is: Creating, Updating, Deleting, Succeeded, Failed, Canceled."""
+    """How far a resource is: Creating, Updating, Deleting, Succeeded, Failed, Canceled."""
     for holder in (resource, getattr(resource, "properties", None)):
         state = getattr(holder, "provisioning_state", None)
         if state is not None:

@@ -29,7 +29,7 @@ def show_identity(azure: Azure, identity_name: str) -> Identity:
     The documented command: ``az identity show --resource-group myResourceGroup --name myACRId``
 
     Raises:
-        azure.core.exceptions.ResourceNotFoundError: there is none of this name in the resource group.
+        azure.core.exceptions.ResourceNotFoundError: none of this name is in the resource group.
     """
     identity: Identity = azure.identities.user_assigned_identities.get(azure.resource_group, identity_name)
     return identity
@@ -68,12 +68,12 @@ def assign_identity(azure: Azure, vm_name: str, identity_id: str | None = None) 
     kinds, attached = _kinds_of(vm), [each for each in principals_of(vm) if each]
     kind = "SystemAssigned" if identity_id is None else "UserAssigned"
     known = {other.lower() for other in attached}
-    there = kind in kinds and (identity_id is None or identity_id.lower() in known)
-    if there and provisioning_state(vm) != "Failed":
+    attached_already = kind in kinds and (identity_id is None or identity_id.lower() in known)
+    if attached_already and provisioning_state(vm) != "Failed":
         return vm
-    if identity_id is not None and not there:
+    if identity_id is not None and not attached_already:
         attached.append(identity_id)
-    # A type that is left out is taken away, so the ones that are there are named again.
+    # A type that is left out is taken away, so those of before are named again.
     return _update(azure, vm_name, {*kinds, kind}, {each: UserAssignedIdentitiesValue() for each in attached})
 
 

@@ -1,4 +1,4 @@
-"""What a principal may do: actions and notActions of all its roles, added up as Azure adds them up."""
+"""Permissions of a principal: actions and notActions of all its roles, added up as Azure adds them up."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def own_permissions(azure: Azure, scope: str) -> list[Permission]:
     role assignments, deny assignments and policies are not in the answer.
 
     Raises:
-        azure.core.exceptions.ResourceNotFoundError: the scope is not there.
+        azure.core.exceptions.ResourceNotFoundError: the scope does not exist.
     """
     # The SDK's own operation knows resource groups only; this one takes any id, and hands out the answer as it is.
     address = f"{scope.strip('/')}/providers/Microsoft.Authorization/permissions"

@@ -1,4 +1,4 @@
-"""Before anything is made: does who is signed in have every permission, and is the subscription ready?"""
+"""The check before anything is made: every permission of who is signed in, and a subscription that is ready."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Need:
 
     action: str
     on: str
-    """What it is done on: group, registry, vm, identity. A role at that resource alone is enough where it is there."""
+    """What it is done on: group, registry, vm, identity. A role at that resource alone is enough where it exists."""
     makes: str | None = None
-    """What it makes: where that is there already, the action is not needed."""
+    """What it makes: where that exists already, the action is not needed."""
     data: bool = False
 
 
@@ -86,7 +86,7 @@ BUILT_IN = {
 UNKNOWN = (
     "a condition on your own role, which limits what roles you may grant, and to whom",
     "deny assignments, policies and quotas",
-    "with a custom role: Microsoft.Compute/disks/write for the VM's disk, and the reads by which Azure tells how far an "
+    "with a custom role: Microsoft.Compute/disks/write for the VM's disk, and the reads by which Azure shows how far an "
     "operation is, such as Microsoft.Compute/locations/operations/read",
 )
 """What cannot be known beforehand."""
@@ -97,7 +97,7 @@ class Preflight:
     """A check that found nothing missing."""
 
     scope: str
-    """The resource group where it is there, else the subscription."""
+    """The resource group where it exists, else the subscription."""
     cannot_be_known: tuple[str, ...] = UNKNOWN
 
     def __repr__(self) -> str:
@@ -109,7 +109,7 @@ def check_permissions(azure: Azure, *, registry_name: str, vm_name: str, identit
     """Check that nothing is missing for the whole walkthrough; nothing is made or changed.
 
     Args:
-        registry_name, vm_name, identity_name: as for the verbs; what is there already need not be made.
+        registry_name, vm_name, identity_name: as for the verbs; what exists already need not be made.
 
     Raises:
         PermissionsMissing: the permissions that are missing, each with its scope and who has it.
@@ -118,16 +118,16 @@ def check_permissions(azure: Azure, *, registry_name: str, vm_name: str, identit
     group = _group(azure)
     subscription = f"/subscriptions/{azure.subscription_id}"
     scope = f"{subscription}/resourceGroups/{azure.resource_group}" if group else subscription
-    there = _there(azure, registry_name, vm_name, identity_name) if group else {}
+    existing = _existing(azure, registry_name, vm_name, identity_name) if group else {}
     if group:
-        there["group"] = group
+        existing["group"] = group
     held = _own(azure, scope)
-    missing = [need for need in _needs(there) if not allows(held, need.action, need.data)]
-    missing = _not_granted_below(azure, missing, there)
-    others = [*_unregistered(azure, subscription), *_name_taken(azure, registry_name, there)]
+    missing = [need for need in _needs(existing) if not allows(held, need.action, need.data)]
+    missing = _not_granted_below(azure, missing, existing)
+    others = [*_unregistered(azure, subscription), *_name_taken(azure, registry_name, existing)]
     if missing:
         actions = [need.action for need in missing]
-        raise PermissionsMissing(scope, actions, [*_told(azure, scope, missing, bool(group)), *others])
+        raise PermissionsMissing(scope, actions, [*_missing_lines(azure, scope, missing, bool(group)), *others])
     if others:
         raise NotReady(others)
     return Preflight(scope)
@@ -138,14 +138,14 @@ def _group(azure: Azure) -> ResourceGroup | None:
 
     try:
         return find_resource_group(azure)
-    except HttpResponseError as error:  # it may be there, but we may not see it
+    except HttpResponseError as error:  # it may exist, but we may not see it
         if error.status_code != 403:
             raise
         return None
 
 
-def _there(azure: Azure, registry_name: str, vm_name: str, identity_name: str) -> dict[str, Any]:
-    """What is in the group already, of what we may see."""
+def _existing(azure: Azure, registry_name: str, vm_name: str, identity_name: str) -> dict[str, Any]:
+    """The resources of the walkthrough that exist in the group, of those that we may see."""
     group = azure.resource_group
     looks: dict[str, Callable[[], Any]] = {
         "registry": lambda: azure.registries.registries.get(group, registry_name),
@@ -170,12 +170,12 @@ def _own(azure: Azure, scope: str) -> list[Permission]:
     return _or_none(lambda: own_permissions(azure, scope)) or []
 
 
-def _needs(there: dict[str, Any]) -> list[Need]:
-    """What is needed, given what is there."""
-    needs = [need for need in NEEDS if need.makes is None or need.makes not in there]
-    if "group" in there and not is_ours(there["group"]):
+def _needs(existing: dict[str, Any]) -> list[Need]:
+    """What is needed, given what exists."""
+    needs = [need for need in NEEDS if need.makes is None or need.makes not in existing]
+    if "group" in existing and not is_ours(existing["group"]):
         needs = [need for need in needs if need.action != f"{_GROUP}/delete"]  # notebook 06 refuses it anyway
-    if _is_abac(there.get("registry")):
+    if _is_abac(existing.get("registry")):
         pull, read = f"{_REGISTRY}/pull/read", f"{_REGISTRY}/repositories/metadata/read"
         needs = [Need(read, "registry", data=True) if need.action == pull else need for need in needs]
     return needs
@@ -188,10 +188,10 @@ def _is_abac(registry: Any) -> bool:
     return str(getattr(mode, "value", mode)).lower() == "abacrepositorypermissions"
 
 
-def _not_granted_below(azure: Azure, missing: Sequence[Need], there: dict[str, Any]) -> list[Need]:
-    """Those that are missing at the resource itself, too, where it is there."""
-    kinds = {need.on for need in missing} & (set(there) - {"group"})
-    held = {kind: _own(azure, str(there[kind].id)) for kind in sorted(kinds)}
+def _not_granted_below(azure: Azure, missing: Sequence[Need], existing: dict[str, Any]) -> list[Need]:
+    """Those that are missing at the resource itself, too, where it exists."""
+    kinds = {need.on for need in missing} & (set(existing) - {"group"})
+    held = {kind: _own(azure, str(existing[kind].id)) for kind in sorted(kinds)}
     return [need for need in missing if not allows(held.get(need.on, []), need.action, need.data)]
 
 
@@ -209,9 +209,9 @@ def _unregistered(azure: Azure, subscription: str) -> list[str]:
     ]
 
 
-def _name_taken(azure: Azure, registry_name: str, there: dict[str, Any]) -> list[str]:
-    """A registry's name is unique in the whole cloud; that it is another's is better known before the VM is made."""
-    if "registry" in there:
+def _name_taken(azure: Azure, registry_name: str, existing: dict[str, Any]) -> list[str]:
+    """The sentence on a registry's name that is another's, since it is unique in the cloud: better known before the VM is made."""
+    if "registry" in existing:
         return []
     request = {"name": registry_name, "type": _REGISTRY}
     status = _or_none(lambda: azure.registries.registries.check_name_availability(request))
@@ -223,7 +223,7 @@ def _name_taken(azure: Azure, registry_name: str, there: dict[str, Any]) -> list
 
 
 def _may_be_ours(azure: Azure, registry_name: str) -> bool:
-    """Whether the registry is there by now, made by another run, or we may not see whether it is."""
+    """Whether the registry exists by now, made by another run, or we may not see whether it does."""
     from azure.core.exceptions import HttpResponseError
 
     try:
@@ -235,7 +235,7 @@ def _may_be_ours(azure: Azure, registry_name: str) -> bool:
     return True
 
 
-def _told(azure: Azure, scope: str, missing: Sequence[Need], group_is_there: bool) -> list[str]:
+def _missing_lines(azure: Azure, scope: str, missing: Sequence[Need], group_exists: bool) -> list[str]:
     count = "A permission is missing" if len(missing) == 1 else f"{len(missing)} permissions are missing"
     lines = [f"{count}, and nothing was made:"]
     for need in missing:
@@ -254,7 +254,7 @@ def _told(azure: Azure, scope: str, missing: Sequence[Need], group_is_there: boo
     lines += [
         f'  az role assignment create --assignee-object-id {who} --role "{role}" --scope {scope}' for role in wanted
     ]
-    if not group_is_there:
+    if not group_exists:
         lines.append(
             f"Or let somebody make the resource group {azure.resource_group} and grant you these roles on it alone."
         )

@@ -23,7 +23,7 @@ def show_registry(azure: Azure, registry_name: str) -> Registry:
     The documented command: ``az acr show --resource-group myResourceGroup --name myContainerRegistry``
 
     Raises:
-        azure.core.exceptions.ResourceNotFoundError: there is none of this name in the resource group.
+        azure.core.exceptions.ResourceNotFoundError: none of this name is in the resource group.
     """
     return azure.registries.registries.get(azure.resource_group, registry_name)
 
@@ -77,7 +77,7 @@ def import_image(azure: Azure, registry_name: str, image: str, source_image: str
             parameters = ImportImageParameters(
                 source=ImportSource(registry_uri=host, source_image=source), target_tags=[image], mode="NoForce"
             )
-            # Another run may have been quicker: then the tag is there, which is what was wanted.
+            # Another run may have been quicker: then the tag exists, which is what was wanted.
             with contextlib.suppress(ResourceExistsError):
                 poller = azure.registries.registries.begin_import_image(azure.resource_group, registry_name, parameters)
                 wait(azure, poller, f"The import of {source_image}")
@@ -85,7 +85,7 @@ def import_image(azure: Azure, registry_name: str, image: str, source_image: str
 
 
 def show_image(azure: Azure, registry_name: str, image: str) -> ArtifactTagProperties:
-    """What the registry says of an image: digest, times.
+    """The properties of an image in the registry: digest, times.
 
     The documented command: ``az acr repository show --name myContainerRegistry --image aci-helloworld:v1``
 

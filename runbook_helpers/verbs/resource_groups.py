@@ -18,7 +18,7 @@ def find_resource_group(azure: Azure) -> ResourceGroup | None:
     The documented command: ``az group show --name myResourceGroup``
 
     Raises:
-        azure.core.exceptions.ResourceNotFoundError: the subscription itself is not there.
+        azure.core.exceptions.ResourceNotFoundError: the subscription itself does not exist.
     """
     from azure.core.exceptions import ResourceNotFoundError
 

@@ -35,7 +35,7 @@ def show_vm(azure: Azure, vm_name: str) -> VirtualMachine:
     The documented command: ``az vm show --resource-group myResourceGroup --name myDockerVM``
 
     Raises:
-        azure.core.exceptions.ResourceNotFoundError: there is none of this name in the resource group.
+        azure.core.exceptions.ResourceNotFoundError: none of this name is in the resource group.
     """
     return azure.compute.virtual_machines.get(azure.resource_group, vm_name)
 

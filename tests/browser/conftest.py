@@ -18,7 +18,7 @@ import nbformat
 import pytest
 from nbformat import v4
 
-from runbook_helpers.run.runner import PROJECT
+from runbook_helpers.run.inputs import PROJECT
 
 from ..conformance.conftest import cache, system_program
 from ..lab_server import Lab, lab_server

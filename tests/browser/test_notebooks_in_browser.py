@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runbook_helpers.run.runner import NOTEBOOKS
+from runbook_helpers.run.inputs import NOTEBOOKS
 
 from .conftest import BROKEN, SLOW, Drive
 

@@ -18,8 +18,8 @@ import requests
 from azure_sandbox import process
 from runbook_helpers import create_vm, show_image
 from runbook_helpers.outcome import Outcome
+from runbook_helpers.run.inputs import NOTEBOOKS, PROJECT, new_output_folder, select_notebooks
 from runbook_helpers.run.report import Report, Step
-from runbook_helpers.run.runner import NOTEBOOKS, PROJECT, new_output_folder, select_notebooks
 
 from ..conftest import SSH_SOURCE, SUBSCRIPTION, clean_environment, connect_to, writes
 

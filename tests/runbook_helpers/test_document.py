@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from runbook_helpers.document import COMMANDS, cover, folded
-from runbook_helpers.run.runner import NOTEBOOKS, PROJECT
+from runbook_helpers.run.inputs import NOTEBOOKS, PROJECT
 
 from .test_cli import runbook
 

@@ -24,7 +24,7 @@ from runbook_helpers.fleet import COMMON, MOST_VMS, Fleet, read_fleet
 from runbook_helpers.fleet.pull_matrix import NO_ANSWER, _try_pull, pull_matrix, try_pulls
 from runbook_helpers.fleet.svg import as_svg
 from runbook_helpers.parameters import RULES
-from runbook_helpers.ssh.completed import Completed, Failure
+from runbook_helpers.ssh.completed import Completed, FailureKind
 
 from ..conftest import clean_environment, writes
 
@@ -145,7 +145,7 @@ def test_an_empty_file_lacks_everything(tmp_path: Path) -> None:
     ],
 )
 def test_only_a_registrys_no_is_a_refusal(words: str, refusal: bool) -> None:
-    assert (Completed("docker pull x.azurecr.cn/a:v1", 1, "", words).failure is Failure.REFUSED) is refusal
+    assert (Completed("docker pull x.azurecr.cn/a:v1", 1, "", words).failure is FailureKind.REFUSED) is refusal
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import requests
 
-from runbook_helpers.run.runner import PROJECT
+from runbook_helpers.run.inputs import PROJECT
 
 from ..conftest import clean_environment
 from ..lab_server import lab_server

@@ -27,7 +27,7 @@ from azure_sandbox import faults, process
 from runbook_helpers import create_resource_group, create_vm, errors
 from runbook_helpers.errors import outcome_of, outcome_of_name
 from runbook_helpers.outcome import Outcome
-from runbook_helpers.run import html, next_steps, runner
+from runbook_helpers.run import html, inputs, next_steps, runner
 from runbook_helpers.run.report import Report, Step
 from runbook_helpers.run.result import read_result
 from runbook_helpers.ssh.completed import Completed
@@ -224,7 +224,7 @@ def test_taking_up_what_cannot_be(tmp_path: Path) -> None:
 def test_clean_up_again_when_more_is_made(tmp_path: Path) -> None:
     steps = [Step("01_registry", Outcome.FAILED), Step("06_clean_up", Outcome.OK)]
     Report({}, tmp_path, steps=steps, clean_up=True).write()
-    report = runner.resume(tmp_path, None, [], clean_up=False)
+    report = inputs.resume(tmp_path, None, [], clean_up=False)
     assert report.clean_up and [step.outcome for step in report.steps] == [Outcome.NOT_RUN, Outcome.NOT_RUN]
 
 
@@ -292,7 +292,7 @@ def test_papermill_writes_the_result_that_it_displays(fresh: Path, tmp_path: Pat
     assert json.loads(notebook.cells[-1].outputs[0].data["text/plain"]) == written
 
 
-@pytest.mark.parametrize("path", sorted(runner.NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(inputs.NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
 def test_kept_results_fit_the_schema_and_the_page(path: Path) -> None:
     result = read_result(nbformat.read(path, as_version=4))  # type: ignore[no-untyped-call]
     check(result, "notebook")
@@ -353,7 +353,7 @@ def test_what_to_do_is_told_by_what_was_said() -> None:
 def test_the_page_needs_nothing_else(tmp_path: Path) -> None:
     """Pictures in the prose and in the outputs, control characters, markup in an error."""
     picture = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><title>a &lt; b</title></svg>'
-    path = next(runner.NOTEBOOKS.glob("*.svg"))
+    path = next(inputs.NOTEBOOKS.glob("*.svg"))
     new: Any = nbformat.v4
     cells = [
         new.new_markdown_cell(f"# One\n\n![words]({path.name})\n\n[next](02_virtual_machine.ipynb) $x$"),

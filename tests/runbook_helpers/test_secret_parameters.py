@@ -192,7 +192,7 @@ def test_result_path_overwrites_results_only(tmp_path: Path) -> None:
 
 
 def test_the_notebooks_own_folder_is_no_output() -> None:
-    from runbook_helpers.run.runner import NOTEBOOKS, new_output_folder
+    from runbook_helpers.run.inputs import NOTEBOOKS, new_output_folder
 
     for folder in (NOTEBOOKS, NOTEBOOKS / "deep"):
         with pytest.raises(ParameterError, match="is the notebooks' own"):
