@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
@@ -21,14 +22,11 @@ NETWORK = "Microsoft.Network/virtualNetworks"
 SUBNET = f"{NETWORK}/subnets"
 SECURITY_GROUP = "Microsoft.Network/networkSecurityGroups"
 SECURITY_RULE = f"{SECURITY_GROUP}/securityRules"
-TYPES = {
-    kind.lower(): kind
-    for kind in (
-        ASSIGNMENT, DEFINITION, DEPLOYMENT, GROUP, IDENTITY, REGISTRY, VIRTUAL_MACHINE, ADDRESS, INTERFACE, NETWORK, SUBNET,
-        SECURITY_GROUP, SECURITY_RULE,
-    )
-}  # fmt: skip
-"""The types in the case that Azure's reference writes them in, by their names in lower case."""
+
+
+def spelled(text: str, words: Iterable[str]) -> str | None:
+    """The one of the words that the text is, in whatever case it is written."""
+    return next((word for word in words if word.lower() == text.lower()), None)
 
 
 class ResourceId:

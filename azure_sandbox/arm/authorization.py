@@ -10,7 +10,7 @@ from ..access import conditions
 from ..access.decide import assignments, remove_assignment, role_id_of, scope_of
 from ..access.roles import BUILT_IN_ROLES, definition_id, role_assignment, role_definition
 from ..faults.rules import Hide
-from ..resource import ASSIGNMENT, DEFINITION, Json, Resource, ResourceId
+from ..resource import ASSIGNMENT, DEFINITION, Json, Resource, ResourceId, spelled
 from . import errors
 from .call import Call
 
@@ -37,7 +37,7 @@ def _exists(call: Call, scope: ResourceId) -> None:
 async def list_definitions(call: Call) -> Json:
     """Built-in and custom roles; filters: roleName eq '<name>', type eq '<type>', atScopeAndBelow()."""
     wanted = call.request.query_params.get("$filter", "")
-    criteria = {key.lower(): value.lower() for key, value in re.findall(r"(roleName|type) eq '([^']*)'", wanted, re.I)}
+    criteria = dict(re.findall(r"(roleName|type) eq '([^']*)'", wanted, re.IGNORECASE))
     rest = re.sub(r"(roleName|type) eq '[^']*'|atScopeAndBelow\(\)|\band\b|\s", "", wanted, flags=re.IGNORECASE)
     if rest:
         raise errors.filter_not_emulated(filter=wanted, known="roleName, type and atScopeAndBelow()")
@@ -47,10 +47,11 @@ async def list_definitions(call: Call) -> Json:
         definition
         for definition in [*found, *store.resources(type=DEFINITION)]
         if definition
-        and criteria.get("rolename", definition.properties["roleName"].lower())
-        == definition.properties["roleName"].lower()
+        and all(
+            spelled(text, [definition.properties[spelled(key, ("roleName", "type")) or key]])
+            for key, text in criteria.items()
+        )
         and _assignable(definition, scope)
-        and criteria.get("type", definition.properties["type"].lower()) == definition.properties["type"].lower()
     ]
     return {"value": value}
 
@@ -174,14 +175,14 @@ def _checked_principal_id(given: Json) -> str:
     return principal_id.lower()
 
 
-_PRINCIPAL_TYPES = {each.lower(): each for each in ("User", "Group", "ServicePrincipal", "ForeignGroup", "Device")}
+_PRINCIPAL_TYPES = ("User", "Group", "ServicePrincipal", "ForeignGroup", "Device")
 
 
 def _principal_type(call: Call, principal_id: str, said: str | None) -> str:
     """The type of the principal; the directory is asked only where the caller does not say it."""
-    given = _PRINCIPAL_TYPES.get((said or "").lower())
+    given = spelled(said or "", _PRINCIPAL_TYPES)
     if said and given is None:
-        raise errors.invalid_principal_type(type=said, known=", ".join(_PRINCIPAL_TYPES.values()))
+        raise errors.invalid_principal_type(type=said, known=", ".join(_PRINCIPAL_TYPES))
     known = call.tenant.in_directory(call.tenant.principal(principal_id))
     if known is not None and given not in (None, "ServicePrincipal"):
         raise errors.other_principal_type(id=principal_id.replace("-", ""), type=given)

@@ -12,9 +12,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import compile_path
 
+from .. import members
 from ..access.decide import decide
 from ..faults.active import F
-from ..resource import TYPES, Json, Resource, ResourceId
+from ..resource import Json, Resource, ResourceId, spelled
 from ..tenant import Tenant
 from . import errors
 
@@ -51,7 +52,9 @@ class Call:
     @property
     def kind(self) -> str:
         """The type of the resource, or of the resources, that the request is about, as Azure's reference writes it."""
-        return TYPES[self.id.type.lower()]
+        found = spelled(self.id.type, members.TYPES)
+        assert found, self.id
+        return found
 
     @property
     def api_version(self) -> str:

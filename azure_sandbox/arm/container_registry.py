@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from .. import members
 from ..registry.images import PUBLIC_REGISTRY, ImageNotFound, copy_image
-from ..resource import REGISTRY, Json, Resource
+from ..resource import REGISTRY, Json, Resource, spelled
 from ..tenant import Tenant
 from ..topology import registry_at
 from . import errors, operations
@@ -21,7 +21,7 @@ from .managed_identity import apply_identity
 NAMESPACE = "Microsoft.ContainerRegistry"
 _NAME = re.compile(r"[A-Za-z0-9]{5,50}")
 _PROPERTIES = members.TYPES[REGISTRY].members["properties"]
-_SKUS = {"basic": "Basic", "standard": "Standard", "premium": "Premium"}
+_SKUS = ("Basic", "Standard", "Premium")
 _LABEL_SCOPES = ("Unsecure", "TenantReuse", "SubscriptionReuse", "ResourceGroupReuse", "NoReuse")
 # What can be chosen, the default first; the choices that concern what the sandbox does not play have no effect.
 _CHOICES = {
@@ -86,9 +86,7 @@ async def put(call: Call) -> Response:
     server = _login_server(call.tenant, name, _domain_label(call, scope))
     if existing is None and registry_at(call.tenant.store, server):
         raise errors.login_server_in_use(server=server)
-    if existing is None and any(
-        each.name.lower() == name.lower() for each in call.tenant.store.resources(type=REGISTRY)
-    ):
+    if existing is None and spelled(name, (each.name for each in call.tenant.store.resources(type=REGISTRY))):
         raise errors.registry_name_in_use(name=name)
     registry = existing or _created(call, server, scope)
     if existing:  # a PUT puts the policies that it does not name back
@@ -138,10 +136,10 @@ def _created(call: Call, server: str, scope: str) -> Resource:
     sku = str((call.body.get("sku") or {}).get("name", ""))
     if sku.lower() == "classic":
         raise errors.classic_sku()
-    if not call.body.get("location") or sku.lower() not in _SKUS:
+    name = spelled(sku, _SKUS)
+    if not call.body.get("location") or not name:
         raise errors.incomplete_registry()
     moment = call.tenant.clock.offset_timestamp()
-    name = _SKUS[sku.lower()]
     author = {"lastModifiedBy": call.claims["appid"], "lastModifiedByType": "Application", "lastModifiedAt": moment}
     registry = Resource(
         {
@@ -234,10 +232,10 @@ def _change(call: Call, registry: Resource) -> None:
 
 def _word(key: str, value: object, allowed: tuple[str, ...]) -> str:
     """The value of an enumeration as it is written, whatever its case; 400 where it is none."""
-    for each in allowed:
-        if str(value).lower() == each.lower():
-            return each
-    raise errors.invalid_choice(value=value, name=key, known=" or ".join(allowed))
+    found = spelled(str(value), allowed)
+    if found is None:
+        raise errors.invalid_choice(value=value, name=key, known=" or ".join(allowed))
+    return found
 
 
 def _name_endpoints(tenant: Tenant, registry: Resource) -> None:
@@ -251,10 +249,11 @@ def _name_endpoints(tenant: Tenant, registry: Resource) -> None:
 
 def _change_sku(call: Call, registry: Resource) -> None:
     sku = str((call.body.get("sku") or {}).get("name") or registry["sku"]["name"])
-    if sku.lower() not in _SKUS:
+    name = spelled(sku, _SKUS)
+    if name is None:
         raise errors.invalid_sku(sku=sku)
-    registry["sku"] = {"name": _SKUS[sku.lower()], "tier": _SKUS[sku.lower()]}
-    if registry["sku"]["name"] == "Premium":
+    registry["sku"] = {"name": name, "tier": name}
+    if name == "Premium":
         registry.properties.setdefault("networkRuleSet", {"defaultAction": "Allow", "ipRules": []})
 
 

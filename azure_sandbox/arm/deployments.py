@@ -16,7 +16,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ..resource import DEPLOYMENT, Json, ResourceId
+from ..resource import DEPLOYMENT, Json, ResourceId, spelled
 from . import errors, operations
 from .call import Call
 from .errors import ArmError
@@ -179,7 +179,7 @@ async def _make(call: Call, path: str, resource: Json) -> None:
         raise errors.deployment_failed(response.status_code, [error])
 
 
-_KINDS = {kind.lower(): kind for kind in ("String", "SecureString", "Int", "Bool", "Array", "Object", "SecureObject")}
+_KINDS = ("String", "SecureString", "Int", "Bool", "Array", "Object", "SecureObject")
 
 
 class _Evaluator:
@@ -198,8 +198,8 @@ class _Evaluator:
         declared = self._template.get("parameters") or {}
         shown = {}
         for name, value in self._parameters.items():
-            kind = _KINDS.get(str((declared.get(name) or {}).get("type", "")).lower(), "String")
-            shown[name] = {"type": kind} if kind.lower().startswith("secure") else {"type": kind, "value": value}
+            kind = spelled(str((declared.get(name) or {}).get("type", "")), _KINDS) or "String"
+            shown[name] = {"type": kind} if kind.startswith("Secure") else {"type": kind, "value": value}
         return shown
 
     def resources(self, resources: list[Json]) -> list[Json]:

@@ -11,7 +11,7 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from .. import members, topology
-from ..resource import ADDRESS, INTERFACE, NETWORK, SECURITY_GROUP, SUBNET, Json, Resource, ResourceId
+from ..resource import ADDRESS, INTERFACE, NETWORK, SECURITY_GROUP, SUBNET, Json, Resource, ResourceId, spelled
 from ..store import Store
 from ..tenant import Tenant
 from . import errors, operations
@@ -450,7 +450,7 @@ async def list_children(call: Call) -> Json:
 
 def _collection(call: Call, parent: Resource) -> str:
     """The member of the parent that holds the children whose id is asked for, in whatever case."""
-    return next(name for name in parent.properties if name.lower() == call.id.collection.lower())
+    return spelled(call.id.collection, parent.properties) or ""
 
 
 async def get_child(call: Call) -> Response:

@@ -8,22 +8,10 @@ from collections.abc import Awaitable, Callable
 
 from starlette.responses import JSONResponse, Response
 
+from .. import resource as types
 from ..access.decide import assignments, scope_of
 from ..requests import note
-from ..resource import (
-    ADDRESS,
-    ASSIGNMENT,
-    DEPLOYMENT,
-    GROUP,
-    IDENTITY,
-    INTERFACE,
-    NETWORK,
-    REGISTRY,
-    SECURITY_GROUP,
-    VIRTUAL_MACHINE,
-    Json,
-    Resource,
-)  # fmt: skip
+from ..resource import Json, Resource, spelled
 from ..tenant import Tenant
 from . import compute, container_registry, errors, managed_identity, network, operations
 from .call import Call
@@ -37,13 +25,13 @@ _LISTED = ("id", "name", "type", "location", "tags", "sku", "identity", "systemD
 
 # What deleting a resource takes with it; in this order when a whole group goes.
 REMOVERS: dict[str, Callable[[Tenant, Resource], Awaitable[None]]] = {
-    VIRTUAL_MACHINE: compute.remove,
-    INTERFACE: network.remove,
-    ADDRESS: network.remove,
-    NETWORK: network.remove,
-    SECURITY_GROUP: network.remove,
-    REGISTRY: container_registry.remove,
-    IDENTITY: managed_identity.remove,
+    types.VIRTUAL_MACHINE: compute.remove,
+    types.INTERFACE: network.remove,
+    types.ADDRESS: network.remove,
+    types.NETWORK: network.remove,
+    types.SECURITY_GROUP: network.remove,
+    types.REGISTRY: container_registry.remove,
+    types.IDENTITY: managed_identity.remove,
 }
 
 
@@ -105,7 +93,7 @@ async def put_group(call: Call) -> Response:
         {
             "id": str(call.tenant.group(name)),
             "name": name,
-            "type": GROUP,
+            "type": types.GROUP,
             "location": plain(location),
             "properties": {"provisioningState": "Succeeded"},
         }
@@ -163,7 +151,7 @@ _VERSIONS = ["2025-04-01", "2024-11-01"]  # any version is taken; clients want t
 
 
 def _provider(call: Call, namespace: str) -> Json:
-    types = [
+    resource_types = [
         {
             "resourceType": each,
             "locations": list(call.tenant.cloud.locations),
@@ -175,7 +163,7 @@ def _provider(call: Call, namespace: str) -> Json:
     return {
         "id": f"{call.tenant.subscription}/providers/{namespace}",
         "namespace": namespace,
-        "resourceTypes": types,
+        "resourceTypes": resource_types,
         "registrationState": "Registered" if is_registered(call.tenant, namespace) else "NotRegistered",
         "registrationPolicy": "RegistrationRequired",
     }
@@ -186,14 +174,14 @@ _UNREGISTERED = "unregistered-provider"
 
 def is_registered(tenant: Tenant, namespace: str) -> bool:
     """Whether the subscription may use a provider: all are registered, but for those that a client has unregistered."""
-    return not (tenant.store.read(_UNREGISTERED, namespace.lower()) or {}).get("unregistered", False)
+    return not (tenant.store.read(_UNREGISTERED, namespace) or {}).get("unregistered", False)
 
 
 async def register_provider(call: Call) -> Json:
-    action = call.parameters["action"].lower()
-    if any(namespace.lower() == call.parameters["namespace"].lower() for namespace in call.providers):
-        document = {"unregistered": action.endswith("/unregister/action")}
-        call.tenant.store.write(_UNREGISTERED, call.parameters["namespace"].lower(), document)
+    namespace = spelled(call.parameters["namespace"], call.providers)
+    if namespace:
+        document = {"unregistered": call.parameters["action"].endswith("/unregister/action")}
+        call.tenant.store.write(_UNREGISTERED, namespace, document)
     return await get_provider(call)
 
 
@@ -203,7 +191,7 @@ async def list_providers(call: Call) -> Json:
 
 async def get_provider(call: Call) -> Json:
     wanted = call.parameters["namespace"]
-    found = next((namespace for namespace in call.providers if namespace.lower() == wanted.lower()), None)
+    found = spelled(wanted, call.providers)
     if found is None:
         raise errors.invalid_provider(provider=wanted)
     return _provider(call, found)
@@ -220,7 +208,7 @@ async def head_group(call: Call) -> Response:
 async def list_groups(call: Call) -> Json:
     if not _sees_subscription(call):
         call.authorize(f"{GROUP_ACTIONS}/read", call.tenant.subscription)
-    groups = call.tenant.store.resources(type=GROUP)
+    groups = call.tenant.store.resources(type=types.GROUP)
     return {"value": [group for group in groups if call.may(f"{GROUP_ACTIONS}/read", group.id)]}
 
 
@@ -230,9 +218,9 @@ async def delete_group(call: Call) -> Response:
     for kind, remove in REMOVERS.items():
         for resource in store.resources(under=group.id, type=kind):
             await remove(call.tenant, resource)
-    for deployment in store.resources(under=group.id, type=DEPLOYMENT):
+    for deployment in store.resources(under=group.id, type=types.DEPLOYMENT):
         store.delete(deployment.id)
-    for assignment in store.resources(type=ASSIGNMENT):
+    for assignment in store.resources(type=types.ASSIGNMENT):
         if group.id.covers(scope_of(assignment)):
             store.delete(assignment.id)
     store.delete(group.id)
