@@ -151,7 +151,11 @@ class Azure:
 def transport(proxy: str | None, authority_file: Path | None, timeouts: Timeouts = DEFAULTS) -> dict[str, Any]:
     """How requests reach the cloud and how long they wait, as the Azure SDKs' keywords; what is not given is left to the
     environment."""
-    options: dict[str, Any] = {"raw_response_hook": limit_retry_after(timeouts), "read_timeout": timeouts.answer}
+    options: dict[str, Any] = {
+        "raw_response_hook": limit_retry_after(timeouts),
+        "read_timeout": timeouts.answer,
+        "retry_backoff_max": timeouts.backoff,
+    }
     if proxy:
         options["proxies"] = {"http": proxy, "https": proxy}
     if authority_file:

@@ -13,6 +13,8 @@ class Timeouts:
     """Until the sandbox has opened its proxy."""
     answer: float = 120.0
     """Until a service of Azure answers a request."""
+    backoff: float = 120.0
+    """Between two tries of an SDK, at most."""
     throttled: float = 300.0
     """In which a request that Azure refuses for their number (429) is sent again."""
     throttled_pause: float = 5.0

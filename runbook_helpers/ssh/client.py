@@ -75,7 +75,8 @@ class Shell:
             CommandFailed: another exit status than 0; carries the whole result.
             ConnectionLost: the connection ended before the command did.
         """
-        return self._finish(arguments, self._execute(shlex.join(arguments), self._timeouts.command), check)
+        completed = self._execute(shlex.join(arguments), self._timeouts.command)
+        return self._finish(arguments, completed, check)
 
     def run_detached(self, *arguments: str, once: bool = False) -> Completed:
         """Run one program that may take long; it goes on when the connection is lost, and is then picked up again.

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 # What goes wrong is raised; without a handler Python would print paramiko's tracebacks beside it.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
-_BROKE_OFF = re.compile("transport shut down|timeout", re.IGNORECASE)  # what is no answer to our key
+_BROKE_OFF = re.compile(
+    "transport shut down|timeout", re.IGNORECASE
+)  # no answer to our key: paramiko has one class for both
 
 WEAK = {
     "ciphers": ["aes128-cbc", "aes192-cbc", "aes256-cbc", "3des-cbc"],

@@ -262,11 +262,10 @@ def test_a_notebook_that_fails_says_whether_it_may_have_made_something(
 ) -> None:
     process.start(fresh)
     faults.add(fresh, fault)
-    code = """from azure.core.pipeline.policies import RetryPolicy
-RetryPolicy.BACKOFF_MAX = 0.01
-from runbook_helpers import connect, create_registry
+    code = """from runbook_helpers import connect, create_registry
+from runbook_helpers.timeouts import Timeouts
 azure = connect("AzureChinaCloud", subscription_id="00000000-0000-0000-0000-000000000000", resource_group="g",
-                location="chinanorth3", sandbox=True)
+                location="chinanorth3", sandbox=True, timeouts=Timeouts(backoff=0.01))
 create_registry(azure, "registry01")"""
     new: Any = nbformat.v4
     path = tmp_path / "01_registry.ipynb"
