@@ -161,17 +161,21 @@ def _spawn(folder: Path, port: int) -> subprocess.Popen[bytes]:
 
 
 def stop(folder: Path) -> bool:
-    """End the sandbox of a folder; what it knows stays. False where none runs."""
+    """End the sandbox of a folder, also one that is just starting; what it knows stays. False where none runs."""
     _started[:] = [child for child in _started if child.poll() is None]
-    running = find(folder)
-    if running is None:
+    if not (folder / "start.lock").exists():
         return False
-    os.kill(running.pid, 15)
-    deadline = time.monotonic() + STOP_SECONDS
-    while _holds(folder, running.pid):
-        if time.monotonic() > deadline:
-            raise SandboxError(f"The sandbox in {folder} (pid {running.pid}) did not end within {STOP_SECONDS:.0f} s.")
-        time.sleep(0.02)
+    with changing(folder):
+        running = find(folder)
+        if running is None:
+            return False
+        os.kill(running.pid, 15)
+        deadline = time.monotonic() + STOP_SECONDS
+        while _holds(folder, running.pid):
+            if time.monotonic() > deadline:
+                message = f"The sandbox in {folder} (pid {running.pid}) did not end within {STOP_SECONDS:.0f} s."
+                raise SandboxError(message)
+            time.sleep(0.02)
     for child in _started:
         if child.pid == running.pid:
             child.wait()

@@ -65,6 +65,16 @@ def test_stop_and_start_again_keeps_state_and_secrets(fresh: Path) -> None:
     assert process.start(fresh).operator("AzureCloud") == operator
 
 
+def test_one_that_is_just_starting_is_stopped_too(fresh: Path) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        started = pool.submit(process.start, fresh)
+        while not (fresh / "start.log").exists():
+            time.sleep(0.001)
+        assert process.stop(fresh)
+        assert started.result().folder == fresh
+    assert process.find(fresh) is None
+
+
 def test_ends_by_itself_when_idle(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNBOOK_SANDBOX_IDLE", "0.3")
     process.start(fresh)
