@@ -13,6 +13,7 @@ from typing import Any
 from .resource import Json
 
 # Kinds: string, strings, object, objects; free is an object that stays as it is, nulls and all; any is not looked at.
+# Where a resource refers to another one, clients may send all of that; its id counts.
 _TABLE = """
 Microsoft.Resources/subscriptions/resourceGroups
     id|name|type|properties.provisioningState: string shown
@@ -103,6 +104,9 @@ Microsoft.Network/networkInterfaces
     properties.ipConfigurations[].properties.primary|privateIPAddressVersion: any shown
     properties.dnsSettings.appliedDnsServers|internalDomainNameSuffix|internalFqdn: any shown
     properties.hostedWorkloads|tapConfigurations|virtualMachine|primary: any shown
+    properties.networkSecurityGroup.name|type|etag|location|tags|properties: any shown
+    properties.ipConfigurations[].properties.subnet.name|type|etag|properties: any shown
+    properties.ipConfigurations[].properties.publicIPAddress.name|type|etag|location|tags|sku|zones|properties: any shown
     properties.enableAcceleratedNetworking|enableIPForwarding: any kept
     properties.dnsSettings.dnsServers|internalDnsNameLabel: any kept
     properties.disableTcpStateTracking: any kept 2022-05
