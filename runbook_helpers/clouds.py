@@ -21,7 +21,7 @@ class Cloud:
     audiences: tuple[str, ...]
     """Resources that a token for Resource Manager may be issued to, without the trailing slash; the first is asked for."""
     registry_suffix: str
-    """What follows the registry's name in its login server, with the leading dot."""
+    """The end of a login server after the registry's name, with the leading dot."""
 
     @property
     def resource_manager_url(self) -> str:

@@ -56,7 +56,7 @@ class Azure:
     authority_file: Path | None = None
     timeouts: Timeouts = DEFAULTS
     journal: Journal = field(default_factory=Journal)
-    """What this session saw of its own work."""
+    """The requests and commands of this session."""
     traffic: Callable[[], list[dict[str, Any]]] | None = None
     """The requests that the cloud answered, in order: only the sandbox has them."""
     wake: Callable[[], object] = bool
@@ -149,8 +149,8 @@ class Azure:
 
 
 def transport(proxy: str | None, authority_file: Path | None, timeouts: Timeouts = DEFAULTS) -> dict[str, Any]:
-    """How requests reach the cloud and how long they wait, as the Azure SDKs' keywords; what is not given is left to the
-    environment."""
+    """The Azure SDKs' keywords for how requests reach the cloud and how long they wait; what is left out is the
+    environment's."""
     options: dict[str, Any] = {
         "raw_response_hook": limit_retry_after(timeouts),
         "read_timeout": timeouts.answer,

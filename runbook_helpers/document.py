@@ -24,9 +24,9 @@ class Command:
     section: str
     text: str
     by: str
-    """What a cell that does it has: a call of this verb, or this attribute of what a verb gave."""
+    """The mark of a cell that does it: a call of this verb, or this attribute of what a verb returned."""
     deviation: str | None = None
-    """Why the runbook does something else, in one sentence; None where it does just this."""
+    """The reason why the runbook does something else, in one sentence; None where it does just this."""
     implied: bool = False
     """The document says the step in words, or links to it."""
 

@@ -91,7 +91,7 @@ class NotReady(RunbookError):
 
 
 class PermissionsMissing(NotReady):
-    """Who is signed in lacks permissions; nothing has been made yet."""
+    """Permissions are missing of who is signed in; nothing has been made yet."""
 
     def __init__(self, scope: str, actions: list[str], problems: list[str]) -> None:
         self.scope, self.actions = scope, actions
@@ -118,7 +118,7 @@ class CommandFailed(RunbookError):
         self.failure = completed.failure
         output = (completed.stderr.strip() or completed.stdout.strip())[-2000:]
         self.words = f"`{completed.command}` ended with exit status {completed.exit_status}:\n{output}"
-        """What was run and what it printed."""
+        """The command and what it printed."""
         super().__init__(f"{self.words}\n{self.failure.value.format(vm=vm_name)}")
 
 

@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Outcome(Enum):
-    """Why something ended; `exit_code` is what the command `runbook` ends with."""
+    """The way something ended; `exit_code` is what the command `runbook` ends with."""
 
     OK = "ok"
     FAILED = "failed"  # for another reason than those below

@@ -144,7 +144,7 @@ def _failed(asked: Any, answer: Any, more: str = "") -> CloudUnavailable:
 
 
 def _sign_in_error(error: Exception, asked: Any, authority: str) -> Exception:
-    """What a failed sign-in means: that of azure-identity with Entra, or that of the SDK with a registry."""
+    """The error of a failed sign-in: that of azure-identity with Entra, or that of the SDK with a registry."""
     # Its text is all there is: azure-identity has one class for whatever goes wrong, and DefaultAzureCredential joins the
     # texts of all its ways to sign in, a line each, without their causes.
     lines = [line.strip() for line in str(error).splitlines()] or [""]

@@ -39,7 +39,7 @@ def is_secret_name(name: str) -> bool:
 
 
 def secret_in(value: object) -> str | None:
-    """What kind of secret a value is or holds, in words; None where it has the form of none."""
+    """The kind of secret that a value is or holds, in words; None where it has the form of none."""
     text = _text(value)
     return next((words for words, pattern in _COMPILED.items() if pattern.search(text)), None)
 

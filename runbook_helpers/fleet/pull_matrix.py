@@ -111,7 +111,7 @@ class PullMatrix:
         return "\n".join([*lines, "", self.sentence()])
 
     def sentence(self) -> str:
-        """What the matrix shows, in one sentence."""
+        """The matrix in one sentence."""
         pulls = [pull for row in self.rows for pull in row.pulls]
         pulled, denied = (sum(pull["outcome"] == outcome for pull in pulls) for outcome in (PULLED, DENIED))
         wrong = sum(pull["outcome"] != pull["expected"] for pull in pulls)

@@ -29,10 +29,10 @@ class Journey:
     title: str
     steps: list[Step]
     outcome: str
-    """How it ended."""
+    """The end, in a sentence."""
     notes: list[str]
     subtitles: dict[str, str]
-    """What stands under the names of those who took part."""
+    """The texts under the names of those who took part."""
 
     def __repr__(self) -> str:
         lines = [self.title]

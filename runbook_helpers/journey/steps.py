@@ -20,13 +20,13 @@ class Step:
     """One request and its answer, or a command where only that was seen."""
 
     part: str
-    """What it belongs to, for instance ``az acr login``."""
+    """The command that it belongs to, for instance ``az acr login``."""
     source: str
     target: str
     what: str
     status: str
     claims: dict[str, str] | None = None
-    """What the token says that was answered, if one was; None otherwise."""
+    """The claims of the token that was answered, if one was; None otherwise."""
     refused: bool = False
     moment: int = field(default=0, compare=False, repr=False)
     """Its place in what was recorded: a grant may have come too late."""
@@ -67,7 +67,7 @@ def grant_step(requests: Iterable[Json], assignment_name: str, claims: dict[str,
 
 
 def audience_name(audience: str, cloud: Cloud) -> str:
-    """What a token is for, in words."""
+    """The audience of a token, in words."""
     if audience.rstrip("/") in cloud.audiences:
         return MANAGER
     return REGISTRY if audience == REGISTRY_AUDIENCE else audience

@@ -125,7 +125,7 @@ class _Picture:
         ElementTree.SubElement(self._root, "polygon", points=points, fill=color)
 
     def _claims(self, claims: Mapping[str, str], start: float) -> None:
-        """What the answer's token says, where it arrives."""
+        """The claims of the answer's token, where it arrives."""
         rows = [
             (name if number == 0 else "", line)
             for name, value in claims.items()

@@ -25,7 +25,7 @@ def program() -> str:
 
 
 def how_to_go_on(report: Report) -> list[str]:
-    """How to finish a run that is not: nothing where it is, or where only notebook 06 refuses to delete."""
+    """The sentences on how to finish a run that is not: none where it is, or where only notebook 06 refuses to delete."""
     bad = [step for step in report.steps if not step.ok]
     if not bad or all(_is_not_ours(step) for step in bad):
         return []
@@ -41,7 +41,7 @@ def how_to_go_on(report: Report) -> list[str]:
 
 
 def how_to_delete(report: Report, plain: bool) -> list[str]:
-    """How to delete what the run made, where it may have made something and would not be refused.
+    """The sentence on how to delete what the run made, where it may have made something and would not be refused.
 
     Args:
         plain: the run had the parameters that a run has by default.

@@ -34,7 +34,7 @@ class Step:
     made: bool | None = None
     """Whether a notebook that failed may have made something; None where that is not known."""
     result: dict[str, Any] | None = None
-    """What the notebook displayed at its end."""
+    """The result that the notebook displayed at its end."""
 
     @property
     def ok(self) -> bool:
@@ -78,7 +78,7 @@ class Report:
 
     @property
     def left(self) -> list[str]:
-        """What notebook 06 says of what stays, a sentence each."""
+        """The sentences of notebook 06 on what stays."""
         return [sentence for step in self.steps if step.result for sentence in step.result.get("left", [])]
 
     def write(self) -> None:
@@ -147,7 +147,7 @@ def printable(text: str) -> str:
 
 
 def word(step: Step) -> str:
-    """How a notebook ended, in a word for people."""
+    """The end of a notebook, in a word for people."""
     return {Outcome.OK: "ok", Outcome.NOT_RUN: "not run", Outcome.INTERRUPTED: "stopped"}.get(step.outcome, "FAILED")
 
 

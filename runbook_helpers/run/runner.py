@@ -152,7 +152,7 @@ def _kernels(log: Path, meanwhile: Path) -> type:
 
 @contextmanager
 def _watched(path: Path, interval: float, say: Callable[[str], None]) -> Iterator[None]:
-    """Now and then say what a notebook waits for, from a file that its kernel writes, so that a long wait is not taken for a hang."""
+    """A thread that now and then says what a notebook waits for, from a file that its kernel writes, so that a long wait is not taken for a hang."""
     ended, began = threading.Event(), time.monotonic()
 
     def look() -> None:

@@ -25,7 +25,7 @@ class Detached:
     command: str
     name: str
     poll_seconds: float
-    """How long one look waits for the end."""
+    """Seconds that one look waits for the end."""
 
     @classmethod
     def of(cls, command: str, once: bool, poll_seconds: float) -> Detached:
@@ -64,6 +64,6 @@ class Detached:
         return f"flock -n {self._folder}/lock rm -rf {self._folder}"
 
     def result(self, answer: Completed) -> Completed:
-        """How the command itself ended, from what `look` printed."""
+        """The result of the command itself, from what `look` printed."""
         status, _, stdout = answer.stdout.partition("\n")
         return Completed(self.command, int(status), stdout, answer.stderr)

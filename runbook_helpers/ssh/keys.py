@@ -135,7 +135,7 @@ class KeyStore:
         return FileLock(path.with_suffix(".lock"), mode=0o600)
 
     def known_hosts_file(self, resource_id: str) -> Path:
-        """Where a VM's host key is pinned: a known_hosts file of one line, in which the VM is called by the file's name."""
+        """The pin of a VM: a known_hosts file of one line, in which the VM is called by the file's name."""
         return self.folder / "known_hosts" / hashlib.sha256(resource_id.lower().encode()).hexdigest()[:32]
 
 

@@ -142,7 +142,7 @@ class Attempt:
     digest: str | None
     """Of the image that was pulled."""
     refusal: str | None
-    """Why there is none."""
+    """The reason why none was."""
 
     def __repr__(self) -> str:
         return f"pulled {self.digest}" if self.digest else f"refused: {self.refusal}"

@@ -72,7 +72,7 @@ def settled(azure: Azure, what: str, show: Callable[[], T]) -> T:
 
 
 def provisioning_state(resource: Any) -> str | None:
-    """How far a resource is: Creating, Updating, Deleting, Succeeded, Failed, Canceled."""
+    """The provisioning state of a resource: Creating, Updating, Deleting, Succeeded, Failed, Canceled."""
     for holder in (resource, getattr(resource, "properties", None)):
         state = getattr(holder, "provisioning_state", None)
         if state is not None:

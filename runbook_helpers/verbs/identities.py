@@ -169,7 +169,11 @@ def token_claims(shell: Shell, audience: str, identity_id: str | None = None) ->
     url = shlex.quote(f"{METADATA_TOKEN}?{urlencode(query)}")
     # The token stands first in the answer, so nothing but its claims is between the first dot and the second.
     printed = shell.run("bash", "-c", f"curl -s -m 30 -H Metadata:true {url} | cut -s -d. -f2", check=False)
-    payload = printed.stdout.strip()
+    return decoded_claims(printed.stdout.strip())
+
+
+def decoded_claims(payload: str) -> dict[str, Any]:
+    """The claims in a token's second part; empty where it is none."""
     try:
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     except ValueError:  # an error's text

@@ -15,7 +15,7 @@ PERMISSIONS_VERSION = "2022-04-01"
 
 @dataclass(frozen=True)
 class Permission:
-    """What one role gives: what its actions match, less what its notActions match."""
+    """The permissions of one role: what its actions match, less what its notActions match."""
 
     actions: tuple[str, ...] = ()
     not_actions: tuple[str, ...] = ()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import functools
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..connection import Azure
 from ..errors import NotReady, PermissionsMissing
+from .identities import decoded_claims
 from .permissions import Permission, allows, own_permissions
 from .resource_groups import find_resource_group
 from .tags import is_ours
@@ -34,9 +33,9 @@ class Need:
 
     action: str
     on: str
-    """What it is done on: group, registry, vm, identity. A role at that resource alone is enough where it exists."""
+    """The kind of resource that it is done on: group, registry, vm, identity. A role at that resource alone is enough where it exists."""
     makes: str | None = None
-    """What it makes: where that exists already, the action is not needed."""
+    """The kind of resource that it makes: where that exists already, the action is not needed."""
     data: bool = False
 
 
@@ -65,7 +64,7 @@ NEEDS = (
     Need(f"{_ASSIGNMENT}/write", "registry"),
     Need(f"{_ASSIGNMENT}/delete", "registry"),
 )  # fmt: skip
-"""What the notebooks do, as Azure calls it."""
+"""The actions of the notebooks."""
 
 _WRITES_OF_ROLES = ("Microsoft.Authorization/*/Write", "Microsoft.Authorization/*/Delete")
 BUILT_IN = {
@@ -89,7 +88,7 @@ UNKNOWN = (
     "with a custom role: Microsoft.Compute/disks/write for the VM's disk, and the reads by which Azure shows how far an "
     "operation is, such as Microsoft.Compute/locations/operations/read",
 )
-"""What cannot be known beforehand."""
+"""Obstacles that cannot be known beforehand."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +170,7 @@ def _own(azure: Azure, scope: str) -> list[Permission]:
 
 
 def _needs(existing: dict[str, Any]) -> list[Need]:
-    """What is needed, given what exists."""
+    """The actions that are needed, given what exists."""
     needs = [need for need in NEEDS if need.makes is None or need.makes not in existing]
     if "group" in existing and not is_ours(existing["group"]):
         needs = [need for need in needs if need.action != f"{_GROUP}/delete"]  # notebook 06 refuses it anyway
@@ -262,11 +261,6 @@ def _missing_lines(azure: Azure, scope: str, missing: Sequence[Need], group_exis
 
 
 def _object_id(azure: Azure) -> str | None:
-    """Who is signed in, as the token says; no other part of the token is looked at."""
-    try:
-        token = azure.credential.get_token(azure.cloud.resource_manager_scope).token
-        part = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-        return str(claims["oid"])
-    except (ValueError, KeyError, IndexError, TypeError):
-        return None
+    """The object id of who is signed in, from the token; no other claim is looked at."""
+    token = azure.credential.get_token(azure.cloud.resource_manager_scope).token
+    return decoded_claims(token.partition(".")[2].partition(".")[0]).get("oid")

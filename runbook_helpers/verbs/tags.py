@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 TAG = {"made-by": "azure-acr-runbook"}
-"""What a resource group or a resource carries that this runbook made, and may therefore change or delete."""
+"""Carried by the resource groups and resources that this runbook made, and may therefore change or delete."""
 
 
 def is_ours(resource: Any) -> bool:
