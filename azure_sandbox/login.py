@@ -5,7 +5,6 @@ Hosts: login.chinacloudapi.cn, login.partner.microsoftonline.cn, login.microsoft
 
 from __future__ import annotations
 
-import hmac
 import uuid
 from urllib.parse import unquote
 
@@ -121,13 +120,12 @@ class Login:
             message = f"The app requested an unsupported grant type '{form.get('grant_type', '')}'."
             raise LoginError(400, "unsupported_grant_type", 70003, message)
         client_id = form.get("client_id", "")
-        principal = self._tenant.principal_by_app_id(client_id)
-        if principal is None or principal["kind"] != "Application":
+        principal = self._tenant.application(client_id)
+        if principal is None:
             tenant = self._tenant.tenant_id
             message = f"Application with identifier '{client_id}' was not found in the directory '{tenant}'."
             raise LoginError(400, "unauthorized_client", 700016, message)
-        secret = self._tenant.store.read("secret", principal["objectId"]) or {"value": ""}
-        if not hmac.compare_digest(form.get("client_secret", "").encode(), secret["value"].encode()):
+        if not self._tenant.is_secret(principal, form.get("client_secret", "")):
             message = (
                 "Invalid client secret provided. Ensure the secret being sent in the request is the client secret "
                 f"value, not the client secret ID, for a secret added to app '{client_id}'."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,6 +105,16 @@ class Tenant:
 
     def principal_by_app_id(self, app_id: str) -> dict[str, Any] | None:
         return next((p for p in self.store.documents("principal") if p["appId"] == app_id.lower()), None)
+
+    def application(self, app_id: str) -> dict[str, Any] | None:
+        """The application with a client id, which can prove itself with a secret; a managed identity has none."""
+        found = self.principal_by_app_id(app_id)
+        return found if found and found["kind"] == "Application" else None
+
+    def is_secret(self, application: dict[str, Any], text: str) -> bool:
+        """Whether a text is the client secret of an application."""
+        secret = self.store.read("secret", application["objectId"])
+        return secret is not None and hmac.compare_digest(text.encode(), secret["value"].encode())
 
     def in_directory(self, principal: dict[str, Any] | None) -> dict[str, Any] | None:
         """A principal as the directory's replicas know it: a new one only after the sandbox's directory_delay."""

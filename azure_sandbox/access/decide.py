@@ -125,8 +125,13 @@ _ABAC_ACTIONS = {
 }
 
 
+def assignment_mode(registry: Resource) -> str:
+    """The roleAssignmentMode of a registry: LegacyRegistryPermissions or AbacRepositoryPermissions."""
+    return str(registry.properties.get("roleAssignmentMode", "LegacyRegistryPermissions"))
+
+
 def _is_abac(registry: Resource) -> bool:
-    return bool(registry.properties.get("roleAssignmentMode") == "AbacRepositoryPermissions")
+    return assignment_mode(registry) == "AbacRepositoryPermissions"
 
 
 def repository_actions(tenant: Tenant, principal_id: str, registry: Resource, repository: str) -> set[str]:

@@ -47,7 +47,7 @@ class Registry:
         # A repository's name may have slashes; the path parameter takes as much as it can, so the last form wins.
         self.routes: list[BaseRoute] = [
             *routes,
-            self._route("/v2/", self.ping, ["GET"]),
+            self._route("/v2/", self.ping, ["GET", "HEAD"]),
             self._route("/v2/_catalog", self.catalog, ["GET"]),
             self._route("/v2/{name:path}/tags/list", self.tag_names, ["GET"], "pull"),
             self._route("/v2/{name:path}/referrers/{digest}", self.referrers, ["GET"], "pull"),

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ..access.decide import may_list_catalog, may_sign_in, repository_actions
+from ..access.decide import assignment_mode, may_list_catalog, may_sign_in, repository_actions
 from ..arm.container_registry import is_admin
 from ..clouds import REGISTRY_AUDIENCE
 from ..limits import REGISTRY_TOKEN_LIMIT
@@ -117,7 +117,9 @@ class RegistryAccess:
 
     def _exchange(self, registry: Resource, request: Request, form: dict[str, str]) -> str:
         server = registry.properties["loginServer"]
-        if form.get("grant_type") != "access_token" or form.get("service", "").lower() != server:
+        # The second form is deprecated, and what the kubelet's plugin sends: the access token counts.
+        known = ("access_token", "access_token_refresh_token") if form.get("refresh_token") else ("access_token",)
+        if form.get("grant_type") not in known or form.get("service", "").lower() != server:
             message = f"The exchange needs grant_type=access_token and service={server}."
             raise RegistryError(400, "BAD_REQUEST", message)
         if form.get("tenant", self._tenant.tenant_id).lower() != self._tenant.tenant_id:
@@ -130,10 +132,13 @@ class RegistryAccess:
         except TokenError as error:
             raise self._refused() from error
         note(request, principal=claims["oid"])
-        principal = self._tenant.principal(claims["oid"])
-        if principal is None or not may_sign_in(self._tenant, claims["oid"], registry):
+        return self._admitted(registry, self._tenant.principal(claims["oid"]))
+
+    def _admitted(self, registry: Resource, principal: dict[str, Any] | None) -> str:
+        """A refresh token for a principal that has a role which has to do with the registry."""
+        if principal is None or not may_sign_in(self._tenant, principal["objectId"], registry):
             raise self._refused()
-        return self._refresh_token(registry, claims["oid"], claims["appid"])
+        return self._refresh_token(registry, principal["objectId"], principal["appId"])
 
     def _refused(self) -> RegistryError:
         return RegistryError(401, "UNAUTHORIZED", f"{UNAUTHORIZED} CorrelationId: {uuid.uuid4()}")
@@ -153,7 +158,7 @@ class RegistryAccess:
         now = int(self._tenant.clock.now())
         times = {"nbf": now, "exp": now + lifetime, "iat": now}
         identity = {"jti": str(uuid.UUID(token_id())), "iss": ISSUER, "aud": registry.properties["loginServer"]}
-        identity |= {"version": "1.0", "rid": self._registry_id(registry)}
+        identity |= {"version": "1.0", "rid": self._registry_id(registry), "mode": assignment_mode(registry)}
         return self._tenant.signer.sign({**identity, **times, **claims})
 
     def _registry_id(self, registry: Resource) -> str:
@@ -161,11 +166,16 @@ class RegistryAccess:
         return self._tenant.stable_id(str(registry.id))
 
     def _verify(self, token: str, registry: Resource, grant_type: str) -> dict[str, Any]:
-        """The claims of a token that this registry issued; refresh tokens of an admin user end when it is switched off."""
+        """The claims of a token that this registry issued in the roleAssignmentMode that it is in now.
+
+        Refresh tokens of an admin user end when it is switched off.
+        """
         now, server = self._tenant.clock.now(), registry.properties["loginServer"]
         claims = self._tenant.signer.verify(token, now=now, issuer=ISSUER, audiences={server})
         if claims.get("grant_type") != grant_type or claims.get("rid") != self._registry_id(registry):
             raise TokenError(TokenError.INVALID, f"not a token of grant type {grant_type} of this registry")
+        if claims.get("mode") != assignment_mode(registry):
+            raise TokenError(TokenError.INVALID, "issued while another roleAssignmentMode was in effect")
         admin_is_off = claims["sub"] == ADMIN and not registry.properties["adminUserEnabled"]
         if grant_type == "refresh_token" and admin_is_off:
             raise TokenError(TokenError.INVALID, "the admin user is switched off")
@@ -216,7 +226,7 @@ class RegistryAccess:
     def _presented(self, registry: Resource, request: Request, form: dict[str, list[str]]) -> str | None:
         """The refresh token that a client presents in one of the three ways there are; None where it has none.
 
-        The admin user presents a password instead, and gets one here.
+        The admin user presents a password instead and an application its secret, and each gets one here.
         """
         grant = form.get("grant_type", [""])[0]
         if grant not in ("refresh_token", "password") and (grant or request.method == "POST"):
@@ -232,11 +242,18 @@ class RegistryAccess:
             raise self._refused() from error
         if not user and not password:
             return None
+        return self.sign_in(registry, user, password)
+
+    def sign_in(self, registry: Resource, user: str, password: str) -> str:
+        """The refresh token of a user with a password: a token itself, the admin user, or an application."""
         if user == TOKEN_USER:
             return password
         if is_admin(self._tenant, registry, user, password):
             return self._refresh_token(registry, ADMIN, registry.name)
-        raise self._refused()
+        application = self._tenant.application(user)
+        if application is None or not self._tenant.is_secret(application, password):
+            raise self._refused()
+        return self._admitted(registry, application)
 
     def _granted(self, registry: Resource, object_id: str | None, scope: str) -> dict[str, Any] | None:
         """What the roles grant of a scope that is asked for; None where that is nothing."""
@@ -251,11 +268,16 @@ class RegistryAccess:
             return (
                 {"type": kind, "name": name, "actions": sorted(granted)} if kind == "repository" and granted else None
             )
-        if kind == "registry" and name == "catalog" and object_id and may_list_catalog(tenant, object_id, registry):
+        # Without a principal it is only reached where the registry allows anonymous pull: all may be read then.
+        if (
+            kind == "registry"
+            and name == "catalog"
+            and (not object_id or may_list_catalog(tenant, object_id, registry))
+        ):
             return {"type": kind, "name": name, "actions": ["*"]}
         if kind != "repository":
             return None
-        anonymous = {"pull", "metadata_read"}  # only reached where the registry allows it
+        anonymous = {"pull", "metadata_read"}
         held = repository_actions(tenant, object_id, registry, name) if object_id else anonymous
         wanted = held if actions == "*" else held & set(actions.split(","))
         return {"type": kind, "name": name, "actions": sorted(wanted)} if wanted else None
@@ -283,16 +305,11 @@ class RegistryAccess:
         return registry
 
     def _token_of_basic(self, request: Request, registry: Resource, needs: tuple[Need, ...]) -> str | None:
-        """A client may also present its refresh token as a password with each request."""
+        """A client may also present what it signs in with, with each request."""
         try:
             user, password = basic_credentials(request) or ("", "")
-            if is_admin(self._tenant, registry, user, password):
-                claims = {"sub": ADMIN}
-            else:
-                claims = self._verify(password, registry, "refresh_token")
-        except (ValueError, TokenError):
-            return None
-        if user != TOKEN_USER and claims["sub"] != ADMIN:
+            claims = self._verify(self.sign_in(registry, user, password), registry, "refresh_token")
+        except (ValueError, TokenError, RegistryError):
             return None
         access = [granted for need in needs if (granted := self._granted(registry, claims["sub"], need.scope))]
         return self._issue(registry, ACCESS_SECONDS, sub=claims["sub"], access=access, grant_type="access_token")
