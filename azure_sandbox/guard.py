@@ -39,11 +39,11 @@ class RequestRefused(Exception):
         self.status, self.code = status, code
 
 
-def check_source(method: str, target: str, fields: Fields, plays: Callable[[str], bool]) -> None:
-    """Refuse a request to a host that is not played, and one that comes from another site's page.
+def check_source(method: str, target: str, fields: Fields, serves: Callable[[str], bool]) -> None:
+    """Refuse a request to a host that the sandbox does not serve, and one that comes from another site's page.
 
     Args:
-        plays: whether a host name, in lower case, is one of the sandbox's.
+        serves: whether a host name, in lower case, is one of the sandbox's.
     """
     hosts = [value.decode("latin-1") for name, value in fields if name == b"host"]
     if len(hosts) > 1:
@@ -52,22 +52,22 @@ def check_source(method: str, target: str, fields: Fields, plays: Callable[[str]
     if method == "CONNECT":  # who may be reached so is decided afterwards
         if hosts and asked != authority(target):
             raise RequestRefused(421, "Host and destination differ")
-    elif asked is None or not plays(asked):
-        raise RequestRefused(421, "the sandbox does not play this host")
+    elif asked is None or not serves(asked):
+        raise RequestRefused(421, "the sandbox does not serve this host")
     elif target.lower().startswith("http://") and authority(target[7:].partition("/")[0].partition("?")[0]) != asked:
         raise RequestRefused(421, "Host and destination differ")
     for name, value in fields:
         text = value.decode("latin-1").strip().lower()
         if (
             (name == b"origin" and text not in (f"https://{asked}", f"http://{asked}"))
-            or (name == b"referer" and not plays(_host_of(text)))
+            or (name == b"referer" and not serves(_host_of(text)))
             or (name == b"sec-fetch-site" and text not in ("none", "same-origin"))
         ):
             raise RequestRefused(403, "a page of another site has made this request")
 
 
 def authority(text: str) -> str | None:
-    """The host name of an authority, in lower case; None where it is malformed or has a port that is not played."""
+    """The host name of an authority, in lower case; None where it is malformed or has a port."""
     matched = _AUTHORITY.fullmatch(text)
     return matched[1].lower() if matched else None
 
@@ -93,8 +93,8 @@ def too_deep(body: bytes) -> bool:
 class Guard:
     """Stands before the application: each request is looked at here first."""
 
-    def __init__(self, app: ASGIApp, plays: Callable[[str], bool], body_timeout: float = BODY_TIMEOUT) -> None:
-        self._app, self._plays, self._body_timeout = app, plays, body_timeout
+    def __init__(self, app: ASGIApp, serves: Callable[[str], bool], body_timeout: float = BODY_TIMEOUT) -> None:
+        self._app, self._serves, self._body_timeout = app, serves, body_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -110,7 +110,7 @@ class Guard:
 
     def _check(self, scope: Scope) -> None:
         fields, path = scope["headers"], scope["raw_path"]
-        check_source(scope["method"], path.decode("ascii"), fields, self._plays)
+        check_source(scope["method"], path.decode("ascii"), fields, self._serves)
         # A registry reads its paths by rules of its own, and names what is wrong with them.
         doubtful = _DOUBTFUL.search(path) or any(part in (".", "..") for part in scope["path"].split("/"))
         if doubtful and not scope["path"].startswith(("/v2/", "/acr/v1/")):

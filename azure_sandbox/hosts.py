@@ -70,7 +70,7 @@ class Hosts:
             _Traffic(FaultMiddleware(Router(routes), faults, self._vm_name), clouds), self._could_play
         )
 
-    def plays(self, host: str) -> bool:
+    def serves(self, host: str) -> bool:
         """Whether a name is one of ours now: the fixed ones, and the login servers of registries that exist."""
         return host in self._names or any(
             topology.registry_at(tenant.store, host)

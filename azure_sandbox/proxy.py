@@ -1,6 +1,6 @@
 """The sandbox's proxy, on loopback, that answers for the real host names.
 
-CONNECT to a played host on port 443 ends in this process: a TLS server whose certificate covers that name. CONNECT to
+CONNECT to a host of the emulated clouds on port 443 ends in this process: a TLS server whose certificate covers that name. CONNECT to
 a VM's public address on port 22 ends in that VM's SSH server. A plain request (the metadata service speaks http) is
 answered as it is. Every other destination is refused, so that nothing that uses this proxy can reach the internet.
 """
@@ -77,7 +77,7 @@ class Proxy:
 
     config: Config
     tls: ssl.SSLContext
-    plays: Callable[[str], bool]
+    serves: Callable[[str], bool]
     """Whether a host name is one of ours, now."""
     caller: Callable[[str, str], Caller | None]
     """The VM of a proxy user name and password."""
@@ -218,7 +218,7 @@ class _FirstRequest(asyncio.Protocol):
             self._refuse(refused)
 
     def _begin(self, method: str, target: str, fields: Fields) -> None:
-        check_source(method, target, fields, self._proxy.plays)
+        check_source(method, target, fields, self._proxy.serves)
         caller = self._proxy.identify({name.decode(): value.decode("latin-1") for name, value in fields})
         if method != "CONNECT":
             self._hand_over(self._proxy.http(caller), self._transport, self._received)
@@ -260,11 +260,11 @@ class _FirstRequest(asyncio.Protocol):
                     self._proxy.ssh_connections -= 1
                     del self._proxy.ssh_clients[ssh]
                     self._proxy.last_used = self._loop.time()
-            elif port in ("443", "80") and self._proxy.plays(host):
+            elif port in ("443", "80") and self._proxy.serves(host):
                 self._established()
                 await self._serve(host, port, caller)
             else:
-                message = f"the sandbox does not play {host[:100]}:{port[:10]}; it reaches nothing outside itself"
+                message = f"the sandbox does not serve {host[:100]}:{port[:10]}; it reaches nothing outside itself"
                 raise RequestRefused(502, message)
         except RequestRefused as refused:
             self._refuse(refused)

@@ -33,7 +33,7 @@ from .faults.ssh import fault_of_connection, keep_silent
 from .files import check_owner, private_folder, write_atomic
 from .guard import MAX_HEAD, RequestRefused
 from .guests import Guests, Link, Machine, choice
-from .guests.simulated.ssh_server import SimulatedGuests
+from .guests.simulated.guest import SimulatedGuests
 from .hosts import SETUP_SCRIPT, Hosts, certificate_names
 from .proxy import Caller, Proxy
 from .registry.images import publish
@@ -133,7 +133,7 @@ class Server:
             timeout_keep_alive=600,
             h11_max_incomplete_event_size=MAX_HEAD,
         )
-        self.proxy = Proxy(config, tls, self.app.plays, self._caller, self._connect_ssh)
+        self.proxy = Proxy(config, tls, self.app.serves, self._caller, self._connect_ssh)
         for guests in self._machines:
             guests.proxy = self.proxy
         self.address = address

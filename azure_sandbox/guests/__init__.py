@@ -1,6 +1,6 @@
-"""What stands behind a VM of the sandbox.
+"""Guests: what stands behind a VM of the sandbox.
 
-The rest of the sandbox knows only this interface. `simulated` is the guest for every host: Python commands behind an
+The rest of the sandbox knows only the interface here. `simulated` is the guest for every host: Python commands behind an
 SSH server in this process. `machine` is a real Debian machine, on Linux with root.
 """
 
@@ -14,7 +14,7 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Machine:
-    """What a guest is told about the VM it plays."""
+    """The facts of a VM that its guest needs."""
 
     vm_id: str
     resource_id: str
@@ -27,7 +27,7 @@ class Machine:
     proxy: str
     """The sandbox's proxy with this VM's own credentials, as a URL: all the network the guest has."""
     authority_file: str
-    """Path of the CA certificate that the played hosts' certificates come from."""
+    """Path of the CA certificate that signs the certificates of the emulated hosts."""
     memory_mib: int = 8192
     """How much memory the VM's size has."""
 

@@ -1,4 +1,4 @@
-"""Which guest stands behind the VMs of a sandbox: what `runbook sandbox start --guest` chose, kept in the folder."""
+"""The choice of a sandbox's guest, `runbook sandbox start --guest`, kept in the folder."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def make_ready(folder: Path, guest: str | None, say: Callable[[str], None]) -> N
 
     Args:
         guest: None goes on with the one before, and with the image that it has.
-        say: told what takes long.
+        say: called with what takes long.
 
     Raises:
         SandboxError: a real machine is not possible here; the sentence names what is missing.

@@ -34,22 +34,22 @@ class FirstBoot:
 
 def first_boot(machine: Machine) -> FirstBoot:
     """The scripts for the first boot of a machine with its custom data."""
-    config, said = read(machine.custom_data, KNOWN, "this machine's cloud-init")
-    before = [*_admin(machine), *_host_keys(config, said)]
-    for file in _list(config, "write_files", said):
-        before += _file(file, said)
-    final = _final(config, said)
-    before.append(write(LOG, "".join(f"{line}\n" for line in said), "644", append=True))
+    config, log = read(machine.custom_data, KNOWN, "this machine's cloud-init")
+    before = [*_admin(machine), *_host_keys(config, log)]
+    for file in _list(config, "write_files", log):
+        before += _file(file, log)
+    final = _final(config, log)
+    before.append(write(LOG, "".join(f"{line}\n" for line in log), "644", append=True))
     if final:
         before.append(write(FINAL, final, "700"))
     return FirstBoot("\n".join(before), final)
 
 
 def read(text: str, known: set[str], who: str) -> tuple[dict[str, Any], list[str]]:
-    """What custom data asks for, and what there is to say about it.
+    """The configuration that custom data holds, and the lines for the log about what is not done.
 
     Args:
-        known: what of cloud-init's configuration is done; the rest is said not to be.
+        known: what of cloud-init's configuration is done; the rest is in the log as not done.
         who: does it.
     """
     if not text.strip():
@@ -93,11 +93,11 @@ def _weight(value: Any, known: dict[int, int] | None = None) -> int:
     return known[id(value)]
 
 
-def _list(config: dict[str, Any], name: str, said: list[str]) -> list[Any]:
+def _list(config: dict[str, Any], name: str, log: list[str]) -> list[Any]:
     value = config.get(name) or []
     if isinstance(value, list):
         return value
-    said.append(f"{name}: not a list; it was not done")
+    log.append(f"{name}: not a list; it was not done")
     return []
 
 
@@ -115,14 +115,14 @@ def _admin(machine: Machine) -> list[str]:
     ]
 
 
-def _host_keys(config: dict[str, Any], said: list[str]) -> list[str]:
+def _host_keys(config: dict[str, Any], log: list[str]) -> list[str]:
     """The keys that were given; where none were, new ones."""
     given = config.get("ssh_keys")
     lines = ["rm -f /etc/ssh/ssh_host_*"]
     for name, value in (given if isinstance(given, dict) else {}).items():
         matched = _KEY.fullmatch(str(name))
         if matched is None:
-            said.append(f"ssh_keys: {name} is not known; it was not used")
+            log.append(f"ssh_keys: {name} is not known; it was not used")
             continue
         private = matched[2] == "private"
         path = f"/etc/ssh/ssh_host_{matched[1]}_key{'' if private else '.pub'}"
@@ -132,9 +132,9 @@ def _host_keys(config: dict[str, Any], said: list[str]) -> list[str]:
     return lines
 
 
-def _file(file: Any, said: list[str]) -> list[str]:
+def _file(file: Any, log: list[str]) -> list[str]:
     if not isinstance(file, dict) or not str(file.get("path", "")).startswith("/"):
-        said.append("write_files: an entry has no absolute path; it was not written")
+        log.append("write_files: an entry has no absolute path; it was not written")
         return []
     path, encoding = str(file["path"]), str(file.get("encoding") or "text/plain")
     content: str | bytes = str(file.get("content", ""))
@@ -142,10 +142,10 @@ def _file(file: Any, said: list[str]) -> list[str]:
         try:
             content = base64.b64decode(content)
         except ValueError as error:
-            said.append(f"write_files: {path}: {error}; it was not written")
+            log.append(f"write_files: {path}: {error}; it was not written")
             return []
     elif encoding != "text/plain":
-        said.append(f"write_files: {path}: the encoding {encoding} is not known; it was not written")
+        log.append(f"write_files: {path}: the encoding {encoding} is not known; it was not written")
         return []
     line = write(path, content, str(file.get("permissions") or "0644"), append=bool(file.get("append")))
     if file.get("owner"):
@@ -154,15 +154,15 @@ def _file(file: Any, said: list[str]) -> list[str]:
     return [f"{{ {line}; }} 2>>{LOG} || echo {failed} >>{LOG}"]
 
 
-def _final(config: dict[str, Any], said: list[str]) -> str:
+def _final(config: dict[str, Any], log: list[str]) -> str:
     """Packages and commands, as one script."""
-    packages = [shlex.quote(str(name)) for name in _list(config, "packages", said)]
+    packages = [shlex.quote(str(name)) for name in _list(config, "packages", log)]
     lines = []
     if packages or config.get("package_update"):
         lines.append("apt-get update")
     if packages:
         lines.append(f"DEBIAN_FRONTEND=noninteractive apt-get install -y {' '.join(packages)}")
-    for command in _list(config, "runcmd", said):
+    for command in _list(config, "runcmd", log):
         if isinstance(command, list):
             lines.append(" ".join(shlex.quote(str(word)) for word in command))
         else:

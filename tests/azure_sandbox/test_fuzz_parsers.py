@@ -19,7 +19,7 @@ from azure_sandbox import guard, settings
 from azure_sandbox.access import conditions
 from azure_sandbox.guests import Machine, cloud_init
 from azure_sandbox.guests.simulated import syntax
-from azure_sandbox.guests.simulated.registry_client import Credentials, DistributionError, Reference, Registry
+from azure_sandbox.guests.simulated.registry_client import Credentials, DistributionError, Reference, RegistryClient
 from azure_sandbox.resource import Resource, ResourceId
 from azure_sandbox.store import Blobs, Store
 from azure_sandbox.strict_http import StrictConnection
@@ -187,7 +187,7 @@ bodies = st.sampled_from([b"", b"{", b"[]", b"1", b"null", b'{"access_token": 1}
 @example([(401, 'Bearer realm="https://x/token"', b""), (200, "", b"[]"), (200, "", b"{}")])
 @example([(401, 'Bearer realm="https://x/token"', b""), (200, "", b'{"access_token": 1}'), (200, "", b"{}")])
 def test_challenges_and_tokens_of_a_registry(answers: list[tuple[int, str, bytes]]) -> None:
-    registry = Registry(Answers(answers), "x", Credentials("user", "password"))
+    registry = RegistryClient(Answers(answers), "x", Credentials("user", "password"))
     for ask in (registry.log_in, lambda: registry.manifest(Reference.parse("x.y/a"))):
         try:
             ask()

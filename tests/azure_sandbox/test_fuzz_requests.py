@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from azure_sandbox import members
 from azure_sandbox.arm import ROUTES
 from azure_sandbox.clouds import REGISTRY_AUDIENCE
-from azure_sandbox.guests.simulated.ssh_server import SimulatedGuests
+from azure_sandbox.guests.simulated.guest import SimulatedGuests
 from azure_sandbox.limits import Buckets
 from azure_sandbox.proxy import Caller
 from azure_sandbox.server import Server

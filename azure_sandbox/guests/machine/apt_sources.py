@@ -1,6 +1,6 @@
-"""Where a real machine's software comes from: what apt and pip of this host are configured with, and nothing else.
+"""The sources of a real machine's software: those that apt and pip of this host are configured with, and no others.
 
-The sandbox lets a machine reach these hosts and the played ones. No address of a mirror or an index stands in the code.
+The sandbox lets a machine reach these hosts and the emulated ones. No address of a mirror or an index stands in the code.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from . import apt_sources
 from .apt_sources import AptSource
 
 RECIPE = 1  # another number, and every image is built anew
-CLOUD_ADDRESS = "10.255.0.1"  # of all the played hosts; not in 127/8, where Docker would not check certificates
+CLOUD_ADDRESS = "10.255.0.1"  # of all the emulated hosts; not in 127/8, where Docker would not check certificates
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 _PACKAGES = ("ca-certificates", "curl", "dbus", "gnupg", "iproute2", "kmod", "less", "lsb-release", "openssh-server", "procps",
              "python3", "python3-venv", "sudo", "systemd-sysv")  # fmt: skip
@@ -88,7 +88,7 @@ def image(say: Callable[[str], None] = lambda sentence: None) -> Path:
     """The folder of the image's root file system; built where it is missing, which takes a minute or two.
 
     Args:
-        say: told what takes time.
+        say: called with what takes time.
 
     Raises:
         SandboxError: it cannot be built.

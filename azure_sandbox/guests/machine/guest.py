@@ -24,7 +24,7 @@ from ...proxy import splice
 from .. import NO_FAULT, Link, Machine, cloud_init
 from ..choice import Choice
 from . import init, scripts, state_folder
-from .network import ADDRESSES, MachineNetwork
+from .network_namespace import ADDRESSES, MachineNetwork
 
 if TYPE_CHECKING:
     from ...proxy import Proxy
@@ -172,7 +172,7 @@ class MachineGuests:
         }
 
     async def _watch(self, running: _Running) -> None:
-        """Close the doors of a machine that ended; boot it again where it asked for that."""
+        """Close the network of a machine that ended; boot it again where it asked for that."""
         status = await running.process.wait()
         await running.network.close()
         await asyncio.to_thread(state_folder.remove_groups, self._folder / running.machine.vm_id)

@@ -1,4 +1,4 @@
-"""What a real machine needs of this host, told in one sentence where it is missing."""
+"""Requirements of a real machine on this host, and the sentence for a missing one."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The first process of a real machine: makes its namespaces and mounts, and becomes systemd.
 
-Run by machine.py as a program of its own, with nothing but the standard library. The first line of its standard input
+Run by guest.py as a program of its own, with nothing but the standard library. The first line of its standard input
 says what to make (`Plan`); it answers with the pid of the machine, and waits for a second line, while the sandbox opens
-its doors in the new network. It ends when the machine ends: with status REBOOT where the machine asked for a restart.
+its listeners in the new network. It ends when the machine ends: with status REBOOT where the machine asked for a restart.
 """
 
 from __future__ import annotations

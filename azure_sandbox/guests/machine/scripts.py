@@ -26,7 +26,7 @@ RUN_AS_ROOT = _ENTER + _RUN + _SCRIPT
 
 
 def each_boot(machine: Machine, index_url: str) -> str:
-    """What a machine is told at every boot: its name, the sandbox's CA, and the package index."""
+    """The script of every boot: the machine's name, the sandbox's CA, and the package index."""
     name, trusted = machine.computer_name, "/usr/local/share/ca-certificates/sandbox.crt"
     pip = f"[global]\ncert = {BUNDLE}\n" + (f"index-url = {index_url}\n" if index_url else "")
     return "\n".join(

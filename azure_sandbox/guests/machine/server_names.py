@@ -1,4 +1,4 @@
-"""Names on the wire: what a DNS query, a TLS greeting and an HTTP request ask for."""
+"""Names of servers: what a DNS query, a TLS greeting and an HTTP request ask for."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import math
 
 from .control import Interrupted
 from .disk import PREINSTALLED, ROOT
-from .process import Failure, Process, Refused, program
+from .program import Failure, Process, Unsupported, program
 
 logger = logging.getLogger(__name__)
 VERSIONS = {
@@ -46,7 +46,7 @@ def _apt(process: Process, arguments: list[str]) -> int:
         process.warn("\nWARNING: apt does not have a stable CLI interface. Use with caution in scripts.\n")
     verb = words[0] if words else ""
     if verb not in ("update", "install", "remove", "purge", "upgrade"):
-        raise Refused(process.name, f"command {verb}".strip())
+        raise Unsupported(process.name, f"command {verb}".strip())
     if not process.user.is_root:
         raise Failure(_NOT_ROOT_UPDATE if verb == "update" else _NOT_ROOT, 100)
     if verb != "update":
@@ -162,7 +162,7 @@ def _remove(process: Process, names: list[str], *, yes: bool) -> int:
         if name not in VERSIONS:
             raise Failure(f"E: Unable to locate package {name}", 100)
         if name in PREINSTALLED:
-            raise Refused(process.name, f"removal of {name}")
+            raise Unsupported(process.name, f"removal of {name}")
         if name not in here:
             process.print(f"Package '{name}' is not installed, so not removed")
     process.print(f"0 upgraded, 0 newly installed, {len(here)} to remove and 0 not upgraded.")
@@ -184,7 +184,7 @@ def _dpkg(process: Process, arguments: list[str]) -> int:
         return 0
     listing = bool(flags.keys() & {"-l", "--list"}) and not names
     if not flags or (not names and not listing):
-        raise Refused(process.name, "form other than -s, -l, -W and --print-architecture")
+        raise Unsupported(process.name, "form other than -s, -l, -W and --print-architecture")
     for name in sorted(packages) if listing else names:
         if name not in packages:
             if flags.keys() & {"-s", "--status"}:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ...clouds import CLOUDS, Cloud
-from .network import Network, NetworkError
-from .process import Failure, Process, Refused, program
+from .http_client import HttpClient, NetworkError
+from .program import Failure, Process, Unsupported, program
 
 VERSION = "2.91.0"
 SUBSCRIPTIONS_VERSION = "2022-12-01"
@@ -44,9 +44,9 @@ class AzError(Exception):
 class Az:
     """One run of az: its user's profile, and the network."""
 
-    def __init__(self, process: Process, network: Network) -> None:
+    def __init__(self, process: Process, http: HttpClient) -> None:
         self.process = process
-        self.network = network
+        self.http = http
         home = process.environment.get("HOME", process.user.home)
         self._folder = process.environment.get("AZURE_CONFIG_DIR") or f"{home}/.azure"
 
@@ -110,7 +110,7 @@ class Az:
         """A token from the metadata service; `identity` is a query parameter that names one of several."""
         query = {"api-version": "2018-02-01", "resource": resource, **(dict([identity]) if identity else {})}
         try:
-            answer = self.network.request("GET", METADATA, params=query, headers={"Metadata": "true"})
+            answer = self.http.request("GET", METADATA, params=query, headers={"Metadata": "true"})
         except NetworkError as error:
             raise AzError(f"Failed to connect to the managed identity endpoint: {error}") from error
         try:
@@ -139,7 +139,7 @@ class Az:
     def get(self, path: str, version: str, token: str, **query: str) -> dict[str, Any] | None:
         """A document of Resource Manager; None where it is not there or not ours to see."""
         try:
-            answer = self.network.request(
+            answer = self.http.request(
                 "GET",
                 f"{self.cloud.resource_manager_url}{path}",
                 params={**query, "api-version": version},
@@ -167,11 +167,11 @@ def _az(process: Process, arguments: list[str]) -> int:
     names = (" ".join(arguments[:count]) for count in (3, 2, 1))
     name = next((name for name in names if name in COMMANDS), None)
     if name is None:
-        raise Refused("az", f"command {' '.join(words[:3]) or 'line without a command'}")
+        raise Unsupported("az", f"command {' '.join(words[:3]) or 'line without a command'}")
     try:
         output, rest = _global_options(arguments[len(name.split()) :])
-        with Network(process.disk.machine) as network:
-            result = COMMANDS[name](Az(process, network), rest)
+        with HttpClient(process.disk.machine) as http:
+            result = COMMANDS[name](Az(process, http), rest)
     except AzError as error:
         raise Failure(f"ERROR: {error}") from error
     if result is not None and output != "none":
@@ -188,9 +188,9 @@ def _global_options(arguments: list[str]) -> tuple[str, list[str]]:
         if name in ("--output", "--out", "-o"):
             output = value if equals else next(words, "")
             if output not in ("json", "tsv", "none"):
-                raise Refused("az", f"output format {output or '(none given)'}: it has json, tsv and none")
+                raise Unsupported("az", f"output format {output or '(none given)'}: it has json, tsv and none")
         elif name in ("--query", "--debug", "--verbose", "--help", "-h"):
-            raise Refused("az", f"option {name}")
+            raise Unsupported("az", f"option {name}")
         elif name != "--only-show-errors":
             rest.append(word)
     return output, rest
@@ -224,7 +224,7 @@ def _version_text(az: Az, arguments: list[str]) -> object:
     az.process.print(f"azure-cli                         {VERSION}\n")
     az.process.print(f"core                              {VERSION}\ntelemetry                          1.1.0\n")
     az.process.print(f"Config directory '{az.folder}'\nExtensions directory '{az.folder}/cliextensions'\n")
-    az.process.print("This azure-cli is played by the sandbox's simulated guest.")
+    az.process.print("This azure-cli is the simulated guest's.")
     return None
 
 
@@ -272,7 +272,7 @@ def _login(az: Az, arguments: list[str]) -> object:
     names = ["identity", "client-id=", "object-id=", "resource-id=", "username=", "allow-no-subscriptions"]
     given = az.options(arguments, "iu:", names)
     if "--identity" not in given:
-        raise Refused("az", "login without --identity: nobody can sign in interactively here")
+        raise Unsupported("az", "login without --identity: nobody can sign in interactively here")
     if "--username" in given:
         raise AzError(_NOT_SUPPORTED)
     selectors = {name: value for name, value in given.items() if name.endswith("-id")}

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...clouds import REGISTRY_AUDIENCE
 from .az import Az, AzError, command
-from .network import NetworkError
-from .process import Failure, Input, Process, UnknownProgram
+from .http_client import NetworkError
+from .program import Failure, Input, Process, UnknownProgram
 
 if TYPE_CHECKING:
     from requests import Response
@@ -116,7 +116,7 @@ def _find(az: Az, name: str) -> dict[str, Any] | None:
 
 def _send(az: Az, name: str, method: str, url: str, server: str, **options: Any) -> Response:
     try:
-        return az.network.request(method, url, **options)
+        return az.http.request(method, url, **options)
     except NetworkError as error:
         raise AzError(
             f"Could not connect to the registry login server '{server}'. Please verify that the registry exists and the "

@@ -9,7 +9,7 @@ from typing import Any
 
 from .control import Interrupted
 from .disk import ADMIN_ID, DiskError
-from .process import Failure, Process, Refused, UnknownProgram, find, program
+from .program import Failure, Process, UnknownProgram, Unsupported, find, program
 
 _ESCAPES = {"n": "\n", "t": "\t", "\\": "\\", "r": "\r", '"': '"'}
 GROUP_IDS = {"root": 0, "adm": 4, "sudo": 27, "docker": 118}
@@ -37,7 +37,7 @@ def _printf(process: Process, arguments: list[str]) -> int:
         raise Failure("printf: usage: printf format [arguments]", 2)
     form, values = arguments[0], arguments[1:]
     if re.search(r"%(?![sd%])", form):
-        raise Refused("printf", "conversion other than %s, %d and %%")
+        raise Unsupported("printf", "conversion other than %s, %d and %%")
     wanted = len(re.findall(r"%[sd]", form))
     while True:
         taken = iter(values[:wanted])
@@ -66,7 +66,7 @@ def _head(process: Process, arguments: list[str]) -> int:
     pairs, names = process.options(arguments, "n:", ["lines="])
     count = next((value for _, value in pairs), "10")
     if not count.isdigit():
-        raise Refused(process.name, f"line count {count}")
+        raise Unsupported(process.name, f"line count {count}")
     for _, text in _texts(process, names):
         lines = text.splitlines(keepends=True)
         chosen = lines[: int(count)] if process.name == "head" else lines[max(0, len(lines) - int(count)) :]
@@ -80,7 +80,7 @@ def _cut(process: Process, arguments: list[str]) -> int:
     options = {name.lstrip("-")[0]: value for name, value in pairs}
     delimiter, field = options.get("d", "\t"), options.get("f", "")
     if not re.fullmatch("[1-9][0-9]*", field):
-        raise Refused("cut", "list of fields other than one number, -f N")
+        raise Unsupported("cut", "list of fields other than one number, -f N")
     if len(delimiter) != 1:
         raise Failure("cut: the delimiter must be a single character")
     for _, text in _texts(process, names):
@@ -111,7 +111,7 @@ def _grep(process: Process, arguments: list[str]) -> int:
     if not operands:
         raise Failure("Usage: grep [OPTION]... PATTERNS [FILE]...", 2)
     if "E" not in flags and "F" not in flags and re.search(r"\\[(){}|+?<>bw]", operands[0]):
-        raise Refused("grep", "back-slashed operators: use -E or -F")
+        raise Unsupported("grep", "back-slashed operators: use -E or -F")
     try:
         pattern = re.compile(re.escape(operands[0]) if "F" in flags else operands[0], re.I if "i" in flags else 0)
     except re.error as error:
@@ -225,7 +225,7 @@ def _rm(process: Process, arguments: list[str]) -> int:
 def _cp(process: Process, arguments: list[str]) -> int:
     _, names = process.options(arguments, "f")
     if len(names) != 2:
-        raise Refused(process.name, "operands other than one source and one target")
+        raise Unsupported(process.name, "operands other than one source and one target")
     source, target = names
     node = process.disk.stat(process.path(target), process.user)
     if node is not None and "content" not in node:
@@ -256,7 +256,7 @@ def _chmod(process: Process, arguments: list[str]) -> int:
         elif re.fullmatch("[0-7]{3,4}", names[0]):
             process.disk.set_mode(process.path(name), int(names[0], 8))
         else:
-            raise Refused("chmod", "symbolic modes: use octal ones")
+            raise Unsupported("chmod", "symbolic modes: use octal ones")
     return 0
 
 
@@ -300,9 +300,9 @@ def _holds(process: Process, arguments: list[str]) -> bool:
             a, b = int(left), int(right)
             tests |= {"-eq": a == b, "-ne": a != b, "-lt": a < b, "-le": a <= b, "-gt": a > b, "-ge": a >= b}
     else:
-        raise Refused("test", "expressions of more than three words")
+        raise Unsupported("test", "expressions of more than three words")
     if operator not in tests:
-        raise Refused("test", f"operator {operator} here")
+        raise Unsupported("test", f"operator {operator} here")
     return tests[operator]
 
 
@@ -337,7 +337,7 @@ def _id(process: Process, arguments: list[str]) -> int:
 @program("hostname")
 def _hostname(process: Process, arguments: list[str]) -> int:
     if process.options(arguments)[1]:
-        raise Refused("hostname", "change of the name")
+        raise Unsupported("hostname", "change of the name")
     process.print(process.disk.machine.computer_name)
     return 0
 
@@ -377,7 +377,7 @@ def _env(process: Process, arguments: list[str]) -> int:
         name, _, value = arguments.pop(0).partition("=")
         environment[name] = value
     if arguments[:1] and arguments[0].startswith("-"):
-        raise Refused("env", f"option {arguments[0]}")
+        raise Unsupported("env", f"option {arguments[0]}")
     if not arguments:
         process.stdout("".join(f"{name}={value}\n" for name, value in sorted(environment.items())))
         return 0
@@ -395,7 +395,7 @@ def _date(process: Process, arguments: list[str]) -> int:
     _, operands = process.options(arguments, "u", ["utc"])
     form = operands[0] if operands else "+%a %b %e %H:%M:%S UTC %Y"
     if not form.startswith("+"):
-        raise Refused("date", "setting of the time")
+        raise Unsupported("date", "setting of the time")
     process.print(time.strftime(form[1:].replace("%s", str(int(time.time()))), time.gmtime()))
     return 0
 

@@ -1,4 +1,4 @@
-"""The docker command and its daemon: signing in, images, facts. containers.py has `docker run`."""
+"""The docker command and its daemon: signing in, images, facts. docker_containers.py has `docker run`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from collections.abc import Callable
 from datetime import datetime
 
 from .docker_config import HUB, config_path, credentials, read_config, save_config
+from .docker_images import Image, age, find_image, pull_image, push_image, remove_image, short, tag_image
 from .go_template import render
-from .images import Image, age, find_image, pull_image, push_image, remove_image, short, tag_image
-from .network import Network
-from .process import Failure, Process, Refused, program
-from .registry_client import Credentials, DistributionError, Reference, Registry
+from .http_client import HttpClient
+from .program import Failure, Process, Unsupported, program
+from .registry_client import Credentials, DistributionError, Reference, RegistryClient
 
 VERSION = "28.2.2"
 API = "1.50"
@@ -43,7 +43,7 @@ def _docker(process: Process, arguments: list[str]) -> int:
     two, one = " ".join(arguments[:2]), " ".join(arguments[:1])
     found = _COMMANDS.get(two) or _COMMANDS.get(one)
     if found is None or (one in ("image", "container", "system") and two not in _COMMANDS):
-        raise Refused("docker", f"command {two or 'line without a command'}")
+        raise Unsupported("docker", f"command {two or 'line without a command'}")
     return found(process, arguments[2 if two in _COMMANDS else 1 :])
 
 
@@ -83,8 +83,8 @@ def _login(process: Process, arguments: list[str]) -> int:
     username = options.get("u") or process.ask("Username: ")
     password = options["p"] if "p" in options else process.ask("Password: ", hidden=True)
     try:
-        with Network(process.disk.machine) as network:
-            token = Registry(network, server or "docker.io", Credentials(username, password)).log_in()
+        with HttpClient(process.disk.machine) as http:
+            token = RegistryClient(http, server or "docker.io", Credentials(username, password)).log_in()
     except DistributionError as error:
         raise Failure(f"Error response from daemon: {error}") from error
     config = read_config(process)
@@ -130,9 +130,9 @@ def parse_reference(text: str) -> Reference:
 def pull(process: Process, reference: Reference) -> Image:
     """Pull with the calling user's credentials; ends the program in the daemon's words where it is refused."""
     try:
-        with Network(process.disk.machine) as network:
+        with HttpClient(process.disk.machine) as http:
             return pull_image(
-                process, Registry(network, reference.host, credentials(process, reference.host)), reference
+                process, RegistryClient(http, reference.host, credentials(process, reference.host)), reference
             )
     except DistributionError as error:
         raise Failure(f"Error response from daemon: {error}") from error
@@ -142,7 +142,7 @@ def pull(process: Process, reference: Reference) -> Image:
 def _pull_command(process: Process, arguments: list[str]) -> int:
     pairs, operands = process.options(arguments, "q", ["quiet", "platform="])
     if ("--platform", "linux/amd64") not in pairs and any(name == "--platform" for name, _ in pairs):
-        raise Refused("docker", "platform but linux/amd64")
+        raise Unsupported("docker", "platform but linux/amd64")
     if len(operands) != 1:
         raise Failure("docker: 'docker pull' requires 1 argument")
     reference = parse_reference(operands[0])
@@ -171,9 +171,9 @@ def _push(process: Process, arguments: list[str]) -> int:
     if image is None or reference.digest:
         raise Failure(f"An image does not exist locally with the tag: {reference.name}")
     try:
-        with Network(process.disk.machine) as network:
+        with HttpClient(process.disk.machine) as http:
             push_image(
-                process, Registry(network, reference.host, credentials(process, reference.host)), reference, image
+                process, RegistryClient(http, reference.host, credentials(process, reference.host)), reference, image
             )
     except DistributionError as error:
         raise Failure(str(error)) from error

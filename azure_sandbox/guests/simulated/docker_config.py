@@ -6,7 +6,7 @@ import base64
 import json
 from typing import Any
 
-from .process import Failure, Process
+from .program import Failure, Process
 from .registry_client import Credentials
 
 HUB = "https://index.docker.io/v1/"
@@ -19,7 +19,7 @@ def config_path(process: Process) -> str:
 
 
 def read_config(process: Process) -> dict[str, Any]:
-    """What it says; empty where there is none."""
+    """The file's content; empty where there is none."""
     if process.disk.stat(config_path(process), process.user) is None:
         return {}
     try:

@@ -1,4 +1,4 @@
-"""docker run, ps and rm. Containers do not run: an image of the sandbox says itself what it would print."""
+"""docker run, ps and rm. Containers do not run: a label of a sandbox's image is what it would print."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import time
 from dataclasses import replace
 
 from .docker import command, parse_reference, pull, reach_daemon, table
+from .docker_images import age, find_image
 from .go_template import render
-from .images import age, find_image
-from .process import Failure, Process, Refused
+from .program import Failure, Process, Unsupported
 
 OUTPUT_LABEL = "runbook.sandbox.stdout"
 
@@ -21,7 +21,7 @@ def _run(process: Process, arguments: list[str]) -> int:
     )
     options = {{"--interactive": "-i", "--tty": "-t", "--detach": "-d"}.get(name, name): value for name, value in pairs}
     if "-d" in options or "--pull" in options:
-        raise Refused("docker", "run --detach and --pull: it has no running containers")
+        raise Unsupported("docker", "run --detach and --pull: it has no running containers")
     if not words:
         raise Failure("docker: 'docker run' requires at least 1 argument")
     if {"-i", "-t"} <= options.keys() and not process.terminal:

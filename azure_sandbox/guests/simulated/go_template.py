@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from .process import Failure, Refused
+from .program import Failure, Unsupported
 
 
 def render(template: str, value: Any) -> str:
@@ -32,11 +32,11 @@ def render(template: str, value: Any) -> str:
                 raise Failure(f"template parsing error: error calling index: index out of range: {words[2]}")
             found = listed[int(words[2])]
         else:
-            raise Refused("docker", f"template {match[0]}")
+            raise Unsupported("docker", f"template {match[0]}")
         if isinstance(found, list):
             return "[" + " ".join(map(str, found)) + "]"
         return str(found).lower() if isinstance(found, bool) else str(found)
 
     if template.startswith("table ") or template == "json":
-        raise Refused("docker", f"format {template}")
+        raise Unsupported("docker", f"format {template}")
     return re.sub(r"\{\{(.*?)\}\}", expand, template.replace("\\t", "\t").replace("\\n", "\n"))

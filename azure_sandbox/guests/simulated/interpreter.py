@@ -1,4 +1,4 @@
-"""The simulated guest's shell: runs what syntax.py has parsed. It plays bash and, by the name sh, dash."""
+"""The interpreter of the simulated guest's shell: runs what syntax.py has parsed, as bash or, by the name sh, as dash."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import replace
 
 from .control import Interrupted
 from .disk import DiskError
-from .process import Failure, Input, Output, Process, Refused, UnknownProgram, find, program
-from .syntax import Command, Incomplete, Part, Pipeline, Redirection, SyntaxRefused, Word, parse
+from .program import Failure, Input, Output, Process, UnknownProgram, Unsupported, find, program
+from .syntax import Incomplete, Part, Pipeline, Redirection, SimpleCommand, SyntaxRefused, Word, parse
 
 BUILTINS = ("cd", "command", "exit", "export", "set", "source", ".", ":", "type", "unset")
-_NOT_PLAYED = frozenset(
+_NOT_IMPLEMENTED = frozenset(
     [
         "alias",
         "bg",
@@ -64,7 +64,7 @@ class Exit(Exception):
         self.status = status
 
 
-class Shell:
+class Interpreter:
     """One shell: its variables, its folder and its options."""
 
     def __init__(self, process: Process, name: str = "bash", parameters: Sequence[str] = ()) -> None:
@@ -149,19 +149,19 @@ class Shell:
         failed = [status for status in statuses if status]
         return failed[-1] if failed and "pipefail" in self._options else statuses[-1]
 
-    def _subshell(self, process: Process) -> Shell:
-        shell = Shell(process, self._name, self._parameters)
+    def _subshell(self, process: Process) -> Interpreter:
+        shell = Interpreter(process, self._name, self._parameters)
         shell._variables, shell._exported = dict(self._variables), set(self._exported)
         shell._options, shell.status = set(self._options), self.status
         return shell
 
-    def _alone(self, command: Command) -> int:
+    def _alone(self, command: SimpleCommand) -> int:
         try:
             return self._command(command, self._process)
         except Exit as ended:
             return ended.status
 
-    def _command(self, command: Command, process: Process) -> int:
+    def _command(self, command: SimpleCommand, process: Process) -> int:
         written: list[tuple[str, list[str]]] = []
         self.status, before = 0, self.status
         try:
@@ -190,8 +190,8 @@ class Shell:
         try:
             if name in BUILTINS:
                 return self._builtin(name, words[1:], process)
-            if name in _NOT_PLAYED:
-                raise Refused(self._name, f"{name} command")
+            if name in _NOT_IMPLEMENTED:
+                raise Unsupported(self._name, f"{name} command")
             environment = {key: self._variables[key] for key in self._exported if key in self._variables} | assigned
             return replace(process, environment=environment, directory=self._process.directory).run(words)
         except UnknownProgram as unknown:
@@ -267,13 +267,13 @@ class Shell:
             target = self._text(redirection.target, before)
             if redirection.operator == "<":
                 if redirection.descriptor != 0:
-                    raise Refused(self._name, f"redirection of descriptor {redirection.descriptor}")
+                    raise Unsupported(self._name, f"redirection of descriptor {redirection.descriptor}")
                 process = replace(process, stdin=Input(self._in(process).read_file(target)), terminal=False)
                 continue
             if redirection.operator == ">&":
                 outputs = {"1": process.stdout, "2": process.stderr}
                 if target not in outputs:
-                    raise Refused(self._name, f">&{target}")
+                    raise Unsupported(self._name, f">&{target}")
                 output = outputs[target]
             else:
                 output = self._open(target, process, written, append=redirection.operator.endswith(">>"))
@@ -284,7 +284,7 @@ class Shell:
             elif redirection.descriptor == 2:
                 process = replace(process, stderr=output)
             else:
-                raise Refused(self._name, f"redirection of descriptor {redirection.descriptor}")
+                raise Unsupported(self._name, f"redirection of descriptor {redirection.descriptor}")
         return process
 
     def _in(self, process: Process) -> Process:
@@ -313,14 +313,14 @@ class Shell:
         if name == "exit":
             raise Exit(int(arguments[0]) % 256 if arguments and arguments[0].isdigit() else self.status)
         if name in ("export", "unset", "set", "type") and not arguments:
-            raise Refused(self._name, f"{name} without arguments")
+            raise Unsupported(self._name, f"{name} without arguments")
         if name in ("export", "unset"):
             return self._export(arguments, keep=name == "export")
         if name == "set":
             return self._set(arguments)
         if name in ("source", "."):
             if len(arguments) != 1:
-                raise Refused(self._name, f"{name} with arguments")
+                raise Unsupported(self._name, f"{name} with arguments")
             self._run(process.read_file(arguments[0]))
             return self.status
         if name in ("command", "type"):
@@ -329,7 +329,7 @@ class Shell:
 
     def _cd(self, arguments: list[str], process: Process) -> int:
         if arguments[:1] == ["-"]:
-            raise Refused(self._name, "cd -")
+            raise Unsupported(self._name, "cd -")
         target = arguments[0] if arguments else self._variables.get("HOME", "/")
         node = process.disk.stat(process.path(target), process.user)
         if node is None:
@@ -346,7 +346,7 @@ class Shell:
         for argument in arguments:
             name, equals, value = argument.partition("=")
             if not _NAME.fullmatch(name):
-                raise Refused(self._name, f"export or unset of {argument}")
+                raise Unsupported(self._name, f"export or unset of {argument}")
             if not keep:
                 self._variables.pop(name, None)
                 continue
@@ -360,13 +360,13 @@ class Shell:
         for word in words:
             names = [next(words, "")] if word in ("-o", "+o") else list(word[1:])
             if word[:1] not in "-+" or not names:
-                raise Refused(self._name, f"set {word}")
+                raise Unsupported(self._name, f"set {word}")
             if names[-1:] == ["o"]:
                 names[-1] = next(words, "")
             for name in names:
                 short = {"errexit": "e", "nounset": "u"}.get(name, name)
                 if short not in ("e", "u", "pipefail"):
-                    raise Refused(self._name, f"option {name} of set")
+                    raise Unsupported(self._name, f"option {name} of set")
                 (self._options.add if word[0] == "-" else self._options.discard)(short)
         return 0
 
@@ -397,12 +397,12 @@ def _shell(process: Process, arguments: list[str]) -> int:
         if not operands:
             raise Failure(f"{process.name}: -c: option requires an argument", 2)
         script: str | None = operands[0]
-        shell = Shell(process, process.name, operands[1:])
+        shell = Interpreter(process, process.name, operands[1:])
     elif operands and "-s" not in flags:
         script = process.read_file(operands[0])
-        shell = Shell(process, process.name, operands)
+        shell = Interpreter(process, process.name, operands)
     else:
         script = None
-        shell = Shell(process, process.name)
+        shell = Interpreter(process, process.name)
     shell._options |= {flag[1:] for flag in flags} & {"e", "u"}
     return shell.interact() if script is None else shell.main(script)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from .control import Control, Interrupted
 from .disk import DiskError
-from .process import Failure, Input, Process, Refused, UnknownProgram, program
+from .program import Failure, Input, Process, UnknownProgram, Unsupported, program
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ def _flock(process: Process, arguments: list[str]) -> int:
     short = {"--nonblock": "-n", "--timeout": "-w", "--conflict-exit-code": "-E"}
     options = {short.get(name, name): value for name, value in pairs}
     if len(operands) < 2 or operands[1] == "-c":
-        raise Refused("flock", "form other than: flock [-n | -w SECONDS] [-E STATUS] FILE COMMAND")
+        raise Unsupported("flock", "form other than: flock [-n | -w SECONDS] [-E STATUS] FILE COMMAND")
     path = process.path(operands[0])
     try:
         process.disk.write(path, "", process.user, append=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
 from ...store import Blobs
-from .network import Network, NetworkError
+from .http_client import HttpClient, NetworkError
 
 if TYPE_CHECKING:
     from requests import Response
@@ -98,11 +98,11 @@ class Manifest:
         return json.loads(self.body)
 
 
-class Registry:
+class RegistryClient:
     """One registry, as one caller with or without credentials sees it."""
 
-    def __init__(self, network: Network, host: str, credentials: Credentials | None) -> None:
-        self._network = network
+    def __init__(self, http: HttpClient, host: str, credentials: Credentials | None) -> None:
+        self._http = http
         self._url = f"https://{'registry-1.docker.io' if host == 'docker.io' else host}"
         self._credentials = credentials
         self._tokens: dict[str, str] = {}
@@ -256,7 +256,7 @@ class Registry:
     def _send(self, method: str, url: str, headers: dict[str, str], **options: Any) -> Response:
         agent = {"User-Agent": "docker/28.2.2 os/linux arch/amd64 (the sandbox's simulated guest)"}
         try:
-            return self._network.request(method, url, headers=agent | headers, **options)
+            return self._http.request(method, url, headers=agent | headers, **options)
         except NetworkError as error:
             reason = str(error)
             if error.unknown_host:

@@ -1,159 +1,38 @@
-"""Machines that are only played: an SSH server in this process, and programs that are Python functions.
-
-No program of a simulated machine runs anything on the host or opens a file of it. All that a machine keeps is one
-document of the store, so that it is there again after the sandbox was killed.
-"""
+"""The SSH server of a simulated machine: asyncssh in this process, with sshd's words and the machine's own keys."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import socket
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ...faults.active import Faults
-from ...resource import ResourceId
-from ...store import Store
-from .. import NO_FAULT, Link, Machine, cloud_init
-from .control import Control, Interrupted
-from .disk import KIND, ROOT, Disk, User
-from .faults import GuestFaults
-from .process import PATH, Input, Process
+from .. import Link
+from .control import Control
+from .disk import ROOT, Disk, User
+from .program import PATH, Input, Process
+from .programs import call_in_loop, in_thread, run_script
 
 if TYPE_CHECKING:
     import asyncssh
 
 logger = logging.getLogger(__name__)
 HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
-INIT_LOG = "/var/log/cloud-init-output.log"
-_CLOUD_CONFIG = {"ssh_deletekeys", "ssh_keys"}  # what of cloud-init's configuration the guest plays
 
 
 @dataclass
-class _Running:
+class Running:
     """A machine that runs."""
 
     disk: Disk
     connections: set[asyncssh.SSHServerConnection] = field(default_factory=set)
 
 
-class SimulatedGuests:
-    """The simulated machines of one emulated cloud."""
-
-    def __init__(self, store: Store, faults: Faults | None = None) -> None:
-        self._store = store
-        self._faults = faults or Faults()
-        self._running: dict[str, _Running] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def boot(self, machine: Machine) -> None:
-        running = self._find(machine.vm_id)
-        if running is None:
-            disk = Disk.open(self._store, machine.vm_id) or _install(self._store, machine)
-            running = self._running[machine.vm_id] = self._begin(disk)
-        if running.disk.machine != machine or not running.disk["running"]:
-            running.disk.update_machine(machine)
-
-    async def stop(self, vm_id: str) -> None:
-        running = self._find(vm_id)
-        if running is not None:
-            running.disk.stop()
-            self._disconnect(running)
-            del self._running[vm_id]
-
-    async def delete(self, vm_id: str) -> None:
-        running = self._find(vm_id)
-        disk = running.disk if running else Disk.open(self._store, vm_id)
-        if disk is not None:
-            disk.erase()
-        if running is not None:
-            self._disconnect(running)
-            del self._running[vm_id]
-
-    async def close(self) -> None:
-        for running in self._running.values():
-            self._disconnect(running)
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._running.clear()
-
-    async def run_command(self, vm_id: str, script: str) -> tuple[int, str, str]:
-        running = self._find(vm_id)
-        if running is None:
-            raise ConnectionRefusedError(f"the machine {vm_id} does not run")
-        from .system import root_environment
-
-        output: list[str] = []
-        errors: list[str] = []
-        process = Process(
-            running.disk, ROOT, root_environment(), "/root", Input(""), output.append, errors.append, Control()
-        )
-        status = await _in_thread(lambda: _run(process, script))
-        return status, "".join(output), "".join(errors)
-
-    async def serve_ssh(self, vm_id: str, connection: socket.socket, link: Link = NO_FAULT) -> None:
-        running = self._find(vm_id)
-        if running is None:
-            connection.close()
-            raise ConnectionRefusedError(f"the machine {vm_id} does not run")
-        # Not awaited: it ends when the client has proved itself, and the client waits for our return.
-        task = asyncio.create_task(_serve(running, connection, link))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def _begin(self, disk: Disk) -> _Running:
-        disk.faults = GuestFaults(self._faults, ResourceId(disk.machine.resource_id).name)
-        return _Running(disk)
-
-    def _find(self, vm_id: str) -> _Running | None:
-        """A machine that runs; after a restart of the sandbox it is the one of the store."""
-        if vm_id not in self._running:
-            disk = Disk.open(self._store, vm_id)
-            if disk is None or not disk["running"]:
-                return None
-            self._running[vm_id] = self._begin(disk)
-        return self._running[vm_id]
-
-    @staticmethod
-    def _disconnect(running: _Running) -> None:
-        for connection in list(running.connections):
-            connection.abort()
-
-
-def _install(store: Store, machine: Machine) -> Disk:
-    """A new disk after the first boot, with what cloud-init was told."""
-    config, log = cloud_init.read(machine.custom_data, _CLOUD_CONFIG, "the simulated guest's cloud-init")
-    given = config.get("ssh_keys")
-    keys = given if isinstance(given, dict) else {}
-    private, public = keys.get("ed25519_private"), keys.get("ed25519_public")
-    if not _is_private_key(private):
-        if private is not None:
-            log.append("ssh_keys: ed25519_private is not a key; a new one was made")
-        private, public = _new_host_key()
-    disk = Disk.format(store, machine)
-    with disk.changing():
-        disk.write(HOST_KEY, str(private), ROOT, mode=0o600)
-        disk.write(f"{HOST_KEY}.pub", str(public).strip() + "\n", ROOT)
-        disk.write(INIT_LOG, "".join(f"{line}\n" for line in [*log, "Cloud-init finished."]), ROOT)
-    return disk
-
-
-def _is_private_key(text: object) -> bool:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import load_ssh_private_key
-
-    try:
-        return isinstance(load_ssh_private_key(str(text).encode(), password=None), Ed25519PrivateKey)
-    except ValueError:
-        return False
-
-
-def _new_host_key() -> tuple[str, str]:
+def new_host_key() -> tuple[str, str]:
+    """A new key pair, private and public, as OpenSSH writes them."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -165,55 +44,12 @@ def _new_host_key() -> tuple[str, str]:
     return private.decode(), public.decode()
 
 
-def _run(process: Process, script: str | None) -> int:
-    """A script, or standard input, in a new shell."""
-    from . import apt, az, az_acr, coreutils, docker, docker_containers, job_control, network, system  # noqa: F401 - they register their programs
-    from .interpreter import Shell
-
-    shell = Shell(process)
-    try:
-        return shell.interact() if script is None else shell.main(script)
-    except Interrupted:
-        return 130
-    except Exception:
-        logger.exception("a program of the simulated guest failed")
-        process.warn("the simulated guest failed here; the sandbox's log says how")
-        return 70
-
-
-async def _in_thread(function: Callable[[], int]) -> int:
-    """Run a function in a thread of its own. A pool would be held up by programs that wait for input."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[int] = loop.create_future()
-
-    def finish(status: int) -> None:
-        if not done.done():
-            done.set_result(status)
-
-    def work() -> None:
-        status = function()
-        _call(loop, finish, status)
-
-    threading.Thread(target=work, name="simulated guest", daemon=True).start()
-    return await done
-
-
-def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *arguments: object) -> None:
-    """Call in the loop's thread; nothing where the loop has ended meanwhile."""
-    try:
-        loop.call_soon_threadsafe(function, *arguments)
-    except RuntimeError:
-        logger.debug("the loop has ended")
-
-
-# SSH
-
-
-async def _serve(running: _Running, connection: socket.socket, link: Link) -> None:
+async def serve(running: Running, connection: socket.socket, link: Link) -> None:
+    """Serve one connection; returns when the client is signed in or gone."""
     import asyncssh
 
     disk = running.disk
-    host_key = _new_host_key()[0] if link.other_host_key else disk.read(HOST_KEY, ROOT)
+    host_key = new_host_key()[0] if link.other_host_key else disk.read(HOST_KEY, ROOT)
     login = _server_class()(running)
     try:
         await asyncssh.run_server(
@@ -246,7 +82,7 @@ def _server_class() -> Any:
     class Login(asyncssh.SSHServer):
         """One connection: who may log in, and with which groups."""
 
-        def __init__(self, running: _Running) -> None:
+        def __init__(self, running: Running) -> None:
             self._running = running
             self._connection: asyncssh.SSHServerConnection | None = None
             self.user: User = ROOT
@@ -281,7 +117,7 @@ async def _session(ssh: asyncssh.SSHServerProcess[str], disk: Disk, user: User, 
     """One channel: a command, or a login shell."""
     loop = asyncio.get_running_loop()
     channel: Any = ssh.channel  # its annotations know nothing of the line editor
-    control = Control(echo=lambda visible: _call(loop, channel.set_echo, visible))
+    control = Control(echo=lambda visible: call_in_loop(loop, channel.set_echo, visible))
     stdin = Input(control=control)
 
     def output(stream: asyncssh.SSHWriter[str]) -> Callable[[str], None]:
@@ -289,7 +125,7 @@ async def _session(ssh: asyncssh.SSHServerProcess[str], disk: Disk, user: User, 
             if not ssh.channel.is_closing():
                 stream.write(text)
 
-        return lambda text: _call(loop, write, text)
+        return lambda text: call_in_loop(loop, write, text)
 
     terminal = bool(ssh.term_type)
     environment = {
@@ -306,7 +142,7 @@ async def _session(ssh: asyncssh.SSHServerProcess[str], disk: Disk, user: User, 
     stderr = stdout if terminal else output(ssh.stderr)
     process = Process(disk, user, environment, user.home, stdin, stdout, stderr, control, terminal)
     if terminal and ssh.command is None:
-        stdout("Welcome to Ubuntu 22.04.5 LTS, played by the sandbox: this machine is simulated.\n\n")
+        stdout("Welcome to Ubuntu 22.04.5 LTS, in the sandbox: this machine is simulated.\n\n")
     pump = asyncio.create_task(_pump(ssh, stdin, control))
 
     def let_go() -> None:
@@ -316,10 +152,10 @@ async def _session(ssh: asyncssh.SSHServerProcess[str], disk: Disk, user: User, 
     fault = disk.faults.of_command(ssh.command) if ssh.command is not None else None
     try:
         if fault:
-            run = partial(_in_thread, partial(_run, process, ssh.command))
+            run = partial(in_thread, partial(run_script, process, ssh.command))
             status = await fault.run(ssh, run, let_go, link.reset)
         else:
-            status = await _in_thread(lambda: _run(process, ssh.command))
+            status = await in_thread(lambda: run_script(process, ssh.command))
         if not ssh.channel.is_closing():
             ssh.exit(status)
     finally:
@@ -348,6 +184,3 @@ async def _pump(ssh: asyncssh.SSHServerProcess[str], stdin: Input, control: Cont
     await ssh.channel.wait_closed()
     control.interrupt.set()
     stdin.wake()
-
-
-__all__ = ["KIND", "SimulatedGuests"]

@@ -69,7 +69,7 @@ class Redirection:
 
 
 @dataclass
-class Command:
+class SimpleCommand:
     assignments: list[tuple[str, Word]] = field(default_factory=list)
     words: list[Word] = field(default_factory=list)
     redirections: list[Redirection] = field(default_factory=list)
@@ -80,7 +80,7 @@ class Pipeline:
     """`joint` is what stands before it: "" at the beginning of a list, "&&" or "||"."""
 
     joint: str
-    commands: list[Command]
+    commands: list[SimpleCommand]
 
 
 def refuse(what: str) -> SyntaxRefused:
@@ -240,7 +240,7 @@ def parse(text: str) -> list[list[Pipeline]]:
     """The and-or lists of a script."""
     script: list[list[Pipeline]] = []
     current: list[Pipeline] = []
-    command = Command()
+    command = SimpleCommand()
     joint = ""
     piped = False  # the last operator wants a command behind it
     redirection = ""
@@ -261,7 +261,7 @@ def parse(text: str) -> list[list[Pipeline]]:
         elif token in ("|&", ";;"):
             raise refuse(token)
         else:
-            empty = command == Command()
+            empty = command == SimpleCommand()
             if empty and token != "\n":
                 raise _unexpected(token)
             if empty:
@@ -269,7 +269,7 @@ def parse(text: str) -> list[list[Pipeline]]:
             if not piped:
                 current.append(Pipeline(joint, []))
             current[-1].commands.append(command)
-            command = Command()
+            command = SimpleCommand()
             piped = token == "|"
             joint = token if token in ("&&", "||") else ""
             if token in (";", "\n"):
@@ -285,7 +285,7 @@ def _unexpected(token: str) -> SyntaxRefused:
     return SyntaxRefused(f"syntax error near unexpected token `{shown}'")
 
 
-def _add_word(command: Command, word: Word) -> None:
+def _add_word(command: SimpleCommand, word: Word) -> None:
     first = word[0]
     if not command.words and first.kind == "text" and not first.quoted:
         assignment = _ASSIGNMENT.match(first.text)

@@ -6,8 +6,8 @@ import time
 from dataclasses import replace
 
 from .disk import ROOT
-from .interpreter import Shell
-from .process import PATH, Failure, Process, Refused, UnknownProgram, program
+from .interpreter import Interpreter
+from .program import PATH, Failure, Process, UnknownProgram, Unsupported, program
 
 SERVICES = {"docker": "docker.io", "containerd": "docker.io", "ssh": "openssh-server"}
 START_SECONDS = 90  # how long systemd waits for a service that does not say that it is ready
@@ -41,7 +41,7 @@ def _sudo(process: Process, arguments: list[str]) -> int:
     if not words:
         if not options.keys() & {"-s", "-i"}:
             raise Failure("usage: sudo [-EHn] [-u user] [VAR=value] command")
-        return Shell(replace(target, directory=user.home) if "-i" in options else target).interact()
+        return Interpreter(replace(target, directory=user.home) if "-i" in options else target).interact()
     try:
         return target.run(words)
     except UnknownProgram as unknown:
@@ -68,7 +68,7 @@ def _usermod(process: Process, arguments: list[str]) -> int:
     pairs, names = process.options(arguments, "aG:", ["append", "groups="])
     options = {name.lstrip("-")[0].lower(): value for name, value in pairs}
     if not {"a", "g"} <= options.keys() or len(names) != 1:
-        raise Refused("usermod", "form other than: usermod -aG GROUP USER")
+        raise Unsupported("usermod", "form other than: usermod -aG GROUP USER")
     if not process.user.is_root:
         raise Failure("usermod: Permission denied.\nusermod: cannot lock /etc/passwd; try again later.")
     if process.disk.user(names[0]) is None:
@@ -90,7 +90,7 @@ def _cloud_init(process: Process, arguments: list[str]) -> int:
     if arguments in (["--version"], ["-v"]):
         process.print(f"/usr/bin/cloud-init {process.disk['packages']['cloud-init']}")
         return 0
-    raise Refused("cloud-init", f"command {' '.join(arguments) or 'without arguments'}")
+    raise Unsupported("cloud-init", f"command {' '.join(arguments) or 'without arguments'}")
 
 
 @program("systemctl")
@@ -98,7 +98,7 @@ def _systemctl(process: Process, arguments: list[str]) -> int:
     pairs, words = process.options(arguments, "q", ["now", "no-pager", "quiet"])
     verb, names = (words or ["list-units"])[0], [word.removesuffix(".service") for word in words[1:]]
     if verb not in ("status", "start", "stop", "restart", "enable", "disable", "is-active", "is-enabled") or not names:
-        raise Refused("systemctl", f"command {' '.join(words)}")
+        raise Unsupported("systemctl", f"command {' '.join(words)}")
     status = 0
     for name in names:
         status = max(status, _service(process, verb, name, now=("--now", "") in pairs))
@@ -127,7 +127,7 @@ def _service(process: Process, verb: str, name: str, *, now: bool) -> int:
     elif not process.user.is_root:
         raise Failure(f"Failed to {verb} {name}.service: Interactive authentication required.")
     elif verb == "disable" and not now:
-        raise Refused("systemctl", "disable without --now")
+        raise Unsupported("systemctl", "disable without --now")
     elif verb != "enable" or now:
         with process.disk.changing() as document:
             document["services"][name] = verb not in ("stop", "disable")

@@ -24,8 +24,8 @@ class Failure(Exception):
         self.status = status
 
 
-class Refused(Failure):
-    """What the real program has and this one does not: said in words, never passed over."""
+class Unsupported(Failure):
+    """What the real program has and this one does not: refused in words, never ignored."""
 
     def __init__(self, program: str, what: str) -> None:
         super().__init__(f"{program}: the simulated guest has no {what}", 2)
@@ -125,7 +125,7 @@ class Process:
             if "requires argument" in error.msg:
                 raise Failure(f"{self.name}: {error.msg}", 2) from error
             dashes = "-" if len(error.opt) == 1 else "--"
-            raise Refused(self.name, f"option {dashes}{error.opt}") from error
+            raise Unsupported(self.name, f"option {dashes}{error.opt}") from error
 
     def ask(self, prompt: str, *, hidden: bool = False) -> str:
         """A line that the user types."""
@@ -166,8 +166,8 @@ class Program:
 
 PROGRAMS: dict[str, Program] = {}
 
-# Programs of a real Ubuntu that this guest does not play: they are refused as such, not as misspelt.
-NOT_PLAYED = frozenset(
+# Programs of a real Ubuntu that this guest does not have: they are refused as such, not as misspelt.
+NOT_IMPLEMENTED = frozenset(
     [
         "awk",
         "basename",
@@ -317,7 +317,7 @@ class UnknownProgram(Exception):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.name = name
-        self.real = posixpath.basename(name) in NOT_PLAYED
+        self.real = posixpath.basename(name) in NOT_IMPLEMENTED
 
 
 def program(

@@ -7,8 +7,8 @@ import time
 from typing import Any
 
 from .disk import Disk
-from .process import Failure, Process
-from .registry_client import INDEX_TYPES, MANIFEST_TYPES, DistributionError, Manifest, Reference, Registry
+from .program import Failure, Process
+from .registry_client import INDEX_TYPES, MANIFEST_TYPES, DistributionError, Manifest, Reference, RegistryClient
 
 Image = dict[str, Any]  # id, tags, digests, config, manifest (text), media_type
 
@@ -51,7 +51,7 @@ def remove_image(disk: Disk, image: Image, name: str) -> list[str]:
         return [f"Untagged: {x}" for x in image["tags"] + image["digests"]] + [f"Deleted: {image['id']}"]
 
 
-def pull_image(process: Process, registry: Registry, reference: Reference) -> Image:
+def pull_image(process: Process, registry: RegistryClient, reference: Reference) -> Image:
     """Pull an image as ``docker pull`` does, with the lines that it prints. Raises DistributionError."""
     disk = process.disk
     top = registry.manifest(reference)
@@ -88,7 +88,7 @@ def pull_image(process: Process, registry: Registry, reference: Reference) -> Im
     return image
 
 
-def _of_this_platform(registry: Registry, reference: Reference, top: Manifest) -> Manifest:
+def _of_this_platform(registry: RegistryClient, reference: Reference, top: Manifest) -> Manifest:
     if top.media_type in MANIFEST_TYPES:
         return top
     if top.media_type not in INDEX_TYPES:
@@ -100,7 +100,7 @@ def _of_this_platform(registry: Registry, reference: Reference, top: Manifest) -
     raise DistributionError("no matching manifest for linux/amd64 in the manifest list entries")
 
 
-def _pull_layers(process: Process, registry: Registry, reference: Reference, manifest: Manifest) -> None:
+def _pull_layers(process: Process, registry: RegistryClient, reference: Reference, manifest: Manifest) -> None:
     had = {
         layer["digest"]
         for image in process.disk["images"].values()
@@ -119,7 +119,7 @@ def _pull_layers(process: Process, registry: Registry, reference: Reference, man
         process.print(f"{short(digest)}: Pull complete")
 
 
-def push_image(process: Process, registry: Registry, reference: Reference, image: Image) -> None:
+def push_image(process: Process, registry: RegistryClient, reference: Reference, image: Image) -> None:
     """Push an image as ``docker push`` does. Raises DistributionError."""
     process.print(f"The push refers to repository [{reference.name}]")
     blobs, manifest = process.disk.store.blobs, json.loads(image["manifest"])

@@ -1,7 +1,7 @@
 """The network of a real machine: sockets that belong to the machine's network namespace and to this process.
 
 Nothing is routed, forwarded or changed on the host. A machine's namespace has its loopback only; this process listens
-there at the addresses of the cloud, so who connects is that machine. A played name is answered by the sandbox, a source
+there at the addresses of the cloud, so who connects is that machine. An emulated host is answered by the sandbox, a source
 of apt or pip is connected through without being looked into, and nothing else is there.
 """
 
@@ -60,7 +60,7 @@ def in_network(pid: int, make: Callable[[], T]) -> T:
 
 
 class MachineNetwork:
-    """The doors of one machine that runs."""
+    """The listeners of one machine that runs."""
 
     def __init__(self, vm_id: str, pid: int, proxy: Proxy, sources: tuple[str, ...]) -> None:
         self._caller = Caller(vm_id)
@@ -98,7 +98,7 @@ class MachineNetwork:
         return made
 
     async def close(self) -> None:
-        """Close the doors, and every connection to a source; the machine's namespace can go then."""
+        """Close the listeners, and every connection to a source; the machine's namespace can go then."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -111,7 +111,7 @@ class MachineNetwork:
         task.add_done_callback(self._tasks.discard)
 
     def _knows(self, name: str) -> bool:
-        return self._proxy.plays(name) or any(source.rpartition(":")[0] == name for source in self._sources)
+        return self._proxy.serves(name) or any(source.rpartition(":")[0] == name for source in self._sources)
 
     async def _answer_names(self, names: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -138,10 +138,12 @@ class MachineNetwork:
             if f"{name}:{port}" in self._sources:
                 reader, writer = await asyncio.open_connection(name, port)
                 await splice(connection, reader, writer)
-            elif self._proxy.plays(name) and tls == (port == 443):
+            elif self._proxy.serves(name) and tls == (port == 443):
                 await self._proxy.serve(connection, self._caller, tls=tls)
             else:
-                logger.info("a machine asked for %s:%d, which is neither played nor a source of apt or pip", name, port)
+                logger.info(
+                    "a machine asked for %s:%d, which is neither emulated nor a source of apt or pip", name, port
+                )
                 connection.close()
         except (OSError, TimeoutError, ValueError) as error:
             logger.info("a connection of a machine to port %d: %s", port, error)

@@ -1,0 +1,53 @@
+"""Every program of a simulated machine: the modules that register them, and how a script is run."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+
+from . import apt, az, az_acr, coreutils, curl, docker, docker_containers, job_control, system  # noqa: F401 - registered
+from .control import Interrupted
+from .interpreter import Interpreter
+from .program import Process
+
+logger = logging.getLogger(__name__)
+
+
+def run_script(process: Process, script: str | None) -> int:
+    """Run a script, or standard input, in a new shell; its exit status."""
+    shell = Interpreter(process)
+    try:
+        return shell.interact() if script is None else shell.main(script)
+    except Interrupted:
+        return 130
+    except Exception:
+        logger.exception("a program of the simulated guest failed")
+        process.warn("the simulated guest failed here; the sandbox's log says how")
+        return 70
+
+
+async def in_thread(function: Callable[[], int]) -> int:
+    """Run a function in a thread of its own. A pool would be held up by programs that wait for input."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[int] = loop.create_future()
+
+    def finish(status: int) -> None:
+        if not done.done():
+            done.set_result(status)
+
+    def work() -> None:
+        status = function()
+        call_in_loop(loop, finish, status)
+
+    threading.Thread(target=work, name="simulated guest", daemon=True).start()
+    return await done
+
+
+def call_in_loop(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *arguments: object) -> None:
+    """Call in the loop's thread; nothing where the loop has ended meanwhile."""
+    try:
+        loop.call_soon_threadsafe(function, *arguments)
+    except RuntimeError:
+        logger.debug("the loop has ended")
