@@ -33,6 +33,8 @@ CREATE TABLE IF NOT EXISTS tag (registry TEXT, repository TEXT, name TEXT, body 
 CREATE TABLE IF NOT EXISTS traffic (number INTEGER PRIMARY KEY, body TEXT NOT NULL);
 """
 TRAFFIC_KEPT = 10_000  # requests
+LOCKS = "locks"
+"""The kind of the documents that say what is locked of a repository as a whole."""
 
 
 class Store:
@@ -199,11 +201,14 @@ class Store:
         with self.transaction():
             for table in ("manifest", "tag", "blob"):
                 self._query(f"DELETE FROM {table} WHERE (registry, repository) = (?, ?)", registry, repository)
+            self.erase(LOCKS, f"{registry}/{repository}")
 
     def delete_registry(self, registry: str) -> None:
         with self.transaction():
             for table in ("manifest", "tag", "blob"):
                 self._query(f"DELETE FROM {table} WHERE registry = ?", registry)
+            prefix = f"{registry}/"
+            self._query("DELETE FROM document WHERE kind = ? AND substr(key, 1, ?) = ?", LOCKS, len(prefix), prefix)
 
     # Traffic: who asked what and what was answered, without headers and bodies, so without secrets.
 

@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute, Route
 
 from ..clock import Clock
 from ..requests import parse_json
-from ..store import Store
+from ..store import LOCKS, Store
 from ..tenant import Tenant
 from .auth import Need, RegistryAccess, RegistryError
 from .images import PUBLIC_REGISTRY, find_manifest, put_manifest
@@ -116,12 +116,13 @@ class Registry:
         return JSONResponse({})
 
     async def catalog(self, request: Request, server: str, name: str) -> Response:
-        names, link = _page(request, self._store.repositories(server))
+        names, link = _page(request, [n for n in self._store.repositories(server) if _listed(self._locks(server, n))])
         return JSONResponse({"repositories": names}, headers=link)
 
     async def tag_names(self, request: Request, server: str, name: str) -> Response:
         self._require_repository(server, name)
-        names, link = _page(request, [tag["name"] for tag in self._store.tags(server, name)], default=None)
+        tags = filter(_listed, self._store.tags(server, name))
+        names, link = _page(request, [tag["name"] for tag in tags], default=None)
         return JSONResponse({"name": name, "tags": names}, headers=link)
 
     async def referrers(self, request: Request, server: str, name: str) -> Response:
@@ -159,7 +160,8 @@ class Registry:
 
     async def get_manifest(self, request: Request, server: str, name: str) -> Response:
         found = self._manifest(server, name, request.path_params["reference"])
-        self._require_unlocked(server, name, "readEnabled", request.path_params["reference"], found["digest"])
+        tag = self._store.tag(server, name, request.path_params["reference"])
+        _require_unlocked("readEnabled", self._locks(server, name), tag, found)
         headers = {"Docker-Content-Digest": found["digest"], "ETag": f'"{found["digest"]}"'}
         content = self._store.blobs.read(found["digest"])
         return Response(content, media_type=found["mediaType"], headers=headers)
@@ -182,7 +184,8 @@ class Registry:
         digest = self._store.blobs.write(content, algorithm)
         if ":" in reference and digest != reference:
             raise RegistryError(400, "DIGEST_INVALID", "provided digest did not match uploaded content")
-        self._require_unlocked(server, name, "writeEnabled", reference)
+        replaced = (self._store.manifest if ":" in reference else self._store.tag)(server, name, reference)
+        _require_unlocked("writeEnabled", self._locks(server, name), replaced)
         tags = [] if ":" in reference else [reference]
         now = self._clock.timestamp()
         put_manifest(self._store, server, name, content, media_type, tags=tags, now=now, digest=digest)
@@ -216,14 +219,13 @@ class Registry:
     async def delete_manifest(self, request: Request, server: str, name: str) -> Response:
         reference = request.path_params["reference"]
         found = self._manifest(server, name, reference)
-        self._require_unlocked(server, name, "deleteEnabled", reference)
+        by_digest = ":" in reference
+        tags = [tag for tag in self._store.tags(server, name) if reference in (tag["name"], tag["digest"])]
+        self._require_deletable(server, name, *tags, *([found] if by_digest else []))
         with self._store.transaction():
-            if ":" not in reference:
-                self._store.delete_tag(server, name, reference)
-            else:
-                for tag in self._store.tags(server, name):
-                    if tag["digest"] == reference:
-                        self._store.delete_tag(server, name, tag["name"])
+            for tag in tags:
+                self._store.delete_tag(server, name, tag["name"])
+            if by_digest:
                 self._store.delete_manifest(server, name, found["digest"])
         return Response(status_code=202)
 
@@ -238,6 +240,7 @@ class Registry:
     async def get_blob(self, request: Request, server: str, name: str) -> Response:
         digest = request.path_params["digest"]
         size = self._blob(server, name, digest)
+        _require_unlocked("readEnabled", self._locks(server, name))
         headers = {"Docker-Content-Digest": digest, "ETag": f'"{digest}"', "Accept-Ranges": "bytes"}
         start, end, status = 0, size, 200
         wanted = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})", request.headers.get("range", ""))
@@ -262,12 +265,14 @@ class Registry:
     async def delete_blob(self, request: Request, server: str, name: str) -> Response:
         digest = request.path_params["digest"]
         self._blob(server, name, digest)
+        self._require_deletable(server, name)
         self._store.unlink_blob(server, name, digest)
         return Response(status_code=202)
 
     # Uploads. They are known by an id that is hard to guess, and by the repository they were begun in.
 
     async def start_upload(self, request: Request, server: str, name: str) -> Response:
+        _require_unlocked("writeEnabled", self._locks(server, name))
         mount, source = request.query_params.get("mount"), request.query_params.get("from")
         if mount and source and self._may_mount(request, server, source, _digest(mount)):
             self._store.link_blob(server, name, mount)
@@ -362,10 +367,11 @@ class Registry:
     async def tags(self, request: Request, server: str, name: str) -> Response:
         self._require_repository(server, name)
         digest = request.query_params.get("digest")
-        found = {t["name"]: t for t in self._store.tags(server, name) if digest in (None, t["digest"])}
+        tags = filter(_listed, self._store.tags(server, name))
+        found = {tag["name"]: tag for tag in tags if digest in (None, tag["digest"])}
         names, link = _page(request, list(found))
-        tags = [self._shown_tag(server, name, found[each]) for each in names]
-        return JSONResponse({"registry": server, "imageName": name, "tags": tags}, headers=link)
+        shown = [_shown_tag(found[each]) for each in names]
+        return JSONResponse({"registry": server, "imageName": name, "tags": shown}, headers=link)
 
     def _tag(self, request: Request, server: str, name: str) -> dict[str, Any]:
         tag = self._store.tag(server, name, request.path_params["tag"])
@@ -374,18 +380,18 @@ class Registry:
         return tag
 
     async def tag_properties(self, request: Request, server: str, name: str) -> Response:
-        tag = self._shown_tag(server, name, self._tag(request, server, name))
+        tag = _shown_tag(self._tag(request, server, name))
         return JSONResponse({"registry": server, "imageName": name, "tag": tag})
 
     async def delete_tag(self, request: Request, server: str, name: str) -> Response:
         tag = self._tag(request, server, name)
-        self._require_unlocked(server, name, "deleteEnabled", tag["name"])
+        self._require_deletable(server, name, tag)
         self._store.delete_tag(server, name, tag["name"])
         return Response(status_code=202, headers={"X-Ms-Int-Docker-Content-Digest": tag["digest"]})
 
     async def manifests(self, request: Request, server: str, name: str) -> Response:
         self._require_repository(server, name)
-        found = {m["digest"]: m for m in self._store.manifests(server, name)}
+        found = {m["digest"]: m for m in filter(_listed, self._store.manifests(server, name))}
         digests, link = _page(request, list(found))
         shown = [self._shown_manifest(server, name, found[digest]) for digest in digests]
         return JSONResponse({"registry": server, "imageName": name, "manifests": shown}, headers=link)
@@ -403,8 +409,7 @@ class Registry:
         shown = {key: manifest[key] for key in keys if manifest[key] is not None}
         shown |= self._platform(manifest["digest"])
         shown["mediaType"] = manifest["mediaType"]
-        attributes = self._attributes(server, name, manifest["digest"])
-        return {**shown, **({"tags": tags} if tags else {}), "changeableAttributes": attributes}
+        return {**shown, **({"tags": tags} if tags else {}), "changeableAttributes": _attributes(manifest)}
 
     def _platform(self, digest: str) -> dict[str, str]:
         """Architecture and operating system, as the image's configuration says them; nothing for an index."""
@@ -427,51 +432,42 @@ class Registry:
                 "lastUpdateTime": max(each["lastUpdateTime"] for each in [*manifests, *tags]),
                 "manifestCount": len(manifests),
                 "tagCount": len(tags),
-                "changeableAttributes": self._attributes(server, name),
+                "changeableAttributes": _attributes(self._locks(server, name)),
             }
         )
 
-    # Locks. Source: az acr repository update; recorded answers for their default.
+    # Locks. Source: azure-management-docs, container-registry-image-lock. A tag and a manifest keep their own.
 
-    def _attributes(self, server: str, name: str, part: str = "") -> dict[str, bool]:
-        """What may be done with a repository or, as `part`, with a tag or manifest of it."""
-        return {**_ATTRIBUTES, **(self._store.read("attributes", f"{server}/{name} {part}") or {})}
+    def _locks(self, server: str, name: str) -> dict[str, Any]:
+        """What is locked of a repository as a whole."""
+        return self._store.read(LOCKS, f"{server}/{name}") or {}
 
-    def _shown_tag(self, server: str, name: str, tag: dict[str, Any]) -> dict[str, Any]:
-        return {**tag, "signed": False, "changeableAttributes": self._attributes(server, name, tag["name"])}
-
-    def _require_unlocked(self, server: str, name: str, attribute: str, *parts: str) -> None:
-        if not all(self._attributes(server, name, part)[attribute] for part in ("", *parts)):
-            message = (
-                "The operation is disallowed on this registry, repository or image. View troubleshooting steps at "
-                "https://aka.ms/acr/faq/#why-does-my-pull-or-push-request-fail-with-disallowed-operation"
-            )
-            raise RegistryError(405, "UNSUPPORTED", message)
+    def _require_deletable(self, server: str, name: str, *parts: dict[str, Any]) -> None:
+        """Refuse to delete parts of a repository that are locked: a lock against writing is one against deleting too."""
+        _require_unlocked("writeEnabled", self._locks(server, name), *parts)
+        _require_unlocked("deleteEnabled", *parts)
 
     async def update_attributes(self, request: Request, server: str, name: str) -> Response:
         """Change the locks of a repository, a tag or a manifest, and answer with its properties."""
         tag, digest = request.path_params.get("tag"), request.path_params.get("digest")
         show = self.tag_properties if tag else self.manifest_properties if digest else self.repository_properties
         await show(request, server, name)  # 404 where there is none
-        try:
-            given = parse_json(await request.body() or b"{}")
-            changed = {key: given[key] for key in _ATTRIBUTES if given.get(key) is not None}
-        except (ValueError, AttributeError) as error:
-            raise RegistryError(400, "BAD_REQUEST", "the body is no JSON object") from error
-        if not all(isinstance(value, bool) for value in changed.values()):
-            raise RegistryError(400, "BAD_REQUEST", "the attributes are true or false")
-        part = tag or digest or ""
-        self._store.write("attributes", f"{server}/{name} {part}", {**self._attributes(server, name, part), **changed})
+        changed = _given_attributes(await request.body())
+        with self._store.transaction():
+            if tag and (found := self._store.tag(server, name, tag)):
+                self._store.put_tag(server, name, tag, _locked(found, changed))
+            elif digest and (found := self._store.manifest(server, name, digest)):
+                self._store.put_manifest(server, name, digest, _locked(found, changed))
+            else:
+                self._store.write(LOCKS, f"{server}/{name}", _locked(self._locks(server, name), changed))
         return await show(request, server, name)
 
     async def delete_repository(self, request: Request, server: str, name: str) -> Response:
         self._require_repository(server, name)
-        deleted = {
-            "manifestsDeleted": [manifest["digest"] for manifest in self._store.manifests(server, name)],
-            "tagsDeleted": [tag["name"] for tag in self._store.tags(server, name)],
-        }
-        self._require_unlocked(server, name, "deleteEnabled", *deleted["manifestsDeleted"], *deleted["tagsDeleted"])
+        manifests, tags = self._store.manifests(server, name), self._store.tags(server, name)
+        self._require_deletable(server, name, self._locks(server, name), *manifests, *tags)
         self._store.delete_repository(server, name)
+        deleted = {"manifestsDeleted": [m["digest"] for m in manifests], "tagsDeleted": [tag["name"] for tag in tags]}
         return JSONResponse(deleted, status_code=202)
 
 
@@ -488,6 +484,48 @@ class PublicRegistry(Registry):
 
 
 _ATTRIBUTES = {"deleteEnabled": True, "writeEnabled": True, "readEnabled": True, "listEnabled": True}
+
+
+def _attributes(part: dict[str, Any]) -> dict[str, bool]:
+    """What may be done with a repository, a tag or a manifest."""
+    return {**_ATTRIBUTES, **part.get("changeableAttributes", {})}
+
+
+def _listed(part: dict[str, Any]) -> bool:
+    return _attributes(part)["listEnabled"]
+
+
+def _locked(part: dict[str, Any], changed: dict[str, bool]) -> dict[str, Any]:
+    return {**part, "changeableAttributes": {**_attributes(part), **changed}}
+
+
+def _require_unlocked(attribute: str, *parts: dict[str, Any] | None) -> None:
+    """Refuse what is locked for a repository, a tag or a manifest; None is one that is not there."""
+    if not all(_attributes(part)[attribute] for part in parts if part):
+        message = (
+            "The operation is disallowed on this registry, repository or image. View troubleshooting steps at "
+            "https://aka.ms/acr/faq/#why-does-my-pull-or-push-request-fail-with-disallowed-operation"
+        )
+        raise RegistryError(405, "REGISTRY_DISALLOWED_OPERATION", message, detail={})
+
+
+def _given_attributes(body: bytes) -> dict[str, bool]:
+    """The attributes that a request wants to change."""
+    try:
+        given = {key: value for key, value in parse_json(body or b"{}").items() if value is not None}
+    except (ValueError, AttributeError) as error:
+        raise RegistryError(400, "BAD_REQUEST", "the body is no JSON object") from error
+    if unknown := given.keys() - _ATTRIBUTES.keys():
+        message = f"The sandbox knows the attributes {', '.join(_ATTRIBUTES)}, not {', '.join(sorted(unknown))[:200]}."
+        raise RegistryError(501, "UNSUPPORTED", message)
+    if not all(isinstance(value, bool) for value in given.values()):
+        raise RegistryError(400, "BAD_REQUEST", "the attributes are true or false")
+    return given
+
+
+def _shown_tag(tag: dict[str, Any]) -> dict[str, Any]:
+    """A tag as Azure shows it, in this order."""
+    return {**tag, "signed": False, "changeableAttributes": _attributes(tag)}
 
 
 def _digest(text: str) -> str:

@@ -147,14 +147,20 @@ def put_manifest(
             "subject": (parsed.get("subject") or {}).get("digest"),
             "createdTime": known["createdTime"] if known else now,
             "lastUpdateTime": now,
+            **_kept_locks(known),
         }
         store.put_manifest(registry, repository, digest, document)
         for name in tags:
             before = store.tag(registry, repository, name)
             created = before["createdTime"] if before else now
-            tag = {"name": name, "digest": digest, "createdTime": created, "lastUpdateTime": now}
+            tag = {"name": name, "digest": digest, "createdTime": created, "lastUpdateTime": now, **_kept_locks(before)}
             store.put_tag(registry, repository, name, tag)
     return digest
+
+
+def _kept_locks(replaced: dict[str, Any] | None) -> dict[str, Any]:
+    """The locks of a tag or a manifest, which what replaces it has too."""
+    return {key: value for key, value in (replaced or {}).items() if key == "changeableAttributes"}
 
 
 def find_manifest(store: Store, registry: str, repository: str, reference: str) -> dict[str, Any] | None:
