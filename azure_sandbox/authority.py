@@ -1,4 +1,4 @@
-"""The sandbox's certificate authority, which can speak for the played names and for no others.
+"""The sandbox's certificate authority, which can speak for the emulated names and for no others.
 
 Whoever trusts it (a terminal, a VM) trusts a key that lies in a folder. The constraint of names in the certificate,
 which TLS clients check, keeps that key from speaking for the rest of the internet, should it ever be stolen.

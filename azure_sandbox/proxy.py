@@ -67,7 +67,7 @@ def reset(transport: asyncio.Transport) -> None:
     transport.abort()
 
 
-class Reset(Exception):
+class SshReset(Exception):
     """The connection to a VM is to be reset."""
 
 
@@ -82,7 +82,7 @@ class Proxy:
     caller: Callable[[str, str], Caller | None]
     """The VM of a proxy user name and password."""
     connect_ssh: Callable[[str, Caller], Awaitable[socket.socket]]
-    """One end of a connection to the SSH server at an address; raises RequestRefused or Reset."""
+    """One end of a connection to the SSH server at an address; raises RequestRefused or SshReset."""
     patience: float = HEAD_TIMEOUT
     """Seconds a client has to send the head of a request."""
 
@@ -268,7 +268,7 @@ class _FirstRequest(asyncio.Protocol):
                 raise RequestRefused(502, message)
         except RequestRefused as refused:
             self._refuse(refused)
-        except Reset:
+        except SshReset:
             self._established()
             reset(self._transport)
         except (OSError, ssl.SSLError) as error:

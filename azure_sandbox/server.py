@@ -1,4 +1,4 @@
-"""The sandbox's process: opens the folder, plays the clouds, opens the proxy, and ends by itself when idle.
+"""The sandbox's process: opens the folder, serves the clouds, opens the proxy, and ends by itself when idle.
 
 The folder holds everything: ``<cloud>.sqlite`` and ``blobs/`` (store.py), ``ca.pem``, ``ca-key.pem``, ``signing-key.pem``,
 ``operator.json`` (how the operator signs in), ``address.json`` (where the proxy is, while the process runs), ``lock`` and

@@ -1,4 +1,4 @@
-"""One national cloud as the sandbox plays it: what its login, Resource Manager, metadata and registries share."""
+"""One national cloud as the sandbox emulates it: what its login, Resource Manager, metadata and registries share."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _NAME = re.compile(r"[A-Za-z0-9]{5,50}")
 _PROPERTIES = members.TYPES[REGISTRY].members["properties"]
 _SKUS = ("Basic", "Standard", "Premium")
 _LABEL_SCOPES = ("Unsecure", "TenantReuse", "SubscriptionReuse", "ResourceGroupReuse", "NoReuse")
-# What can be chosen, the default first; the choices that concern what the sandbox does not play have no effect.
+# What can be chosen, the default first; the choices that concern what the sandbox does not emulate have no effect.
 _CHOICES = {
     "publicNetworkAccess": ("Enabled", "Disabled"),
     "roleAssignmentMode": ("LegacyRegistryPermissions", "AbacRepositoryPermissions"),

@@ -1,7 +1,7 @@
 """Microsoft.Resources/deployments: template deployments, as ``az vm create`` makes them.
 
 A template's resources are made through the same operations that a client would call, in the order of their dependsOn.
-Of the template language only literal values and these functions are played: parameters, variables, concat, resourceId,
+Of the template language only literal values and these functions are emulated: parameters, variables, concat, resourceId,
 resourceGroup().location, subscription().subscriptionId, reference(name or id[, version, 'Full']) with one member or
 more behind it.
 """

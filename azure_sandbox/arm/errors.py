@@ -150,12 +150,12 @@ sandbox_failed = _Kind(500, "InternalServerError",
 # What the sandbox does not emulate
 
 request_not_emulated = _not_emulated(
-    "The sandbox does not emulate {method} {path}: it plays the operations of the walkthrough only, which its documentation lists (docs/sandbox/operations.md).")
+    "The sandbox does not emulate {method} {path}: it emulates the operations of the walkthrough only, which its documentation lists (docs/sandbox/operations.md).")
 filter_not_emulated = _not_emulated("The sandbox does not emulate the filter {filter!r}: only {known}.")
 linked_template_not_emulated = _not_emulated(
-    "The sandbox plays deployments with an inline template; properties.template is missing.")
+    "The sandbox emulates deployments with an inline template; properties.template is missing.")
 expression_not_emulated = _not_emulated(
-    "The sandbox does not play this expression of the template language: [{expression}].")
+    "The sandbox does not emulate this expression of the template language: [{expression}].")
 windows_not_emulated = _not_emulated("The sandbox does not emulate Windows.")
 data_disks_not_emulated = _not_emulated("The sandbox does not emulate the data disks of a VM.")
 vm_change_not_emulated = _not_emulated("The sandbox does not emulate changing {members} of a VM with PATCH.")
@@ -227,7 +227,7 @@ property_cannot_change = _Kind(409, "PropertyChangeNotAllowed", "Changing proper
 provisioning_failed = _Kind(409, "OSProvisioningInternalError",
     "OS Provisioning failed for VM '{name}' due to an internal error: {reason}")
 unknown_command = _Kind(404, "NotFound",
-    "The entity {command} was not found in this location: the sandbox plays RunShellScript.")
+    "The entity {command} was not found in this location: the sandbox emulates RunShellScript.")
 vm_is_not_running = _Kind(409, "OperationNotAllowed", "Cannot modify extensions in the VM when the VM is not running.")
 image_not_found = _Kind(404, "NotFound",
     "Artifact: VMImage was not found: the sandbox has Ubuntu images of Canonical, not {publisher}:{offer}:{sku}.")

@@ -240,7 +240,7 @@ _CONDITION = re.compile(r"(resourceType|resourceGroup|name|location|tagName|tagV
 
 
 def _wanted(call: Call) -> dict[str, str]:
-    """The conditions of $filter, which must all hold; 501 where there is one that the sandbox does not play."""
+    """The conditions of $filter, which must all hold; 501 where there is one that the sandbox does not emulate."""
     given = call.request.query_params.get("$filter", "")
     if re.sub(r"\band\b|\s", "", _CONDITION.sub("", given), flags=re.IGNORECASE):
         fields = "resourceType, resourceGroup, name, location, tagName and tagValue"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..guard import RequestRefused
-from ..proxy import Reset
+from ..proxy import SshReset
 from .active import Faults
 from .rules import CommandDelay, CommandExit, CommandFault, CommandReset, CommandStall, Ssh
 
@@ -24,7 +24,7 @@ def fault_of_connection(faults: Faults, address: str, vm_name: str) -> str:
     if kind == "refused":
         raise RequestRefused(502, f"{address}:22: connection refused")
     if kind == "reset":
-        raise Reset
+        raise SshReset
     return kind
 
 

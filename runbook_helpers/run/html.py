@@ -15,7 +15,7 @@ from pygments.formatters import HtmlFormatter
 from ..files import write_atomic
 from ..outcome import Outcome
 from .inputs import NOTEBOOKS
-from .report import PAGE, Report, Step, printable, word
+from .report import PAGE, NotebookRun, Report, printable, word
 
 # The browser itself refuses what would come from elsewhere.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -103,7 +103,7 @@ def _list(title: str, lines: list[str]) -> str:
     return f"<h2>{title}</h2>\n<ul>\n" + "\n".join(f"<li>{escape(line)}</li>" for line in lines) + "\n</ul>"
 
 
-def _notebook(report: Report, step: Step) -> str:
+def _notebook(report: Report, step: NotebookRun) -> str:
     """One executed notebook, folded; one that failed is open, with the reason before it."""
     reason = "" if step.ok else f'<pre class="error">{escape(step.error or "")}</pre>\n'
     summary = f"{step.notebook}: {word(step)}"

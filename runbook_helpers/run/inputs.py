@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import ParameterError
 from ..parameters import RULES, problems, read_parameters, secret_problem
 from ..secrets import shown, shown_name
-from .report import RESULT, Report, Step, read_report
+from .report import RESULT, NotebookRun, Report, read_report
 
 PROJECT = Path(__file__).parents[2]
 NOTEBOOKS = PROJECT / "notebooks"
@@ -124,8 +124,8 @@ def resume(folder: Path, file: Path | None, overrides: Sequence[tuple[str, str]]
         raise ParameterError([f"The run in {folder} cannot be taken up: there is no notebook {', '.join(unknown)}."])
     report.clean_up |= clean_up
     last = every[-1]
-    steps = [step if step.ok else Step(step.notebook) for step in report.steps if step.notebook != last]
-    deletes = [step for step in report.steps if step.notebook == last] or [Step(last)] * clean_up
+    steps = [step if step.ok else NotebookRun(step.notebook) for step in report.steps if step.notebook != last]
+    deletes = [step for step in report.steps if step.notebook == last] or [NotebookRun(last)] * clean_up
     # What is made from now on is deleted too, even where an earlier part of the run has deleted what it had made.
-    report.steps = steps + (deletes if all(step.ok for step in steps) else [Step(last) for _ in deletes])
+    report.steps = steps + (deletes if all(step.ok for step in steps) else [NotebookRun(last) for _ in deletes])
     return report

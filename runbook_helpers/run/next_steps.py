@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import NotOurs
 from ..outcome import Outcome
 from .inputs import CLEAN_UP, select_notebooks
-from .report import PARAMETERS, Report, Step
+from .report import PARAMETERS, NotebookRun, Report
 
 
 def program() -> str:
@@ -73,10 +73,10 @@ def _chosen(report: Report) -> list[str]:
     return ["--only", ",".join(step.notebook[:2] for step in report.steps), *deletes]
 
 
-def _is_not_ours(step: Step) -> bool:
+def _is_not_ours(step: NotebookRun) -> bool:
     return step.notebook.startswith(CLEAN_UP) and step.exception == NotOurs.__name__
 
 
-def _may_have_made(step: Step) -> bool:
+def _may_have_made(step: NotebookRun) -> bool:
     """Whether a notebook may have made something; in doubt it has, since what is forgotten costs money."""
     return step.outcome not in (Outcome.NOT_RUN, Outcome.BAD_PARAMETERS) and step.made is not False

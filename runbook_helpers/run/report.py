@@ -22,7 +22,7 @@ _UNPRINTABLE = re.compile(r"\x1b\[[0-9;]*m|[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U000
 
 
 @dataclass
-class Step:
+class NotebookRun:
     """One notebook of a run."""
 
     notebook: str
@@ -53,7 +53,7 @@ class Report:
     parameters: dict[str, Any]
     output: Path
     started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
-    steps: list[Step] = field(default_factory=list)
+    steps: list[NotebookRun] = field(default_factory=list)
     clean_up: bool = False
     """Whether notebook 06 is run also after another one has failed."""
 
@@ -146,7 +146,7 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub("", text)
 
 
-def word(step: Step) -> str:
+def word(step: NotebookRun) -> str:
     """The end of a notebook, in a word for people."""
     return {Outcome.OK: "ok", Outcome.NOT_RUN: "not run", Outcome.INTERRUPTED: "stopped"}.get(step.outcome, "FAILED")
 
@@ -163,7 +163,7 @@ def read_report(folder: Path) -> Report:
         if content["schema"] != SCHEMA:
             raise ValueError(f"its schema is {content['schema']}, and {SCHEMA} is known")
         steps = [
-            Step(
+            NotebookRun(
                 **{key: each.get(key) for key in ("notebook", "seconds", "error", "exception", "made", "result")},
                 outcome=Outcome(each["outcome"]),
             )

@@ -16,7 +16,7 @@ from ..errors import outcome_of_name
 from ..outcome import Outcome
 from . import progress
 from .inputs import CLEAN_UP, NOTEBOOKS
-from .report import Report, Step, word
+from .report import NotebookRun, Report, word
 from .result import made_something, read_result
 
 # It warns at each start that it listens on loopback, and logs an interrupted cell's end as an error of its own.
@@ -53,7 +53,7 @@ def run(
         before: the same run, as far as it came: what was ok in it is not run again.
     """
     output.mkdir(parents=True, exist_ok=True)
-    report = before or Report(dict(parameters), output, steps=[Step(path.stem) for path in notebooks])
+    report = before or Report(dict(parameters), output, steps=[NotebookRun(path.stem) for path in notebooks])
     report.clean_up = clean_up
     report.write()
     names = {path.stem: f"[{number}/{len(notebooks)}] {path.stem}" for number, path in enumerate(notebooks, 1)}
@@ -81,7 +81,7 @@ def run(
     return report
 
 
-def _run(path: Path, step: Step, report: Report) -> None:
+def _run(path: Path, step: NotebookRun, report: Report) -> None:
     """Execute one notebook, and report."""
     started = time.monotonic()
     try:
@@ -91,7 +91,7 @@ def _run(path: Path, step: Step, report: Report) -> None:
         report.write()
 
 
-def _execute(path: Path, step: Step, target: Path, parameters: Mapping[str, Any]) -> None:
+def _execute(path: Path, step: NotebookRun, target: Path, parameters: Mapping[str, Any]) -> None:
     """Execute one notebook, and note in its step how it ended."""
     import nbformat
     import papermill

@@ -28,7 +28,7 @@ UNREGISTERED = ("NotRegistered", "Unregistered", "Unregistering")
 
 
 @dataclass(frozen=True)
-class Need:
+class RequiredAction:
     """An action of the walkthrough."""
 
     action: str
@@ -40,29 +40,29 @@ class Need:
 
 
 NEEDS = (
-    Need(f"{_GROUP}/read", "group"),
-    Need(f"{_GROUP}/write", "group", makes="group"),
-    Need(f"{_GROUP}/delete", "group"),
-    Need(f"{_REGISTRY}/read", "registry"),
-    Need(f"{_REGISTRY}/write", "registry", makes="registry"),
-    Need(f"{_REGISTRY}/importImage/action", "registry"),
-    Need(f"{_REGISTRY}/pull/read", "registry"),
-    Need(f"{_VM}/read", "vm"),
-    Need(f"{_VM}/write", "vm"),
-    *(Need(f"{_NETWORK}/{kind}/write", "group", makes="vm")
+    RequiredAction(f"{_GROUP}/read", "group"),
+    RequiredAction(f"{_GROUP}/write", "group", makes="group"),
+    RequiredAction(f"{_GROUP}/delete", "group"),
+    RequiredAction(f"{_REGISTRY}/read", "registry"),
+    RequiredAction(f"{_REGISTRY}/write", "registry", makes="registry"),
+    RequiredAction(f"{_REGISTRY}/importImage/action", "registry"),
+    RequiredAction(f"{_REGISTRY}/pull/read", "registry"),
+    RequiredAction(f"{_VM}/read", "vm"),
+    RequiredAction(f"{_VM}/write", "vm"),
+    *(RequiredAction(f"{_NETWORK}/{kind}/write", "group", makes="vm")
       for kind in ("networkSecurityGroups", "publicIPAddresses", "virtualNetworks", "networkInterfaces")),
-    *(Need(f"{_NETWORK}/{kind}/join/action", "group", makes="vm")
+    *(RequiredAction(f"{_NETWORK}/{kind}/join/action", "group", makes="vm")
       for kind in ("networkSecurityGroups", "publicIPAddresses", "virtualNetworks/subnets", "networkInterfaces")),
-    *(Need(f"{_NETWORK}/{kind}/read", "group", makes="vm") for kind in ("networkSecurityGroups", "virtualNetworks")),
-    Need(f"{_NETWORK}/networkInterfaces/read", "group"),
-    Need(f"{_NETWORK}/publicIPAddresses/read", "group"),
-    Need(f"{_IDENTITY}/read", "identity"),
-    Need(f"{_IDENTITY}/write", "identity", makes="identity"),
-    Need(f"{_IDENTITY}/assign/action", "identity"),
-    Need("Microsoft.Authorization/roleDefinitions/read", "registry"),
-    Need(f"{_ASSIGNMENT}/read", "registry"),
-    Need(f"{_ASSIGNMENT}/write", "registry"),
-    Need(f"{_ASSIGNMENT}/delete", "registry"),
+    *(RequiredAction(f"{_NETWORK}/{kind}/read", "group", makes="vm") for kind in ("networkSecurityGroups", "virtualNetworks")),
+    RequiredAction(f"{_NETWORK}/networkInterfaces/read", "group"),
+    RequiredAction(f"{_NETWORK}/publicIPAddresses/read", "group"),
+    RequiredAction(f"{_IDENTITY}/read", "identity"),
+    RequiredAction(f"{_IDENTITY}/write", "identity", makes="identity"),
+    RequiredAction(f"{_IDENTITY}/assign/action", "identity"),
+    RequiredAction("Microsoft.Authorization/roleDefinitions/read", "registry"),
+    RequiredAction(f"{_ASSIGNMENT}/read", "registry"),
+    RequiredAction(f"{_ASSIGNMENT}/write", "registry"),
+    RequiredAction(f"{_ASSIGNMENT}/delete", "registry"),
 )  # fmt: skip
 """The actions of the notebooks."""
 
@@ -169,14 +169,14 @@ def _own(azure: Azure, scope: str) -> list[Permission]:
     return _or_none(lambda: own_permissions(azure, scope)) or []
 
 
-def _needs(existing: dict[str, Any]) -> list[Need]:
+def _needs(existing: dict[str, Any]) -> list[RequiredAction]:
     """The actions that are needed, given what exists."""
     needs = [need for need in NEEDS if need.makes is None or need.makes not in existing]
     if "group" in existing and not is_ours(existing["group"]):
         needs = [need for need in needs if need.action != f"{_GROUP}/delete"]  # notebook 06 refuses it anyway
     if _is_abac(existing.get("registry")):
         pull, read = f"{_REGISTRY}/pull/read", f"{_REGISTRY}/repositories/metadata/read"
-        needs = [Need(read, "registry", data=True) if need.action == pull else need for need in needs]
+        needs = [RequiredAction(read, "registry", data=True) if need.action == pull else need for need in needs]
     return needs
 
 
@@ -187,7 +187,9 @@ def _is_abac(registry: Any) -> bool:
     return str(getattr(mode, "value", mode)).lower() == "abacrepositorypermissions"
 
 
-def _not_granted_below(azure: Azure, missing: Sequence[Need], existing: dict[str, Any]) -> list[Need]:
+def _not_granted_below(
+    azure: Azure, missing: Sequence[RequiredAction], existing: dict[str, Any]
+) -> list[RequiredAction]:
     """Those that are missing at the resource itself, too, where it exists."""
     kinds = {need.on for need in missing} & (set(existing) - {"group"})
     held = {kind: _own(azure, str(existing[kind].id)) for kind in sorted(kinds)}
@@ -234,7 +236,7 @@ def _may_be_ours(azure: Azure, registry_name: str) -> bool:
     return True
 
 
-def _missing_lines(azure: Azure, scope: str, missing: Sequence[Need], group_exists: bool) -> list[str]:
+def _missing_lines(azure: Azure, scope: str, missing: Sequence[RequiredAction], group_exists: bool) -> list[str]:
     count = "A permission is missing" if len(missing) == 1 else f"{len(missing)} permissions are missing"
     lines = [f"{count}, and nothing was made:"]
     for need in missing:

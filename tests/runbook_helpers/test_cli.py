@@ -19,7 +19,7 @@ from azure_sandbox import process
 from runbook_helpers import create_vm, show_image
 from runbook_helpers.outcome import Outcome
 from runbook_helpers.run.inputs import NOTEBOOKS, PROJECT, new_output_folder, select_notebooks
-from runbook_helpers.run.report import Report, Step
+from runbook_helpers.run.report import NotebookRun, Report
 
 from ..conftest import SSH_SOURCE, SUBSCRIPTION, clean_environment, connect_to, writes
 
@@ -126,7 +126,7 @@ def test_line_of_a_notebook_begins_with_it(fresh: Path, tmp_path: Path) -> None:
 
 
 def test_hints_name_the_program_as_it_is_found(tmp_path: Path) -> None:
-    Report({}, tmp_path, steps=[Step("00_start_here", Outcome.OK)]).write()
+    Report({}, tmp_path, steps=[NotebookRun("00_start_here", Outcome.OK)]).write()
     script = Path(sys.executable).with_name("runbook")
     path = os.environ["PATH"].split(os.pathsep)
     others = [folder for folder in path if not (Path(folder) / "runbook").exists()]

@@ -38,7 +38,7 @@ from runbook_helpers import (
 )
 from runbook_helpers.errors import NotReady, PermissionsMissing
 from runbook_helpers.verbs.permissions import Permission, allows
-from runbook_helpers.verbs.preflight import BUILT_IN, NEEDS, Need
+from runbook_helpers.verbs.preflight import BUILT_IN, NEEDS, RequiredAction
 
 from ..conftest import SSH_SOURCE, SUBSCRIPTION, clean_environment, connect_to, regression, store_of, writes
 
@@ -301,6 +301,6 @@ def test_the_built_in_roles_are_those_of_azure() -> None:
             real = Permission(role.actions, role.not_actions, role.data_actions)
             for need in (
                 *NEEDS,
-                Need("Microsoft.ContainerRegistry/registries/repositories/metadata/read", "", data=True),
+                RequiredAction("Microsoft.ContainerRegistry/registries/repositories/metadata/read", "", data=True),
             ):
                 assert BUILT_IN[role.name].allows(need.action, need.data) == real.allows(need.action, need.data), need

@@ -28,7 +28,7 @@ from runbook_helpers import create_resource_group, create_vm, errors
 from runbook_helpers.errors import outcome_of, outcome_of_name
 from runbook_helpers.outcome import Outcome
 from runbook_helpers.run import html, inputs, next_steps, runner
-from runbook_helpers.run.report import Report, Step
+from runbook_helpers.run.report import NotebookRun, Report
 from runbook_helpers.run.result import read_result
 from runbook_helpers.ssh.completed import Completed
 
@@ -208,7 +208,7 @@ def kernels(pid: int) -> list[psutil.Process]:
 def test_taking_up_what_cannot_be(tmp_path: Path) -> None:
     done = runbook("run", "--resume", tmp_path)
     assert done.returncode == 2 and f"There is no run in {tmp_path}" in done.stderr
-    report = Report({"vm_name": "one", "sandbox": True}, tmp_path, steps=[Step("01_registry", Outcome.OK)])
+    report = Report({"vm_name": "one", "sandbox": True}, tmp_path, steps=[NotebookRun("01_registry", Outcome.OK)])
     report.write()
     done = runbook("run", "--resume", tmp_path, "-p", "vm_name", "two", "-p", "sandbox", "true")
     assert done.returncode == 2 and done.stderr.count("\n") == 1
@@ -222,7 +222,7 @@ def test_taking_up_what_cannot_be(tmp_path: Path) -> None:
 
 
 def test_clean_up_again_when_more_is_made(tmp_path: Path) -> None:
-    steps = [Step("01_registry", Outcome.FAILED), Step("06_clean_up", Outcome.OK)]
+    steps = [NotebookRun("01_registry", Outcome.FAILED), NotebookRun("06_clean_up", Outcome.OK)]
     Report({}, tmp_path, steps=steps, clean_up=True).write()
     report = inputs.resume(tmp_path, None, [], clean_up=False)
     assert report.clean_up and [step.outcome for step in report.steps] == [Outcome.NOT_RUN, Outcome.NOT_RUN]
@@ -242,7 +242,7 @@ def test_clean_up_again_when_more_is_made(tmp_path: Path) -> None:
 def test_deleting_is_told_where_something_may_have_been_made(
     outcome: Outcome, made: bool | None, told: bool, tmp_path: Path
 ) -> None:
-    steps = [Step("01_registry", outcome, 1.0, "words", made=made), Step("02_virtual_machine")]
+    steps = [NotebookRun("01_registry", outcome, 1.0, "words", made=made), NotebookRun("02_virtual_machine")]
     assert bool(next_steps.how_to_delete(Report({}, tmp_path, steps=steps), plain=True)) is told
 
 
@@ -366,7 +366,11 @@ def test_the_page_needs_nothing_else(tmp_path: Path) -> None:
     ]
     nbformat.write(new.new_notebook(cells=cells), tmp_path / "01_registry.ipynb")  # type: ignore[no-untyped-call]
     error = "E: \x1b[31m<script>alert(1)</script>\x00\nsecond line"
-    steps = [Step("01_registry", Outcome.FAILED, 1.5, error), Step("02_virtual_machine"), Step("03_x", Outcome.FAILED)]
+    steps = [
+        NotebookRun("01_registry", Outcome.FAILED, 1.5, error),
+        NotebookRun("02_virtual_machine"),
+        NotebookRun("03_x", Outcome.FAILED),
+    ]
     report = Report({"cloud": "AzureCloud"}, tmp_path, steps=steps)
     report.write()
     text = html.write(report).read_text(encoding="utf-8")
@@ -382,7 +386,7 @@ def test_the_page_needs_nothing_else(tmp_path: Path) -> None:
 
 
 def test_without_nbconvert_a_run_says_so(fresh: Path, tmp_path: Path) -> None:
-    Report({}, tmp_path, steps=[Step("00_start_here", Outcome.OK)]).write()
+    Report({}, tmp_path, steps=[NotebookRun("00_start_here", Outcome.OK)]).write()
     code = "import sys; sys.modules['nbconvert'] = None; from runbook_helpers.commands.main import main; main()"
     command = [sys.executable, "-c", code, "run", "--resume", str(tmp_path)]
     done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=60)
@@ -391,7 +395,7 @@ def test_without_nbconvert_a_run_says_so(fresh: Path, tmp_path: Path) -> None:
 
 
 def test_a_page_that_cannot_be_written_does_not_hide_how_the_run_ended(tmp_path: Path) -> None:
-    Report({}, tmp_path, steps=[Step("00_start_here", Outcome.OK)]).write()
+    Report({}, tmp_path, steps=[NotebookRun("00_start_here", Outcome.OK)]).write()
     (tmp_path / "report.html").mkdir()
     done = runbook("run", "--resume", tmp_path)
     assert done.returncode == 0

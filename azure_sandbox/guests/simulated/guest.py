@@ -19,7 +19,7 @@ from .disk import ROOT, Disk
 from .faults import GuestFaults
 from .program import Input, Process
 from .programs import in_thread, run_script
-from .ssh_server import HOST_KEY, Running, new_host_key, serve
+from .ssh_server import HOST_KEY, RunningGuest, new_host_key, serve
 from .system import root_environment
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class SimulatedGuests:
     def __init__(self, store: Store, faults: Faults | None = None) -> None:
         self._store = store
         self._faults = faults or Faults()
-        self._running: dict[str, Running] = {}
+        self._running: dict[str, RunningGuest] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def boot(self, machine: Machine) -> None:
@@ -90,11 +90,11 @@ class SimulatedGuests:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _begin(self, disk: Disk) -> Running:
+    def _begin(self, disk: Disk) -> RunningGuest:
         disk.faults = GuestFaults(self._faults, ResourceId(disk.machine.resource_id).name)
-        return Running(disk)
+        return RunningGuest(disk)
 
-    def _find(self, vm_id: str) -> Running | None:
+    def _find(self, vm_id: str) -> RunningGuest | None:
         """A machine that runs; after a restart of the sandbox it is the one of the store."""
         if vm_id not in self._running:
             disk = Disk.open(self._store, vm_id)
@@ -104,7 +104,7 @@ class SimulatedGuests:
         return self._running[vm_id]
 
     @staticmethod
-    def _disconnect(running: Running) -> None:
+    def _disconnect(running: RunningGuest) -> None:
         for connection in list(running.connections):
             connection.abort()
 

@@ -24,7 +24,7 @@ HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
 
 
 @dataclass
-class Running:
+class RunningGuest:
     """A machine that runs."""
 
     disk: Disk
@@ -44,7 +44,7 @@ def new_host_key() -> tuple[str, str]:
     return private.decode(), public.decode()
 
 
-async def serve(running: Running, connection: socket.socket, link: Link) -> None:
+async def serve(running: RunningGuest, connection: socket.socket, link: Link) -> None:
     """Serve one connection; returns when the client is signed in or gone."""
     import asyncssh
 
@@ -82,7 +82,7 @@ def _server_class() -> Any:
     class Login(asyncssh.SSHServer):
         """One connection: who may log in, and with which groups."""
 
-        def __init__(self, running: Running) -> None:
+        def __init__(self, running: RunningGuest) -> None:
             self._running = running
             self._connection: asyncssh.SSHServerConnection | None = None
             self.user: User = ROOT
