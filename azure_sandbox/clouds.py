@@ -46,6 +46,11 @@ class Cloud:
         return f"https://{self.authority_hosts[0]}"
 
 
+def plain(location: str) -> str:
+    """A region as Azure names it, where it may be written as it is displayed: China North 3."""
+    return location.replace(" ", "").lower()
+
+
 REGISTRY_AUDIENCE = "https://containerregistry.azure.net"
 """The audience of container registries; the same in every cloud."""
 

@@ -95,7 +95,8 @@ def certificate_names(clouds: list[Tenant]) -> list[str]:
     names = {PUBLIC_REGISTRY, SETUP_HOST}
     for tenant in clouds:
         names |= {*tenant.cloud.authority_hosts, tenant.cloud.resource_manager, tenant.cloud.graph}
-        names.add("*" + tenant.cloud.registry_suffix)
+        suffix = tenant.cloud.registry_suffix  # an asterisk stands for one label
+        names |= {f"*{suffix}", *(f"*.{region}.geo{suffix}" for region in tenant.cloud.locations)}
     return sorted(names)
 
 

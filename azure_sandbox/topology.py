@@ -121,9 +121,13 @@ def source_address(store: Store, vm_id: str | None) -> str:
 
 
 def registry_at(store: Store, login_server: str) -> Resource | None:
-    """The registry that has a login server."""
-    registries = store.resources(type=REGISTRY)
-    return next((each for each in registries if each.properties["loginServer"] == login_server), None)
+    """The registry that has a login server, or one for a region."""
+    return next((each for each in store.resources(type=REGISTRY) if login_server in login_servers(each)), None)
+
+
+def login_servers(registry: Resource) -> list[str]:
+    """The host names that a registry answers at: its own, and one for each region where it has regional endpoints."""
+    return [registry.properties["loginServer"], *registry.properties.get("regionalEndpointHostNames", [])]
 
 
 # Who is admitted

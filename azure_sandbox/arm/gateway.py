@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
 from .. import members
+from ..clouds import plain
 from ..limits import ARM_LIMITS
 from ..requests import bearer_token, note, parse_json
 from ..resource import Json, ResourceId
@@ -172,8 +173,8 @@ def _check_new(call: Call, kind: str) -> None:
     provider = kind.partition("/")[0]
     if not resources.is_registered(tenant, provider):
         raise errors.provider_not_registered(provider=provider)
-    plain = resources.plain(str(location or ""))
-    if plain and plain not in (*tenant.cloud.locations, "global"):
+    region = plain(str(location or ""))
+    if region and region not in (*tenant.cloud.locations, "global"):
         regions = ",".join(tenant.cloud.locations)
         raise errors.location_not_available(location=location, kind=kind, regions=regions)
 

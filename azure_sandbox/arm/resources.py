@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from .. import resource as types
 from ..access.decide import assignments, scope_of
+from ..clouds import plain
 from ..requests import note
 from ..resource import Json, Resource, spelled
 from ..tenant import Tenant
@@ -104,10 +105,6 @@ async def put_group(call: Call) -> Response:
         resource["managedBy"] = call.body["managedBy"]
     call.tenant.store.put(resource)
     return JSONResponse(resource, status_code=200 if existing else 201)
-
-
-def plain(location: str) -> str:
-    return location.replace(" ", "").lower()
 
 
 def _group(call: Call) -> Resource:

@@ -22,7 +22,7 @@ from ..requests import basic_credentials, bearer_token, note, note_token, read_f
 from ..resource import Resource
 from ..tenant import Tenant
 from ..tokens import TokenError, token_id
-from ..topology import registry_admits, registry_at, source_address
+from ..topology import login_servers, registry_admits, registry_at, source_address
 
 ISSUER = "Azure Container Registry"
 REFRESH_SECONDS = 11700
@@ -119,7 +119,7 @@ class RegistryAccess:
         server = registry.properties["loginServer"]
         # The second form is deprecated, and what the kubelet's plugin sends: the access token counts.
         known = ("access_token", "access_token_refresh_token") if form.get("refresh_token") else ("access_token",)
-        if form.get("grant_type") not in known or form.get("service", "").lower() != server:
+        if form.get("grant_type") not in known or form.get("service", "").lower() not in login_servers(registry):
             message = f"The exchange needs grant_type=access_token and service={server}."
             raise RegistryError(400, "BAD_REQUEST", message)
         if form.get("tenant", self._tenant.tenant_id).lower() != self._tenant.tenant_id:
@@ -195,7 +195,7 @@ class RegistryAccess:
 
     def _token(self, registry: Resource, request: Request, form: dict[str, list[str]]) -> dict[str, str]:
         server = registry.properties["loginServer"]
-        if form.get("service", [server])[0].lower() != server:
+        if form.get("service", [server])[0].lower() not in login_servers(registry):
             raise RegistryError(400, "BAD_REQUEST", f"The service of this registry is {server}.")
         refresh_token = self._presented(registry, request, form)
         object_id = None
@@ -287,7 +287,7 @@ class RegistryAccess:
     def require(self, request: Request, *needs: Need) -> Resource:
         """The registry that is asked, where the request's access token holds all these permissions; 401 otherwise."""
         registry = self.find(request)
-        server = registry.properties["loginServer"]
+        server = (request.url.hostname or "").lower()  # tokens are for all login servers of the registry
         token = bearer_token(request) or self._token_of_basic(request, registry, needs)
         if token is None:
             raise self._challenge(server, needs, "")
