@@ -145,6 +145,17 @@ def registry_admits(registry: Resource, client: str) -> bool:
     return rules["defaultAction"] == "Allow" or any(_in(client, rule["value"]) for rule in rules["ipRules"])
 
 
+def admits_services(registry: Resource, *, by_name: bool = False) -> bool:
+    """Whether Azure's own services, such as an import, get past the registry's network rules.
+
+    Where public access is off they do, but the registry must not be asked for by its public name.
+    """
+    is_open = registry_admits(registry, "0.0.0.0")
+    is_private = registry.properties["publicNetworkAccess"] == "Disabled"
+    trusted = registry.properties["networkRuleBypassOptions"] == "AzureServices"
+    return is_open or (trusted and not (is_private and by_name))
+
+
 def admits(store: Store, interface: Resource, source: str, port: int) -> bool:
     """Whether the security groups of an interface and of its subnet let TCP from `source` in on `port`.
 

@@ -72,6 +72,10 @@ BUILT_IN_ROLES = {role.id: role for role in (
     Role("bfdb9389-c9a5-478a-bb2f-ba9ca092c3c7", "Container Registry Repository Catalog Lister",
          "Allows for listing all repositories in an Azure Container Registry.",
          data_actions=(f"{REGISTRY}/catalog/read",)),
+    Role("577a9874-89fd-4f24-9dbd-b5034d0ad23a", "Container Registry Data Importer and Data Reader",
+         "Provides the ability to import images into a registry through the registry import operation. Provides the ability to list repositories, view images and tags, get manifests, and pull images. Does not provide permissions for importing images through configuring registry transfer pipelines such as import and export pipelines. Does not provide permissions for importing through configuring Artifact Cache or Sync rules.",
+         (f"{REGISTRY}/importImage/action", f"{REGISTRY}/read", f"{REGISTRY}/pull/read"),
+         data_actions=(f"{REGISTRY}/catalog/read", *_READ)),
 )}
 # fmt: on
 

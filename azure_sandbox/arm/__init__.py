@@ -9,7 +9,16 @@ from __future__ import annotations
 from types import ModuleType
 
 from .. import resource as types
-from . import authorization, compute, container_registry, deployments, managed_identity, network, resources
+from . import (
+    authorization,
+    compute,
+    container_registry,
+    deployments,
+    image_import,
+    managed_identity,
+    network,
+    resources,
+)
 from .call import Handler, Route
 
 SUBSCRIPTION = "/subscriptions/{subscription}"
@@ -164,7 +173,7 @@ ROUTES = [
     *_at(
         IN_GROUP + types.REGISTRY + "/{name}",
         types.REGISTRY,
-        ("POST", "/importImage", "/importImage/action", container_registry.import_image),
+        ("POST", "/importImage", "/importImage/action", image_import.import_image),
         ("GET", "/listUsages", "/listUsages/read", container_registry.list_usages),
         ("POST", "/listCredentials", "/listCredentials/action", container_registry.list_credentials),
         ("POST", "/regenerateCredential", "/regenerateCredential/action", container_registry.regenerate_credential),

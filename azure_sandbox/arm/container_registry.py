@@ -1,17 +1,16 @@
-"""Microsoft.ContainerRegistry: registries, their names, and the import of images."""
+"""Microsoft.ContainerRegistry: registries, their names and what can be set of them."""
 
 from __future__ import annotations
 
 import hashlib
 import ipaddress
 import re
-import secrets
 
 from starlette.responses import JSONResponse, Response
 
 from .. import members
 from ..clouds import plain
-from ..registry.images import PUBLIC_REGISTRY, ImageNotFound, copy_image
+from ..registry import admin_user
 from ..resource import REGISTRY, Json, Resource, spelled
 from ..tenant import Tenant
 from ..topology import registry_at
@@ -96,8 +95,8 @@ def _changed(call: Call, registry: Resource, word: str, *, merge: bool) -> Respo
         apply_identity(call, registry, identity, merge=merge)
     call.tenant.store.put(registry)
     if identity is not None or "anonymousPullEnabled" in (call.body.get("properties") or {}):
-        return _supported(call, _under_way(call, registry, word))
-    return _supported(call, JSONResponse(_shown(call, registry)))
+        return supported(call, _under_way(call, registry, word))
+    return supported(call, JSONResponse(_shown(call, registry)))
 
 
 def _under_way(call: Call, registry: Resource, word: str) -> Response:
@@ -121,7 +120,8 @@ def _shown(call: Call, registry: Resource) -> Json:
     return shown
 
 
-def _supported(call: Call, response: Response) -> Response:
+def supported(call: Call, response: Response) -> Response:
+    """The answer with the versions that this provider names in each."""
     response.headers["api-supported-versions"] = call.api_version
     return response
 
@@ -197,7 +197,7 @@ async def get_all(call: Call) -> Json:
 
 
 async def get(call: Call) -> Response:
-    return _supported(call, JSONResponse(_shown(call, call.existing())))
+    return supported(call, JSONResponse(_shown(call, call.existing())))
 
 
 async def patch(call: Call) -> Response:
@@ -212,8 +212,8 @@ def _change(call: Call, registry: Resource) -> None:
     admin = given.get("adminUserEnabled")
     if admin is not None:
         properties["adminUserEnabled"] = bool(admin)
-        if admin and not _passwords(call.tenant, registry):
-            _renew_passwords(call.tenant, registry)
+        if admin and not admin_user.passwords(call.tenant, registry):
+            admin_user.renew(call.tenant, registry, *admin_user.NAMES)
     _change_network_rules(registry, given.get("networkRuleSet"))
     _change_policies(call, registry, given.get("policies") or {})
     for key, allowed in _CHOICES.items():
@@ -300,22 +300,6 @@ def _change_network_rules(registry: Resource, rules: Json | None) -> None:
     }
 
 
-def _passwords(tenant: Tenant, registry: Resource) -> list[str]:
-    return list((tenant.store.read("secret", str(registry.id)) or {"passwords": []})["passwords"])
-
-
-def _renew_passwords(tenant: Tenant, registry: Resource) -> None:
-    passwords = [secrets.token_urlsafe(39), secrets.token_urlsafe(39)]
-    tenant.store.write("secret", str(registry.id), {"passwords": passwords})
-
-
-def is_admin(tenant: Tenant, registry: Resource, user: str, password: str) -> bool:
-    """Whether these are the registry's admin user and one of its two passwords."""
-    if not registry.properties["adminUserEnabled"] or user.lower() != registry.name.lower():
-        return False
-    return any(secrets.compare_digest(password.encode(), each.encode()) for each in _passwords(tenant, registry))
-
-
 async def delete(call: Call) -> Response:
     registry = call.stored()
     if registry is None:
@@ -323,11 +307,11 @@ async def delete(call: Call) -> Response:
     await remove(call.tenant, registry)
     if registry["sku"]["name"] != "Premium":
         return Response(status_code=200)
-    url = operations.start(call, _result_path(call, registry.location))
+    url = operations.start(call, result_path(call, registry.location))
     response = answer(_shown(call, registry), status=202, state="Deleting")
     response.headers["Location"] = url
     response.headers["Retry-After"] = "10"
-    return _supported(call, response)
+    return supported(call, response)
 
 
 async def remove(tenant: Tenant, registry: Resource) -> None:
@@ -339,42 +323,9 @@ async def remove(tenant: Tenant, registry: Resource) -> None:
         tenant.delete_resource(registry.id)
 
 
-async def import_image(call: Call) -> Response:
-    """Copy an image from a public registry, or from another registry of this cloud that the caller may pull from."""
-    registry = call.parent()
-    source = call.body.get("source") or {}
-    image, targets = str(source.get("sourceImage", "")), call.body.get("targetTags") or []
-    repository, separator, reference = _split(image)
-    if source.get("registryUri") != PUBLIC_REGISTRY:
-        raise errors.import_not_emulated(public=PUBLIC_REGISTRY, registry=source.get("registryUri"))
-    server, tenant = registry.properties["loginServer"], call.tenant
-    wanted = [_split(target) for target in targets] or [(repository, separator, reference)]
-    for name, _, tag in wanted:
-        if call.body.get("mode", "NoForce") != "Force" and tenant.store.tag(server, name, tag):
-            raise errors.tag_exists(repository=name, tag=tag)
-    try:
-        for name, _, tag in wanted:
-            copy_image(
-                tenant.public_images, PUBLIC_REGISTRY, repository, reference,
-                tenant.store, server, name, [tag], now=tenant.clock.timestamp(),
-            )  # fmt: skip
-    except ImageNotFound as error:
-        raise errors.source_image_not_found(image=f"{PUBLIC_REGISTRY}/{image}", reason=error) from error
-    document = {f"{name}:{tag}": "Pending" for name, _, tag in wanted}
-    url = operations.start(call, _result_path(call, registry.location.upper()), result=document)
-    return _supported(call, Response(status_code=202, headers={"Location": url}))
-
-
-def _result_path(call: Call, location: str) -> str:
+def result_path(call: Call, location: str) -> str:
+    """Where the result of an operation of this provider is polled."""
     return operations.path(call, NAMESPACE, location, "operationResults", f"registries-{operations.new_id()}")
-
-
-def _split(image: str) -> tuple[str, str, str]:
-    """Repository, separator and reference of an image name."""
-    if "@" in image:
-        return image.partition("@")
-    name, separator, tag = image.partition(":")
-    return name, separator or ":", tag or "latest"
 
 
 def _with_admin_user(call: Call) -> Resource:
@@ -386,9 +337,9 @@ def _with_admin_user(call: Call) -> Resource:
 
 
 def _shown_credentials(call: Call, registry: Resource) -> Response:
-    passwords = zip(("password", "password2"), _passwords(call.tenant, registry), strict=True)
+    passwords = zip(admin_user.NAMES, admin_user.passwords(call.tenant, registry), strict=True)
     shown = {"username": registry.name, "passwords": [{"name": name, "value": value} for name, value in passwords]}
-    return _supported(call, JSONResponse(shown))
+    return supported(call, JSONResponse(shown))
 
 
 async def list_credentials(call: Call) -> Response:
@@ -397,11 +348,9 @@ async def list_credentials(call: Call) -> Response:
 
 async def regenerate_credential(call: Call) -> Response:
     registry, wanted = _with_admin_user(call), call.body.get("name")
-    if wanted not in ("password", "password2"):
+    if wanted not in admin_user.NAMES:
         raise errors.unknown_credential(name=wanted)
-    passwords = _passwords(call.tenant, registry)
-    passwords[0 if wanted == "password" else 1] = secrets.token_urlsafe(39)
-    call.tenant.store.write("secret", str(registry.id), {"passwords": passwords})
+    admin_user.renew(call.tenant, registry, str(wanted))
     return _shown_credentials(call, registry)
 
 
@@ -416,7 +365,7 @@ async def list_usages(call: Call) -> Response:
         {"name": "Size", "limit": gibibytes * 2**30, "currentValue": size, "unit": "Bytes"},
         {"name": "Webhooks", "limit": webhooks, "currentValue": 0, "unit": "Count"},
     ]
-    return _supported(call, JSONResponse({"value": value}))
+    return supported(call, JSONResponse({"value": value}))
 
 
 async def get_operation(call: Call) -> Response:
@@ -426,7 +375,7 @@ async def get_operation(call: Call) -> Response:
     headers = {"Retry-After": "10"} if running else {}
     if by_status:
         headers["Azure-AsyncOperation"] = str(call.request.url)
-        return _supported(call, JSONResponse(operations.status(operation), headers=headers))
+        return supported(call, JSONResponse(operations.status(operation), headers=headers))
     if running:
         document = {**(operation["result"] or {}), "status": "Accepted"}
         return JSONResponse(document, status_code=202, headers={"Location": str(call.request.url)})

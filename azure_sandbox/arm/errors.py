@@ -163,7 +163,8 @@ registry_members_not_emulated = _not_emulated("The sandbox does not emulate thes
 policy_not_emulated = _not_emulated("The sandbox does not emulate the policy {name}.")
 virtual_network_rules_not_emulated = _not_emulated(
     "The sandbox does not emulate the virtual network rules of a registry.")
-import_not_emulated = _not_emulated("The sandbox imports images from {public} only, not from {registry}.")
+import_not_emulated = _not_emulated(
+    "The sandbox imports images from {public} and from its own registries (NAME{suffix}) only, not from {registry}.")
 
 # Microsoft.Authorization
 
@@ -277,6 +278,14 @@ sku_lacks_network_rules = _Kind(400, "UnsupportedSkuFeature", "Network rules are
 invalid_ip_rule = _invalid("The IP rule '{rule}' is neither an address nor a range.", "networkRuleSet.ipRules")
 tag_exists = _Kind(409, "Conflict",
     "Tag {repository}:{tag} already exists in target registry. Please provide the force option to override.")
+source_registry_not_named = _invalid(
+    "The source of an import needs either resourceId, the id of a registry, or registryUri, its login server.", "source")
+source_is_no_registry = _invalid("The source '{id}' is not the id of a container registry.", "source.resourceId")
+source_registry_not_found = _invalid("There is no registry {server} to import from.", "source.registryUri")
+invalid_target = _invalid(
+    "The target '{target}' is invalid: a repository has lower-case letters, digits, '.', '_', '-' and '/', and a tag up to 128 letters, digits, '.', '_' and '-'.", "targetTags")
+import_failed = _Kind(400, "InvalidParameters",
+    "Operation registries-{operation} failed. Resource {id} Invalid message {reason} {reason} {answer}")
 source_image_not_found = _invalid("The image {image} was not found: {reason}", "source.sourceImage")
 admin_user_is_off = _Kind(400, "UnAuthorizedForCredentialOperations",
     "Cannot perform credential operations for {id} as admin user is disabled.")

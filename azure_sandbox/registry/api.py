@@ -21,11 +21,8 @@ from ..requests import parse_json
 from ..store import LOCKS, Store
 from ..tenant import Tenant
 from .auth import Need, RegistryAccess, RegistryError
-from .images import PUBLIC_REGISTRY, find_manifest, put_manifest
+from .images import NAME, PUBLIC_REGISTRY, TAG, find_manifest, put_manifest
 
-_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-NAME = re.compile(rf"(?=.{{1,255}}$){_COMPONENT}(?:/{_COMPONENT})*")
-TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 MAX_MANIFEST = 4 * 1024 * 1024  # bytes

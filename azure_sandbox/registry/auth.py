@@ -15,7 +15,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ..access.decide import assignment_mode, may_list_catalog, may_sign_in, repository_actions
-from ..arm.container_registry import is_admin
 from ..clouds import REGISTRY_AUDIENCE
 from ..limits import REGISTRY_TOKEN_LIMIT
 from ..requests import basic_credentials, bearer_token, note, note_token, read_form
@@ -23,6 +22,7 @@ from ..resource import Resource
 from ..tenant import Tenant
 from ..tokens import TokenError, token_id
 from ..topology import login_servers, registry_admits, registry_at, source_address
+from .admin_user import is_admin
 
 ISSUER = "Azure Container Registry"
 REFRESH_SECONDS = 11700
@@ -65,6 +65,12 @@ class Need:
     @property
     def scope(self) -> str:
         return f"{self.kind}:{self.name}:{','.join(self.actions)}"
+
+
+def pull_refused(repository: str) -> RegistryError:
+    """The refusal of somebody who may not pull from a repository."""
+    detail = [{"Type": "repository", "Class": "", "Name": repository, "Action": "pull"}]
+    return RegistryError(401, "UNAUTHORIZED", UNAUTHORIZED, detail=detail)
 
 
 class RegistryAccess:
@@ -116,23 +122,26 @@ class RegistryAccess:
         return {"x-ms-ratelimit-remaining-calls-per-second": f"{left / 60:.6g}"}
 
     def _exchange(self, registry: Resource, request: Request, form: dict[str, str]) -> str:
-        server = registry.properties["loginServer"]
         # The second form is deprecated, and what the kubelet's plugin sends: the access token counts.
         known = ("access_token", "access_token_refresh_token") if form.get("refresh_token") else ("access_token",)
         if form.get("grant_type") not in known or form.get("service", "").lower() not in login_servers(registry):
-            message = f"The exchange needs grant_type=access_token and service={server}."
+            message = f"The exchange needs grant_type=access_token and service={registry.properties['loginServer']}."
             raise RegistryError(400, "BAD_REQUEST", message)
         if form.get("tenant", self._tenant.tenant_id).lower() != self._tenant.tenant_id:
             raise self._refused()
+        claims = self._entra_claims(registry, form.get("access_token", ""))
+        note(request, principal=claims["oid"])
+        return self._admitted(registry, self._tenant.principal(claims["oid"]))
+
+    def _entra_claims(self, registry: Resource, token: str) -> dict[str, Any]:
+        """The claims of a token of Entra ID that the registry takes."""
         accepted = [REGISTRY_AUDIENCE]
         if registry.properties["policies"]["azureADAuthenticationAsArmPolicy"]["status"] == "enabled":
             accepted += self._tenant.cloud.audiences
         try:
-            claims = self._tenant.verify_token(form.get("access_token", ""), tuple(accepted))
+            return self._tenant.verify_token(token, tuple(accepted))
         except TokenError as error:
             raise self._refused() from error
-        note(request, principal=claims["oid"])
-        return self._admitted(registry, self._tenant.principal(claims["oid"]))
 
     def _admitted(self, registry: Resource, principal: dict[str, Any] | None) -> str:
         """A refresh token for a principal that has a role which has to do with the registry."""
@@ -254,6 +263,20 @@ class RegistryAccess:
         if application is None or not self._tenant.is_secret(application, password):
             raise self._refused()
         return self._admitted(registry, application)
+
+    def who(self, registry: Resource, username: str, password: str) -> str:
+        """Whose credentials these are, as an import has them; without a user name they are a token of Entra ID."""
+        if not username:
+            return str(self._entra_claims(registry, password)["oid"])
+        try:
+            return str(self._verify(self.sign_in(registry, username, password), registry, "refresh_token")["sub"])
+        except TokenError as error:
+            raise self._refused() from error
+
+    def may_pull(self, registry: Resource, repository: str, who: str) -> bool:
+        """Whether somebody may pull from a repository; where anonymous pull is on, everybody may."""
+        is_public = bool(registry.properties["anonymousPullEnabled"])
+        return is_public or self._granted(registry, who, f"repository:{repository}:pull") is not None
 
     def _granted(self, registry: Resource, object_id: str | None, scope: str) -> dict[str, Any] | None:
         """What the roles grant of a scope that is asked for; None where that is nothing."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import struct
 import tarfile
 import zlib
@@ -16,6 +17,9 @@ from typing import Any
 
 from ..store import Store
 
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+NAME = re.compile(rf"(?=.{{1,255}}$){_COMPONENT}(?:/{_COMPONENT})*")
+TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 PUBLIC_REGISTRY = "mcr.microsoft.com"
 STDOUT_LABEL = "runbook.sandbox.stdout"
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
