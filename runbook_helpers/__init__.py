@@ -15,7 +15,7 @@ from .verbs.identities import assign_identity, create_identity, remove_identity,
 from .verbs.preflight import check_permissions
 from .verbs.registries import create_registry, import_image, show_image, show_registry
 from .verbs.resource_groups import create_resource_group
-from .verbs.roles import assign_role, remove_role
+from .verbs.roles import assign_role, remove_role, role_to_pull
 from .verbs.virtual_machines import create_vm, public_ip_address, show_vm
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "public_ip_address",
     "remove_identity",
     "remove_role",
+    "role_to_pull",
     "show_identity",
     "show_image",
     "show_journey",

@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # the SDKs cost 0.1 to 1 s each to import: a notebook pays fo
 
 # It warns of each sign-in that fails; what fails is raised.
 logging.getLogger("azure.identity").addHandler(logging.NullHandler())
+PLACES = ("registry_resource_group", "registry_subscription_id", "vm_resource_group", "identity_resource_group")
 SANDBOX_TERMINAL = "RUNBOOK_SANDBOX_TERMINAL"  # set by `runbook sandbox env`
 
 
@@ -52,6 +53,13 @@ class Azure:
     location: str
     keys: KeyStore
     """Our SSH key pair and the VMs' host keys."""
+    registry_resource_group: str = ""
+    """The group of a registry that exists elsewhere, and is never made or deleted there; empty: ours. The same for the others."""
+    registry_subscription_id: str = ""
+    vm_resource_group: str = ""
+    identity_resource_group: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """On all that is made, beside our own."""
     proxy: str | None = None
     authority_file: Path | None = None
     timeouts: Timeouts = DEFAULTS
@@ -67,6 +75,28 @@ class Azure:
             f"Azure(cloud={self.cloud.name!r}, subscription_id={self.subscription_id!r}, "
             f"resource_group={self.resource_group!r}, location={self.location!r})"
         )
+
+    @cached_property
+    def at_registry(self) -> Azure:
+        """The connection to where the registry is: this one, or that to somebody else's group."""
+        return self._at(self.registry_resource_group, self.registry_subscription_id)
+
+    @cached_property
+    def at_vm(self) -> Azure:
+        """As `at_registry`, for the VM."""
+        return self._at(self.vm_resource_group)
+
+    @cached_property
+    def at_identity(self) -> Azure:
+        """As `at_registry`, for the user-assigned identity."""
+        return self._at(self.identity_resource_group)
+
+    def _at(self, resource_group: str, subscription_id: str = "") -> Azure:
+        group, subscription = resource_group or self.resource_group, subscription_id or self.subscription_id
+        if (group.lower(), subscription.lower()) == (self.resource_group.lower(), self.subscription_id.lower()):
+            return self
+        home = dict.fromkeys(PLACES, "")
+        return replace(self, resource_group=group, subscription_id=subscription, **home)  # type: ignore[arg-type]
 
     @property
     def transport(self) -> dict[str, Any]:
@@ -132,7 +162,9 @@ class Azure:
             ParameterError: the login server is not one of this cloud's.
         """
         suffix = self.cloud.registry_suffix
-        if not re.fullmatch(rf"[a-z0-9-]+{re.escape(suffix)}", login_server, re.IGNORECASE | re.ASCII):
+        # name, name-hash (a domain name label), and the regional ones of both: name.region.geo
+        names = rf"[a-z0-9-]+(\.[a-z0-9]+\.geo)?{re.escape(suffix)}"
+        if not re.fullmatch(names, login_server, re.IGNORECASE | re.ASCII):
             message = f"{login_server[:100]!r} is no registry of {self.cloud.name}: its login servers end in {suffix}."
             raise ParameterError([f"{message} No token was sent."])
         from azure.containerregistry import ContainerRegistryClient
@@ -170,6 +202,11 @@ def connect(
     resource_group: str,
     location: str,
     sandbox: bool = False,
+    registry_resource_group: str = "",
+    registry_subscription_id: str = "",
+    vm_resource_group: str = "",
+    identity_resource_group: str = "",
+    tags: Mapping[str, str] | None = None,
     proxy: str | None = None,
     authority_file: str | None = None,
     timeouts: Timeouts = DEFAULTS,
@@ -184,6 +221,9 @@ def connect(
         resource_group: the group that everything is made in.
         location: the region, for instance chinanorth3.
         sandbox: take the sandbox on this machine for the cloud; it is started where it is not running.
+        registry_resource_group, registry_subscription_id: where the registry is, if it is somebody else's.
+        vm_resource_group, identity_resource_group: the same for the VM and the user-assigned identity.
+        tags: on all that is made, as a policy may demand.
         proxy: URL of an HTTP proxy, for https and for SSH; without it the environment's HTTPS_PROXY counts for https.
         authority_file: PEM file of a CA to trust in place of the usual ones.
         timeouts: how long to wait for what.
@@ -200,6 +240,11 @@ def connect(
         "resource_group": resource_group,
         "location": location,
         "timeouts": timeouts,
+        "registry_resource_group": registry_resource_group,
+        "registry_subscription_id": registry_subscription_id,
+        "vm_resource_group": vm_resource_group,
+        "identity_resource_group": identity_resource_group,
+        "tags": tags or {},
     }
     if sandbox:
         return _connect_sandbox(found, common)
@@ -225,7 +270,7 @@ def connect_with(parameters: Mapping[str, Any]) -> Azure:
     missing = [f"{name} is missing." for name in names if name not in parameters]
     if missing:
         raise ParameterError(missing)
-    return connect(**{name: parameters[name] for name in names})
+    return connect(**{name: parameters[name] for name in (*names, *PLACES, "tags") if name in parameters})
 
 
 def _connect_sandbox(cloud: Cloud, common: dict[str, Any]) -> Azure:

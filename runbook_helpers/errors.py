@@ -10,7 +10,7 @@ import sys
 from typing import ClassVar
 
 from .outcome import Outcome
-from .ssh.completed import Completed, FailureKind
+from .ssh.completed import Completed
 
 
 class RunbookError(Exception):
@@ -56,9 +56,13 @@ class CloudUnavailable(RunbookError):
 
 
 class SignInRefused(RunbookError):
-    """A service of the cloud does not accept our own sign-in."""
+    """A service of the cloud does not accept our own sign-in, or not from this machine's address."""
 
     outcome = Outcome.CLOUD_REFUSED
+
+    def __init__(self, message: str, *, no_role_helps: bool = False) -> None:
+        self.no_role_helps = no_role_helps
+        super().__init__(message)
 
 
 class NotFound(RunbookError):
@@ -130,7 +134,7 @@ class CommandRefused(CommandFailed):
 
 def command_failed(completed: Completed, vm_name: str) -> CommandFailed:
     """The error of a command that failed, by the kind of its failure."""
-    kind = CommandRefused if completed.failure is FailureKind.REFUSED else CommandFailed
+    kind = CommandRefused if completed.failure.is_refusal else CommandFailed
     return kind(completed, vm_name)
 
 

@@ -199,6 +199,7 @@ def read_parameters(path: Path) -> dict[str, Any]:
 
 
 def split_image(image: str) -> tuple[str, str]:
-    """Repository and tag of an image in a registry."""
-    repository, _, tag = image.partition(":")
-    return repository, tag or "latest"
+    """Repository and tag of an image in a registry, or repository and digest."""
+    name, at, digest = image.partition("@")
+    repository, _, tag = name.partition(":")
+    return repository, digest if at else tag or "latest"

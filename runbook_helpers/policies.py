@@ -64,8 +64,8 @@ def translate_errors(
                     break
                 time.sleep(pause)
             status = response.http_response.status_code
-            if status == 401 and registry:  # also after it has given us a token
-                raise _sign_in_refused(asked, "401")
+            if status in (401, 403) and registry:  # also after it has given us a token
+                raise _sign_in_refused(asked, _words(response.http_response))
             if status == TOO_MANY_REQUESTS or status >= 500:
                 raise _failed(asked, response.http_response)
             return response
@@ -158,6 +158,22 @@ def _sign_in_error(error: Exception, asked: Any, authority: str) -> Exception:
     return _sign_in_refused(asked, f"{status}: {words}")
 
 
+def _words(answer: Any) -> str:
+    """The status and the message of a registry's answer."""
+    try:
+        return f"{answer.status_code}: {answer.json()['errors'][0]['message']}".rstrip(".")
+    except (ValueError, LookupError, TypeError):
+        return str(answer.status_code)
+
+
 def _sign_in_refused(asked: Any, words: str) -> SignInRefused:
-    host = urlsplit(asked.url).hostname
+    host = urlsplit(asked.url).hostname or ""
+    address = re.search("client with IP '([^']*)' is not allowed access", words)
+    if address:
+        return SignInRefused(
+            f"{host} does not admit this machine's address {address[1]} by its network rules, which no role mends: `az acr "
+            f"network-rule add --name {host.partition('.')[0].partition('-')[0]} --ip-address {address[1]}` admits it, or run "
+            "this where the registry admits it.",
+            no_role_helps=True,
+        )
     return SignInRefused(f"{host} does not accept our sign-in ({words}): who runs this needs a role there. {AGAIN}")

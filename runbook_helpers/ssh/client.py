@@ -145,7 +145,8 @@ class Shell:
     ) -> Completed:
         """Run a program until it ends with exit status 0.
 
-        A refusal lasts until a role assignment has an effect. What is no refusal (a new identity that the metadata service
+        A refusal for want of a role lasts until a role assignment has an effect; one that no role mends (`FailureKind.lasts`)
+        is raised at once. What is no refusal (a new identity that the metadata service
         does not know yet, Docker that is just starting) passes within `Timeouts.transient`, or it does not pass.
 
         Args:
@@ -161,6 +162,8 @@ class Shell:
             try:
                 return self.run(*arguments)
             except CommandFailed as error:
+                if error.failure.lasts:
+                    raise
                 now = time.monotonic()
                 if isinstance(error, CommandRefused):
                     since = None

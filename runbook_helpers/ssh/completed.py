@@ -14,6 +14,20 @@ class FailureKind(Enum):
         "Look at the roles of the identity that the VM {vm} signs in with, on the registry: a new one may take Azure ten "
         "minutes; then run this step again."
     )
+    NOT_ADMITTED = (
+        "The registry's network rules do not admit the VM {vm}, and no role mends that: admit the address that is named "
+        "(`az acr network-rule add --name <registry> --ip-address <address>`), or give the VM a private endpoint."
+    )
+    NO_SUCH_IMAGE = (
+        "The registry has no such image, which no role mends: `az acr repository show-tags` lists the tags that it has."
+    )
+    OTHER_PLATFORM = (
+        "The image is for other platforms than that of the VM {vm}: put one for its platform into the registry, or use a VM "
+        "of another size."
+    )
+    BAD_REFERENCE = (
+        "That is no image's reference: it is <login server>/<repository>:<tag> or …@sha256:<digest>, in lower case."
+    )
     DISK_FULL = "The disk of the VM {vm} is full: free space on it (`df -h` shows where), then run this step again."
     APT_LOCKED = "Another apt is at work on the VM {vm}: run this step again when it has ended."
     DOCKER_DOWN = (
@@ -28,6 +42,21 @@ class FailureKind(Enum):
     )
     OTHER = "That was on the VM {vm}: mend the cause, then run this step again."
 
+    @property
+    def lasts(self) -> bool:
+        """Whether the same command fails again however often it is run, until somebody changes something."""
+        return self in (
+            FailureKind.NOT_ADMITTED,
+            FailureKind.NO_SUCH_IMAGE,
+            FailureKind.OTHER_PLATFORM,
+            FailureKind.BAD_REFERENCE,
+        )
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether Azure or a registry has said no, whatever the reason."""
+        return self in (FailureKind.REFUSED, FailureKind.NOT_ADMITTED)
+
 
 # What docker, `az login` and `az acr login` print for an answer 401 or 403, of a registry or of Azure. "permission denied"
 # is the VM's own: docker's socket, or a file of docker's or az's that cannot be read; without it docker asks as nobody.
@@ -37,6 +66,13 @@ _REFUSED = re.compile(
     r"|no access was configured)",
     re.IGNORECASE | re.DOTALL,
 )
+# What a registry answers before it looks at roles, or after; the words of docker, containerd and azure-cli.
+_ANSWERED = {
+    FailureKind.NOT_ADMITTED: "is not allowed access|connectivity_forbidden_error|you don't have access to registry",
+    FailureKind.OTHER_PLATFORM: "no match(ing manifest)? for (platform|.* in the manifest list)",
+    FailureKind.NO_SUCH_IMAGE: r"manifest unknown|name unknown|\bmanifest for \S+ not found",
+    FailureKind.BAD_REFERENCE: "invalid reference format|invalid tag format|must be lowercase",
+}
 _PRINTED = {
     FailureKind.DISK_FULL: "no space left on device|enough free space",
     FailureKind.APT_LOCKED: "could not get lock|unable to (lock|acquire the dpkg)",
@@ -59,8 +95,13 @@ class Completed:
     @property
     def failure(self) -> FailureKind:
         """The kind of failure, where the exit status is not 0."""
-        if _ASKS_AS_THE_IDENTITY.match(self.command) and _REFUSED.match(self.stderr):
-            return FailureKind.REFUSED
-        printed = self.stderr + self.stdout
-        found = (kind for kind, pattern in _PRINTED.items() if re.search(pattern, printed, re.IGNORECASE))
-        return next(found, FailureKind.OTHER)
+        if _ASKS_AS_THE_IDENTITY.match(self.command):
+            if answered := _first(_ANSWERED, self.stderr):
+                return answered
+            if _REFUSED.match(self.stderr):
+                return FailureKind.REFUSED
+        return _first(_PRINTED, self.stderr + self.stdout) or FailureKind.OTHER
+
+
+def _first(kinds: dict[FailureKind, str], printed: str) -> FailureKind | None:
+    return next((kind for kind, pattern in kinds.items() if re.search(pattern, printed, re.IGNORECASE)), None)

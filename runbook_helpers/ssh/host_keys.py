@@ -46,7 +46,7 @@ def admission(azure: Azure, vm_name: str) -> str:
     """The command that lets this runbook's key into a VM: a user of it is changed, so this is left to its owner."""
     vm = show_vm(azure, vm_name)
     user = vm.os_profile.admin_username if vm.os_profile else None
-    words = ["az", "vm", "user", "update", "--resource-group", azure.resource_group, "--name", vm_name]
+    words = ["az", "vm", "user", "update", "--resource-group", azure.at_vm.resource_group, "--name", vm_name]
     words += ["--username", user or "azureuser", "--ssh-key-value", azure.keys.public_key()]
     return shlex.join(words)
 
@@ -61,8 +61,8 @@ def _through_azure(azure: Azure, vm_name: str) -> str:
     from azure.mgmt.compute.models import RunCommandInput
 
     # A lost answer would not say whether it ran; this one may run twice, but a POST is never sent again blindly.
-    poller = azure.compute.virtual_machines.begin_run_command(
-        azure.resource_group, vm_name, RunCommandInput(command_id="RunShellScript", script=SCRIPT), retry_total=0
+    poller = azure.at_vm.compute.virtual_machines.begin_run_command(
+        azure.at_vm.resource_group, vm_name, RunCommandInput(command_id="RunShellScript", script=SCRIPT), retry_total=0
     )
     result = wait(azure, poller, f"run-command on the VM {vm_name}")
     printed = "".join(each.message or "" for each in result.value or [])

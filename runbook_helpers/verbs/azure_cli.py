@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from ..connection import Azure
 from ..errors import AccessDenied, CommandRefused, OperationTimeout
 from ..run.progress import step
 from ..ssh.client import Shell, ssh
-from ..ssh.completed import Completed
+from ..ssh.completed import Completed, FailureKind
 from .docker import docker_pull
 from .identities import identity_of, principals_of, token_claims
-from .registries import show_registry
-from .roles import role_assignments
+from .permissions import allows
+from .registries import has_repository_permissions, show_registry
+from .roles import permissions_of, role_assignments, role_to_pull
+
+if TYPE_CHECKING:
+    from azure.mgmt.authorization.v2022_04_01.models import RoleAssignment
+    from azure.mgmt.containerregistry.models import Registry
 
 INSTALL_SCRIPT = "https://aka.ms/InstallAzureCLIDeb"
 PROPAGATION = "Azure does not act on the role assignment yet"
@@ -65,12 +71,11 @@ def az_login(azure: Azure, vm_name: str, identity_id: str | None = None, *, with
 
         def check_roles(refusal: CommandRefused) -> None:
             progress.waits_for(PROPAGATION)
-            assignments = azure.authorization.role_assignments
-            if not any(True for _ in assignments.list_for_subscription(filter=f"principalId eq '{principal_id}'")):
+            if not _has_any_role(azure, principal_id):
                 message = (
                     f"`{refusal.completed.command}` failed because the identity with principal id {principal_id} has no role "
                     f"assignment in the subscription {azure.subscription_id}: grant it AcrPull on the registry with "
-                    "assign_role."
+                    "assign_role, or what role_to_pull says."
                 )
                 raise AccessDenied(message) from refusal
 
@@ -97,6 +102,15 @@ def az_login(azure: Azure, vm_name: str, identity_id: str | None = None, *, with
             time.sleep(azure.timeouts.login_interval)
 
 
+def _has_any_role(azure: Azure, principal_id: str) -> bool:
+    wanted = f"principalId eq '{principal_id}'"
+    if any(True for _ in azure.authorization.role_assignments.list_for_subscription(filter=wanted)):
+        return True
+    at = azure.at_registry  # may be in another subscription, of which we need not see more than the registry's group
+    in_group = at.authorization.role_assignments.list_for_resource_group(at.resource_group, filter=wanted)
+    return at.subscription_id != azure.subscription_id and any(True for _ in in_group)
+
+
 def _identity_flag(shell: Shell) -> str:
     """The option that takes an identity's resource id: --username, as documented, is an error since azure-cli 2.73."""
     version = tuple(int(part) for part in _azure_cli_version(shell).split(".")[:2])
@@ -114,7 +128,8 @@ def acr_login(azure: Azure, vm_name: str, registry_name: str, *, within: float |
         within: seconds to wait; `Timeouts.role` where left out.
 
     Raises:
-        AccessDenied: the registry refuses, and no identity of the VM has a role assignment on it.
+        AccessDenied: the registry refuses, and no identity of the VM has a role on it that lets it pull.
+        CommandRefused: the registry's network rules do not admit the VM.
         CommandFailed: time is up.
     """
     limit = azure.timeouts.role if within is None else within
@@ -124,15 +139,45 @@ def acr_login(azure: Azure, vm_name: str, registry_name: str, *, within: float |
         def check_roles(refusal: CommandRefused) -> None:
             progress.waits_for(PROPAGATION)
             principals, scope = principals_of(shell.vm).values(), str(registry.id)
-            if not any(role_assignments(azure, assignee=principal, scope=scope) for principal in principals):
+            found = [each for one in principals for each in role_assignments(azure, assignee=one, scope=scope)]
+            has = "a role that lets it pull from" if found else "a role assignment on"
+            if not found or not _lets_pull(azure, registry, found):
+                why = ", which has repository permissions" if has_repository_permissions(registry) else ""
                 message = (
-                    f"`{refusal.completed.command}` failed because no identity of the VM {vm_name} has a role assignment on "
-                    f"the registry {registry_name}: grant it AcrPull there with assign_role."
+                    f"`{refusal.completed.command}` failed because no identity of the VM {vm_name} has {has} the registry "
+                    f"{registry_name}{why}: grant it {role_to_pull(registry)} there with assign_role."
                 )
                 raise AccessDenied(message) from refusal
 
-        shell.run("docker", "logout", str(registry.login_server))
-        return shell.retry("az", "acr", "login", "--name", registry_name, within=limit, on_refusal=check_roles)
+        server = str(registry.login_server)
+        shell.run("docker", "logout", server)
+        try:
+            return shell.retry(
+                "az", "acr", "login", *_names(registry_name, server), within=limit, on_refusal=check_roles
+            )
+        except CommandRefused as error:
+            if error.failure is not FailureKind.NOT_ADMITTED or "is not allowed access" in error.completed.stderr:
+                raise
+            # Azure CLI leaves out the address that the registry has seen.
+            seen = shell.run("curl", "-s", "-m", "30", f"https://{server}/v2/", check=False).stdout
+            completed = replace(error.completed, stderr=f"{error.completed.stderr}{seen}")
+            raise CommandRefused(completed, vm_name) from error
+
+
+def _names(registry_name: str, login_server: str) -> list[str]:
+    """The options that say which registry: an identity that may only pull does not see its domain name label."""
+    # Azure CLI takes name and label apart whatever it is given, and without the option forgets the label again.
+    label = login_server.partition(".")[0].partition("-")[2]
+    return ["--name", registry_name, *(["--suffix", label] if label else [])]
+
+
+def _lets_pull(azure: Azure, registry: Registry, assignments: list[RoleAssignment]) -> bool:
+    """Whether role assignments let pull from a registry; their conditions are not looked at."""
+    kind = "Microsoft.ContainerRegistry/registries"
+    held = permissions_of(azure, assignments)
+    if has_repository_permissions(registry):
+        return allows(held, f"{kind}/repositories/content/read", data=True)
+    return allows(held, f"{kind}/pull/read")
 
 
 @dataclass(frozen=True)
@@ -154,7 +199,7 @@ def try_pull(azure: Azure, vm_name: str, registry_name: str, image: str, identit
     The documented commands: those of `az_login`, `acr_login` and `docker_pull`.
 
     Args:
-        image: repository:tag in the registry.
+        image: repository:tag in the registry, or repository@sha256:…
         identity_id: as for `az_login`.
 
     Raises:

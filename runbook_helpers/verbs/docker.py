@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 from ..connection import Azure
@@ -59,14 +60,21 @@ def docker_pull(azure: Azure, vm_name: str, reference: str) -> str:
     The documented command: ``docker pull mycontainerregistry.azurecr.cn/aci-helloworld:v1``
 
     Args:
-        reference: registry/repository:tag.
+        reference: registry/repository:tag, or registry/repository@sha256:…
 
     Raises:
         CommandRefused: the registry refuses.
         CommandFailed: docker fails for another reason.
     """
+    # Docker keeps a sign-in under the name that `az acr login` uses: it would ask Registry.azurecr.cn:443 as nobody.
+    host, slash, image = reference.partition("/")
+    reference = f"{host.lower().removesuffix(':443')}{slash}{image}"
     with step(f"Image {reference}", "pulled") as progress, ssh(azure, vm_name) as shell:
         progress.waits_for("docker pulls it")
-        shell.run_detached("docker", "pull", reference)
+        pulled = re.search(
+            r"^Digest: (sha256:\w+)", shell.run_detached("docker", "pull", reference).stdout, re.MULTILINE
+        )
+        if pulled:  # the image may have the digests of other references too
+            return pulled[1]
         shown = shell.run("docker", "image", "inspect", "--format", "{{index .RepoDigests 0}}", reference)
         return shown.stdout.strip().partition("@")[2]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..connection import Azure
-from ..errors import OperationFailed, OperationTimeout
+from ..errors import NotFound, OperationFailed, OperationTimeout
 from .tags import is_ours
 
 if TYPE_CHECKING:
@@ -48,6 +48,25 @@ def ensure(
     if provisioning_state(found) in (None, "Succeeded") or not is_ours(found):
         return found
     return wait(azure, repair(found) if repair else create(), what)
+
+
+def found_elsewhere(at: Azure, what: str, parameter: str, show: Callable[[], T]) -> T:
+    """A resource that is somebody else's, where a parameter says that it is; it is never made there.
+
+    Raises:
+        NotFound: it is not there.
+    """
+    from azure.core.exceptions import ResourceNotFoundError
+
+    try:
+        return settled(at, what, show)
+    except ResourceNotFoundError as error:
+        message = (
+            f"{what} is not in the resource group {at.resource_group} of the subscription {at.subscription_id}, where "
+            f"{parameter} says it is, and nothing is made there, since it is somebody else's: correct the name or "
+            f"{parameter}."
+        )
+        raise NotFound(message) from error
 
 
 def settled(azure: Azure, what: str, show: Callable[[], T]) -> T:

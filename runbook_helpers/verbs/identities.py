@@ -11,9 +11,9 @@ from urllib.parse import urlencode
 
 from ..connection import Azure
 from ..ssh.client import Shell, ssh
-from .ensure import provisioning_state, settled, wait
+from .ensure import found_elsewhere, provisioning_state, settled, wait
 from .resource_groups import create_resource_group
-from .tags import TAG
+from .tags import our_tags
 from .virtual_machines import show_vm
 
 if TYPE_CHECKING:
@@ -31,23 +31,27 @@ def show_identity(azure: Azure, identity_name: str) -> Identity:
     Raises:
         azure.core.exceptions.ResourceNotFoundError: none of this name is in the resource group.
     """
-    identity: Identity = azure.identities.user_assigned_identities.get(azure.resource_group, identity_name)
+    at = azure.at_identity
+    identity: Identity = at.identities.user_assigned_identities.get(at.resource_group, identity_name)
     return identity
 
 
 def create_identity(azure: Azure, identity_name: str) -> Identity:
-    """The user-assigned identity; made where it is missing.
+    """The user-assigned identity; made where it is missing, but not in somebody else's group.
 
     The documented command: ``az identity create --resource-group myResourceGroup --name myACRId``
     """
     from azure.core.exceptions import ResourceNotFoundError
     from azure.mgmt.msi.models import Identity
 
+    if azure.at_identity is not azure:
+        what, parameter = f"The identity {identity_name}", "identity_resource_group"
+        return found_elsewhere(azure.at_identity, what, parameter, lambda: show_identity(azure, identity_name))
     create_resource_group(azure)
     try:
         return show_identity(azure, identity_name)
     except ResourceNotFoundError:
-        identity = Identity(location=azure.location, tags=TAG)
+        identity = Identity(location=azure.location, tags=our_tags(azure))
         identities = azure.identities.user_assigned_identities
         created: Identity = identities.create_or_update(azure.resource_group, identity_name, identity)
         return created
@@ -140,8 +144,8 @@ def _update(azure: Azure, vm_name: str, kinds: set[str], changes: Mapping[str, A
     wanted = VirtualMachineIdentity(
         type=", ".join(sorted(kinds)) or "None", user_assigned_identities=dict(changes) or None
     )
-    machines = azure.compute.virtual_machines
-    poller = machines.begin_update(azure.resource_group, vm_name, VirtualMachineUpdate(identity=wanted))
+    machines = azure.at_vm.compute.virtual_machines
+    poller = machines.begin_update(azure.at_vm.resource_group, vm_name, VirtualMachineUpdate(identity=wanted))
     return wait(azure, poller, f"The identity of the VM {vm_name}")
 
 

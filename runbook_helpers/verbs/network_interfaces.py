@@ -7,7 +7,7 @@ from typing import Any
 
 from ..connection import Azure
 from .ensure import ensure
-from .tags import TAG
+from .tags import our_tags
 
 
 def create_interface(azure: Azure, vm_name: str, ssh_source: str) -> str:
@@ -41,7 +41,7 @@ def create_interface(azure: Azure, vm_name: str, ssh_source: str) -> str:
             "The network security group",
             f"{vm_name}NSG",
             network.network_security_groups,
-            lambda: models.NetworkSecurityGroup(location=location, tags=TAG, security_rules=[rule]),
+            lambda: models.NetworkSecurityGroup(location=location, tags=our_tags(azure), security_rules=[rule]),
         )
         address = part(
             "The public IP address",
@@ -49,7 +49,7 @@ def create_interface(azure: Azure, vm_name: str, ssh_source: str) -> str:
             network.public_ip_addresses,
             lambda: models.PublicIPAddress(
                 location=location,
-                tags=TAG,
+                tags=our_tags(azure),
                 sku=models.PublicIPAddressSku(name="Standard"),
                 public_ip_allocation_method="Static",
             ),
@@ -60,7 +60,7 @@ def create_interface(azure: Azure, vm_name: str, ssh_source: str) -> str:
             network.virtual_networks,
             lambda: models.VirtualNetwork(
                 location=location,
-                tags=TAG,
+                tags=our_tags(azure),
                 address_space=models.AddressSpace(address_prefixes=["10.0.0.0/16"]),
                 subnets=[models.Subnet(name=f"{vm_name}Subnet", address_prefix="10.0.0.0/24")],
             ),
@@ -69,7 +69,10 @@ def create_interface(azure: Azure, vm_name: str, ssh_source: str) -> str:
             name=f"ipconfig{vm_name}", subnet=virtual_network.subnets[0], public_ip_address=address
         )
         return models.NetworkInterface(
-            location=location, tags=TAG, ip_configurations=[configuration], network_security_group=security_group
+            location=location,
+            tags=our_tags(azure),
+            ip_configurations=[configuration],
+            network_security_group=security_group,
         )
 
     return str(part("The network interface", f"{vm_name}VMNic", network.network_interfaces, interface).id)

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from ..connection import Azure
+from .identities import decoded_claims
 
 PERMISSIONS_VERSION = "2022-04-01"
 
@@ -48,6 +49,18 @@ def own_permissions(azure: Azure, scope: str) -> list[Permission]:
         address, api_version=PERMISSIONS_VERSION, cls=lambda response, model, headers: response.http_response.json()
     )
     return [_permission(each) for each in content.get("value") or []]
+
+
+def object_id(azure: Azure) -> str | None:
+    """The object id of who is signed in, from the token; no other claim is looked at."""
+    token = azure.credential.get_token(azure.cloud.resource_manager_scope).token
+    return decoded_claims(token.partition(".")[2].partition(".")[0]).get("oid")
+
+
+def grant_command(azure: Azure, role: str, scope: str) -> str:
+    """The command with which an administrator gives a role to who is signed in."""
+    who = object_id(azure) or "<your object id>"
+    return f'az role assignment create --assignee-object-id {who} --role "{role}" --scope {scope}'
 
 
 def _permission(given: Mapping[str, Any]) -> Permission:

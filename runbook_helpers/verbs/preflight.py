@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..connection import Azure
 from ..errors import NotReady, PermissionsMissing
-from .identities import decoded_claims
-from .permissions import Permission, allows, own_permissions
+from .permissions import Permission, allows, object_id, own_permissions
+from .registries import has_repository_permissions
 from .resource_groups import find_resource_group
 from .tags import is_ours
 
@@ -174,17 +174,10 @@ def _needs(existing: dict[str, Any]) -> list[RequiredAction]:
     needs = [need for need in NEEDS if need.makes is None or need.makes not in existing]
     if "group" in existing and not is_ours(existing["group"]):
         needs = [need for need in needs if need.action != f"{_GROUP}/delete"]  # notebook 06 refuses it anyway
-    if _is_abac(existing.get("registry")):
+    if has_repository_permissions(existing.get("registry")):
         pull, read = f"{_REGISTRY}/pull/read", f"{_REGISTRY}/repositories/metadata/read"
         needs = [RequiredAction(read, "registry", data=True) if need.action == pull else need for need in needs]
     return needs
-
-
-def _is_abac(registry: Any) -> bool:
-    mode = getattr(registry, "role_assignment_mode", None) or getattr(
-        getattr(registry, "properties", None), "role_assignment_mode", None
-    )
-    return str(getattr(mode, "value", mode)).lower() == "abacrepositorypermissions"
 
 
 def _not_granted_below(
@@ -251,7 +244,7 @@ def _missing_lines(azure: Azure, scope: str, missing: Sequence[RequiredAction], 
         "An Owner, User Access Administrator or Role Based Access Control Administrator of that scope can grant them; a "
         "new role works after up to ten minutes:"
     )
-    who = _object_id(azure) or "<your object id>"
+    who = object_id(azure) or "<your object id>"
     lines += [
         f'  az role assignment create --assignee-object-id {who} --role "{role}" --scope {scope}' for role in wanted
     ]
@@ -260,9 +253,3 @@ def _missing_lines(azure: Azure, scope: str, missing: Sequence[RequiredAction], 
             f"Or let somebody make the resource group {azure.resource_group} and grant you these roles on it alone."
         )
     return lines
-
-
-def _object_id(azure: Azure) -> str | None:
-    """The object id of who is signed in, from the token; no other claim is looked at."""
-    token = azure.credential.get_token(azure.cloud.resource_manager_scope).token
-    return decoded_claims(token.partition(".")[2].partition(".")[0]).get("oid")

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from ..connection import Azure
+from ..errors import NotFound, SignInRefused
 from ..parameters import split_image
 from ..run.progress import step
-from .ensure import ensure, wait
+from .ensure import ensure, found_elsewhere, wait
+from .permissions import grant_command
 from .resource_groups import create_resource_group
-from .tags import TAG
+from .tags import our_tags
 
 if TYPE_CHECKING:
-    from azure.containerregistry import ArtifactTagProperties
+    from azure.containerregistry import ArtifactManifestProperties, ArtifactTagProperties
     from azure.mgmt.containerregistry.models import Registry
+
+READER = "Container Registry Repository Reader"
+"""The role to read images of a registry with repository permissions, where AcrPull, Contributor and Owner do not count."""
+
+
+def has_repository_permissions(registry: Any) -> bool:
+    """Whether roles count for each repository by itself (`az acr create --role-assignment-mode rbac-abac`)."""
+    mode = getattr(registry, "role_assignment_mode", None)
+    return str(getattr(mode, "value", mode)).lower() == "abacrepositorypermissions"
 
 
 def show_registry(azure: Azure, registry_name: str) -> Registry:
@@ -25,11 +37,12 @@ def show_registry(azure: Azure, registry_name: str) -> Registry:
     Raises:
         azure.core.exceptions.ResourceNotFoundError: none of this name is in the resource group.
     """
-    return azure.registries.registries.get(azure.resource_group, registry_name)
+    at = azure.at_registry
+    return at.registries.registries.get(at.resource_group, registry_name)
 
 
 def create_registry(azure: Azure, registry_name: str, *, sku: str = "Basic") -> Registry:
-    """The registry; made where it is missing.
+    """The registry; made where it is missing, but not in somebody else's group.
 
     The documented command: ``az acr create --resource-group myResourceGroup --name mycontainerregistry --sku Basic``
 
@@ -39,31 +52,65 @@ def create_registry(azure: Azure, registry_name: str, *, sku: str = "Basic") -> 
 
     Raises:
         azure.core.exceptions.HttpResponseError: Azure refuses, for instance (AlreadyInUse) where somebody else has
-            the name.
+            the name, or it is in another group of the subscription, which is named.
     """
+    from azure.core.exceptions import ResourceExistsError
     from azure.mgmt.containerregistry.models import Registry, Sku
 
     with step(f"Registry {registry_name}") as progress:
+        what = f"The registry {registry_name}"
+        if azure.at_registry is not azure:
+            parameter = "registry_resource_group" if azure.registry_resource_group else "registry_subscription_id"
+            return found_elsewhere(azure.at_registry, what, parameter, lambda: show_registry(azure, registry_name))
         create_resource_group(azure)
         progress.waits_for("Azure makes it")
-        wanted = Registry(location=azure.location, sku=Sku(name=sku), tags=TAG)
-        return ensure(
-            azure,
-            f"The registry {registry_name}",
-            lambda: show_registry(azure, registry_name),
-            lambda: azure.registries.registries.begin_create(azure.resource_group, registry_name, wanted),
-        )
+        wanted = Registry(location=azure.location, sku=Sku(name=sku), tags=our_tags(azure))
+        try:
+            return ensure(
+                azure,
+                what,
+                lambda: show_registry(azure, registry_name),
+                lambda: azure.registries.registries.begin_create(azure.resource_group, registry_name, wanted),
+            )
+        except ResourceExistsError as error:
+            if group := group_of_registry(azure, registry_name):
+                message = f"(AlreadyInUse) {what} is in the resource group {group}: {found_in(group)}"
+                raise ResourceExistsError(message, response=error.response) from error
+            raise
 
 
-def import_image(azure: Azure, registry_name: str, image: str, source_image: str) -> ArtifactTagProperties:
+def group_of_registry(azure: Azure, registry_name: str) -> str | None:
+    """The resource group of the subscription that a registry is in; None where we see none of this name."""
+    from azure.core.exceptions import HttpResponseError
+    from azure.mgmt.core.tools import parse_resource_id
+
+    with contextlib.suppress(HttpResponseError):
+        for registry in azure.registries.registries.list():
+            if str(registry.name).lower() == registry_name.lower():
+                return str(parse_resource_id(str(registry.id))["resource_group"])
+    return None
+
+
+def found_in(group: str) -> str:
+    """The advice where a registry is in another group of the subscription."""
+    return f"set registry_resource_group to {group} to use it as it is, or choose another registry_name."
+
+
+def import_image(
+    azure: Azure, registry_name: str, image: str, source_image: str
+) -> ArtifactTagProperties | ArtifactManifestProperties:
     """The image in the registry; copied there from another registry where it is missing, without a local Docker.
 
     The documented command: ``az acr import --name myContainerRegistry --source mcr.microsoft.com/azuredocs/
     aci-helloworld:latest --image aci-helloworld:v1``
 
     Args:
-        image: repository:tag in the registry, for instance aci-helloworld:v1.
-        source_image: registry/repository:tag to copy.
+        image: repository:tag in the registry, for instance aci-helloworld:v1; or repository@sha256:…
+        source_image: registry/repository:tag to copy, or registry/repository@sha256:…
+
+    Raises:
+        SignInRefused: the registry does not let us see its images.
+        NotFound: the source has another digest than `image`.
     """
     from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
     from azure.mgmt.containerregistry.models import ImportImageParameters, ImportSource
@@ -74,27 +121,63 @@ def import_image(azure: Azure, registry_name: str, image: str, source_image: str
         except ResourceNotFoundError:
             progress.waits_for(f"the registry fetches {source_image}")
             host, _, source = source_image.partition("/")
-            parameters = ImportImageParameters(
-                source=ImportSource(registry_uri=host, source_image=source), target_tags=[image], mode="NoForce"
+            repository, reference = split_image(image)
+            # What is pinned by its digest gets no tag.
+            target = (
+                {"untagged_target_repositories": [repository]} if _is_digest(reference) else {"target_tags": [image]}
             )
+            parameters = ImportImageParameters(
+                source=ImportSource(registry_uri=host, source_image=source), mode="NoForce", **target
+            )
+            at = azure.at_registry
             # Another run may have been quicker: then the tag exists, which is what was wanted.
             with contextlib.suppress(ResourceExistsError):
-                poller = azure.registries.registries.begin_import_image(azure.resource_group, registry_name, parameters)
+                poller = at.registries.registries.begin_import_image(at.resource_group, registry_name, parameters)
                 wait(azure, poller, f"The import of {source_image}")
-            return show_image(azure, registry_name, image)
+            try:
+                return show_image(azure, registry_name, image)
+            except ResourceNotFoundError as error:
+                if not _is_digest(reference):
+                    raise
+                raise NotFound(f"{source_image} was imported, and has another digest than {image}.") from error
 
 
-def show_image(azure: Azure, registry_name: str, image: str) -> ArtifactTagProperties:
+def _is_digest(reference: str) -> bool:
+    return reference.startswith("sha256:")
+
+
+def show_image(azure: Azure, registry_name: str, image: str) -> ArtifactTagProperties | ArtifactManifestProperties:
     """The properties of an image in the registry: digest, times.
 
     The documented command: ``az acr repository show --name myContainerRegistry --image aci-helloworld:v1``
 
     Raises:
+        SignInRefused: the registry does not let us see its images.
         azure.core.exceptions.ResourceNotFoundError: the registry has no such image.
     """
-    repository, tag = split_image(image)
+    repository, reference = split_image(image)
     registry = show_registry(azure, registry_name)
     assert registry.login_server, registry_name
-    with azure.registry_content(registry.login_server) as content:
-        properties: ArtifactTagProperties = content.get_tag_properties(repository, tag)
+    with azure.registry_content(registry.login_server) as content, _with_the_role_needed(azure, registry):
+        properties: ArtifactTagProperties | ArtifactManifestProperties = (
+            content.get_manifest_properties(repository, reference)
+            if _is_digest(reference)
+            else content.get_tag_properties(repository, reference)
+        )
         return properties
+
+
+@contextlib.contextmanager
+def _with_the_role_needed(azure: Azure, registry: Registry) -> Iterator[None]:
+    """Name the role that is missing where a registry with repository permissions refuses us: Owner does not count there."""
+    try:
+        yield
+    except SignInRefused as error:
+        if error.no_role_helps or not has_repository_permissions(registry):
+            raise
+        message = (
+            f"The registry {registry.name} has repository permissions (roleAssignmentMode AbacRepositoryPermissions), where "
+            f"Owner and Contributor may not see images, and refuses us: whoever runs this needs {READER} there, which works "
+            f"after up to ten minutes: {grant_command(azure, READER, str(registry.id))}"
+        )
+        raise SignInRefused(message) from error

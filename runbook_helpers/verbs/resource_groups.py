@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..connection import Azure
 from .ensure import settled
-from .tags import TAG
+from .tags import our_tags
 
 if TYPE_CHECKING:
     from azure.mgmt.resource.resources.models import ResourceGroup
@@ -43,4 +43,6 @@ def create_resource_group(azure: Azure) -> ResourceGroup:
         # One that is being deleted is waited for: what is made in it would go too.
         return settled(azure, f"The resource group {azure.resource_group}", lambda: groups.get(azure.resource_group))
     except ResourceNotFoundError:
-        return groups.create_or_update(azure.resource_group, ResourceGroup(location=azure.location, tags=TAG))
+        return groups.create_or_update(
+            azure.resource_group, ResourceGroup(location=azure.location, tags=our_tags(azure))
+        )

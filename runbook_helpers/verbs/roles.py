@@ -6,13 +6,37 @@ import uuid
 from typing import TYPE_CHECKING
 
 from ..connection import Azure
-from ..errors import NotFound, NotOurs
+from ..errors import NotFound, NotOurs, ParameterError
+from .permissions import Permission
+from .registries import READER, has_repository_permissions
 
 if TYPE_CHECKING:
     from azure.mgmt.authorization.v2022_04_01.models import RoleAssignment, RoleDefinition
+    from azure.mgmt.containerregistry.models import Registry
+
+_REPOSITORIES = "Microsoft.ContainerRegistry/registries/repositories"
 
 
-def assign_role(azure: Azure, role: str, *, assignee: str, scope: str) -> RoleAssignment:
+def role_to_pull(registry: Registry) -> str:
+    """The role that lets an identity pull from a registry: it depends on the registry's role assignment mode.
+
+    AcrPull; where the registry has repository permissions (`az acr create --role-assignment-mode rbac-abac`), Container
+    Registry Repository Reader, since AcrPull does not count there. (To list the repositories as well, which AcrPull allows
+    and a pull does not need, the role is Container Registry Repository Catalog Lister; in place of AcrPush stands Container
+    Registry Repository Writer.)
+
+    The documented command: ``az acr show --name myContainerRegistry --query roleAssignmentMode``
+    """
+    return READER if has_repository_permissions(registry) else "AcrPull"
+
+
+def repository_condition(repository: str) -> str:
+    """The condition that limits Container Registry Repository Reader to one repository of a registry."""
+    reads = " AND ".join(f"!(ActionMatches{{'{_REPOSITORIES}/{part}/read'}})" for part in ("content", "metadata"))
+    return f"(({reads}) OR (@Request[{_REPOSITORIES}:name] StringEqualsIgnoreCase '{repository}'))"
+
+
+def assign_role(azure: Azure, role: str, *, assignee: str, scope: str, repository: str | None = None) -> RoleAssignment:
     """The role assignment; made where it is missing. It may take Azure up to ten minutes to act on it.
 
     The documented command: ``az role assignment create --assignee $spID --scope $resourceID --role acrpull``
@@ -21,21 +45,38 @@ def assign_role(azure: Azure, role: str, *, assignee: str, scope: str) -> RoleAs
         role: the role's name in any case, for instance AcrPull.
         assignee: the principal id of a managed identity (not its client id).
         scope: resource id of what the role is for.
+        repository: of the registry that is the scope, to limit Container Registry Repository Reader to.
 
     Raises:
         NotFound: there is no role of this name.
+        NotOurs: the role is there, limited to something else.
     """
     from azure.core.exceptions import ResourceExistsError
     from azure.mgmt.authorization.v2022_04_01.models import RoleAssignmentCreateParameters
 
+    if repository is not None and role.lower() != READER.lower():
+        raise ParameterError(
+            [f"repository must be left out with the role {role}: only {READER} can be limited to one."]
+        )
+    condition = None if repository is None else repository_condition(repository)
     definition = _definition(azure, role, scope)
     for assignment in _granted(azure, definition, assignee, scope):
+        if condition and assignment.condition and assignment.condition != condition:
+            message = (
+                f"{assignee} has the role {role} at {scope} with another condition ({assignment.condition}), and Azure keeps "
+                "one assignment of it: change that with `az role assignment update`, or delete it."
+            )
+            raise NotOurs(message)
         return assignment
     # The name follows from what is granted, so that two runs at once make one assignment. The principal's type is
     # said, since the directory may not know a new identity yet.
-    name = _assignment_name(scope, assignee, str(definition.name))
+    name = _assignment_name(scope, assignee, str(definition.name), condition)
     parameters = RoleAssignmentCreateParameters(
-        role_definition_id=str(definition.id), principal_id=assignee, principal_type="ServicePrincipal"
+        role_definition_id=str(definition.id),
+        principal_id=assignee,
+        principal_type="ServicePrincipal",
+        condition=condition,
+        condition_version="2.0" if condition else None,
     )
     try:
         created: RoleAssignment = azure.authorization.role_assignments.create(scope, name, parameters)
@@ -56,10 +97,10 @@ def remove_role(azure: Azure, role: str, *, assignee: str, scope: str) -> int:
 
     Raises:
         NotFound: there is no role of this name.
-        NotOurs: an assignment has a condition, which `assign_role` would not put back.
+        NotOurs: an assignment has a condition that `assign_role` did not give it, and would not put back.
     """
     granted = _granted(azure, _definition(azure, role, scope), assignee, scope)
-    if any(assignment.condition for assignment in granted):
+    if any(assignment.condition and not made_here(assignment) for assignment in granted):
         message = (
             f"The role {role} of {assignee} at {scope} was assigned with a condition, so not by this runbook, and is not "
             "taken away: delete it with `az role assignment delete` if you mean it."
@@ -73,12 +114,13 @@ def remove_role(azure: Azure, role: str, *, assignee: str, scope: str) -> int:
 def made_here(assignment: RoleAssignment) -> bool:
     """Whether `assign_role` made a role assignment, on this machine or another: its name follows from what is granted."""
     role = str(assignment.role_definition_id).rpartition("/")[2]
-    name = _assignment_name(str(assignment.scope), str(assignment.principal_id), role)
-    return str(assignment.name).lower() == name and not assignment.condition
+    name = _assignment_name(str(assignment.scope), str(assignment.principal_id), role, assignment.condition)
+    return str(assignment.name).lower() == name
 
 
-def _assignment_name(scope: str, assignee: str, role: str) -> str:
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{scope}|{assignee}|{role}".lower()))
+def _assignment_name(scope: str, assignee: str, role: str, condition: str | None) -> str:
+    parts = [scope, assignee, role, *([condition] if condition else [])]
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, "|".join(parts).lower()))
 
 
 def _definition(azure: Azure, role: str, scope: str) -> RoleDefinition:
@@ -107,3 +149,20 @@ def role_assignments(azure: Azure, *, assignee: str, scope: str) -> list[RoleAss
     found = azure.authorization.role_assignments.list_for_scope(scope, filter=f"principalId eq '{assignee}'")
     wanted = scope.lower() + "/"
     return [each for each in found if each.scope and wanted.startswith(each.scope.lower().rstrip("/") + "/")]
+
+
+def permissions_of(azure: Azure, assignments: list[RoleAssignment]) -> list[Permission]:
+    """The permissions that role assignments give, those with a condition among them."""
+    found = []
+    for role in {str(each.role_definition_id) for each in assignments}:
+        definition = azure.authorization.role_definitions.get_by_id(role)
+        found += [
+            Permission(
+                *(
+                    tuple(part or ())
+                    for part in (each.actions, each.not_actions, each.data_actions, each.not_data_actions)
+                )
+            )
+            for each in definition.permissions or []
+        ]
+    return found

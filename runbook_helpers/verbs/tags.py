@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..connection import Azure
+
 TAG = {"made-by": "azure-acr-runbook"}
 """Carried by the resource groups and resources that this runbook made, and may therefore change or delete."""
+
+
+def our_tags(azure: Azure) -> dict[str, str]:
+    """The tags of what is made: ours, and those of the parameter `tags`."""
+    return {**azure.tags, **TAG}
 
 
 def is_ours(resource: Any) -> bool:

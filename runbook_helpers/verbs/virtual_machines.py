@@ -13,10 +13,10 @@ from ..connection import Azure
 from ..errors import NotFound, OperationTimeout
 from ..run.progress import Progress, step
 from ..ssh.keys import new_host_key
-from .ensure import ensure
+from .ensure import ensure, found_elsewhere
 from .network_interfaces import create_interface
 from .resource_groups import create_resource_group
-from .tags import TAG
+from .tags import our_tags
 
 if TYPE_CHECKING:
     from azure.core.polling import LROPoller
@@ -37,7 +37,7 @@ def show_vm(azure: Azure, vm_name: str) -> VirtualMachine:
     Raises:
         azure.core.exceptions.ResourceNotFoundError: none of this name is in the resource group.
     """
-    return azure.compute.virtual_machines.get(azure.resource_group, vm_name)
+    return azure.at_vm.compute.virtual_machines.get(azure.at_vm.resource_group, vm_name)
 
 
 def create_vm(
@@ -49,7 +49,7 @@ def create_vm(
     image: str = "Ubuntu2204",
     admin_username: str = "azureuser",
 ) -> VirtualMachine:
-    """The VM; made where it is missing, with its own network, a public address, and our SSH key.
+    """The VM; made where it is missing (not in somebody else's group), with its own network, a public address, and our SSH key.
 
     The documented command: ``az vm create --resource-group myResourceGroup --name myDockerVM --image Ubuntu2204
     --admin-username azureuser --generate-ssh-keys``
@@ -64,6 +64,9 @@ def create_vm(
     """
     from azure.core.exceptions import HttpResponseError
 
+    what = f"The VM {vm_name}"
+    if azure.at_vm is not azure:
+        return found_elsewhere(azure.at_vm, what, "vm_resource_group", lambda: show_vm(azure, vm_name))
     resource_id = _resource_id(azure, vm_name)
     machines = azure.compute.virtual_machines
 
@@ -91,7 +94,7 @@ def create_vm(
     with step(f"VM {vm_name}") as progress, _one_at_a_time(azure, resource_id, progress):
         create_resource_group(azure)
         progress.waits_for("Azure makes it")
-        vm: VirtualMachine = ensure(azure, f"The VM {vm_name}", lambda: show_vm(azure, vm_name), create, repair)
+        vm: VirtualMachine = ensure(azure, what, lambda: show_vm(azure, vm_name), create, repair)
         if vm.vm_id:  # also of one that an interrupted run has begun to make
             azure.keys.note_vm_id(resource_id, vm.vm_id)
         return vm
@@ -153,7 +156,7 @@ def _vm(
     )
     vm: VirtualMachine = models.VirtualMachine(
         location=azure.location,
-        tags=TAG,
+        tags=our_tags(azure),
         hardware_profile=models.HardwareProfile(vm_size=size),
         storage_profile=models.StorageProfile(
             image_reference=models.ImageReference(publisher=publisher, offer=offer, sku=sku, version="latest"),

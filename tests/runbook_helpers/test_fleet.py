@@ -145,7 +145,25 @@ def test_an_empty_file_lacks_everything(tmp_path: Path) -> None:
     ],
 )
 def test_only_a_registrys_no_is_a_refusal(words: str, refusal: bool) -> None:
-    assert (Completed("docker pull x.azurecr.cn/a:v1", 1, "", words).failure is FailureKind.REFUSED) is refusal
+    assert Completed("docker pull x.azurecr.cn/a:v1", 1, "", words).failure.is_refusal is refusal
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("denied: client with IP '192.0.2.1' is not allowed access. Refer https://aka.ms/acr/firewall", "NOT_ADMITTED"),
+        ("ERROR: Looks like you don't have access to registry 'x.azurecr.cn'. To see configured", "NOT_ADMITTED"),
+        ('manifest for x.azurecr.cn/a:v9 not found: manifest unknown: manifest tagged by "v9" is not', "NO_SUCH_IMAGE"),
+        ("Error response from daemon: repository x.azurecr.cn/b not found: name unknown: repository", "NO_SUCH_IMAGE"),
+        ("no matching manifest for linux/arm64/v8 in the manifest list entries", "OTHER_PLATFORM"),
+        ("no match for platform in manifest: not found", "OTHER_PLATFORM"),
+        ("invalid reference format: repository name (X/A) must be lowercase", "BAD_REFERENCE"),
+    ],
+)
+def test_what_no_role_mends_is_told_apart(words: str, kind: str) -> None:
+    failure = Completed("docker pull x.azurecr.cn/a:v1", 1, "", words).failure
+    assert failure is FailureKind[kind]
+    assert failure.lasts
 
 
 @pytest.fixture(scope="module")

@@ -199,9 +199,9 @@ def test_no_role_at_all(here: Azure, limit: Limit, name: str) -> None:
 
 
 def _operator(azure: Azure) -> str:
-    from runbook_helpers.verbs.preflight import _object_id
+    from runbook_helpers.verbs.permissions import object_id
 
-    found = _object_id(azure)
+    found = object_id(azure)
     assert found and uuid.UUID(found)
     return found
 

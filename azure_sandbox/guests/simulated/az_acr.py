@@ -30,7 +30,7 @@ class _LoginFailed(Exception):
 
 @command("acr login")
 def _login(az: Az, arguments: list[str]) -> object:
-    given = az.options(arguments, "n:tu:p:", ["name=", "expose-token", "username=", "password="])
+    given = az.options(arguments, "n:tu:p:", ["name=", "suffix=", "expose-token", "username=", "password="])
     name = given.get("--name")
     if name is None:
         raise Failure("ERROR: the following arguments are required: --name/-n", 2)
@@ -53,7 +53,13 @@ def _login(az: Az, arguments: list[str]) -> object:
         )
     name = _without_suffix(az, name)
     registry = _find(az, name)
-    server = registry["properties"]["loginServer"] if registry else name.lower() + az.cloud.registry_suffix
+    label = f"-{given['--suffix']}" if "--suffix" in given else ""
+    if registry and label:
+        found = registry["properties"]["loginServer"]
+        az.warn(
+            f"Obtained registry login server '{found}' from service. The specified suffix '{label[1:]}' is ignored."
+        )
+    server = _login_server(az, name, registry, label)
     try:
         token = _refresh_token(az, name, server)
     except _LoginFailed as failed:
@@ -94,12 +100,26 @@ def _docker_login(process: Process, server: str, username: str, password: str) -
 
 
 def _without_suffix(az: Az, name: str) -> str:
-    if name.lower().endswith(az.cloud.registry_suffix):
-        az.warn(f"The login server endpoint suffix '{az.cloud.registry_suffix}' is automatically omitted.")
-        return name[: -len(az.cloud.registry_suffix)]
-    if not re.fullmatch("[A-Za-z0-9-]{5,50}", name):
-        raise AzError("Registry name must be between 5 and 50 alphanumeric characters.")
-    return name
+    """The registry's name, of the name or the login server that was given; its domain name label is left out too."""
+    first, dot, rest = name.partition(".")
+    if dot and f".{rest.lower()}" != az.cloud.registry_suffix:
+        raise AzError(
+            f"The login server suffix is not valid for the current cloud. Please try again using '{az.cloud.registry_suffix}'."
+        )
+    short = first.partition("-")[0] if dot else first
+    if dot:
+        az.warn(f"Registry name is '{short}'. The following suffix '{name[len(short) :]}' is automatically omitted.")
+    if not re.fullmatch("[A-Za-z0-9]{5,50}", short):
+        raise AzError(
+            "Registry names may contain only alpha numeric characters and must be between 5 and 50 characters"
+        )
+    return short
+
+
+def _login_server(az: Az, name: str, registry: dict[str, Any] | None, label: str = "") -> str:
+    if registry:
+        return str(registry["properties"]["loginServer"])
+    return f"{name}{label}{az.cloud.registry_suffix}".lower()
 
 
 def _find(az: Az, name: str) -> dict[str, Any] | None:
@@ -129,10 +149,10 @@ def _refresh_token(az: Az, name: str, server: str) -> str:
     """Exchange the identity's token for the registry's refresh token."""
     challenge = _send(az, name, "GET", f"https://{server}/v2/", server)
     if challenge.status_code == 403:
-        raise _LoginFailed(
-            "CONNECTIVITY_FORBIDDEN_ERROR\n"
-            f"Access to registry '{server}' was denied. Response code: 403. Please check its firewall rules: "
-            f"{_message(challenge)}"
+        raise AzError(
+            f"Looks like you don't have access to registry '{server}'. To see configured firewall rules, run 'az acr show "
+            f"--query networkRuleSet --name {name}'. To see if public network access is enabled, run 'az acr show --query "
+            "publicNetworkAccess'.Please refer to https://aka.ms/acr/errors#connectivity_forbidden_error for more information."
         )
     header = challenge.headers.get("www-authenticate", "")
     found = dict(re.findall(r'(\w+)="([^"]*)"', header))
@@ -196,7 +216,7 @@ def _access_token(az: Az, name: str, scope: str) -> tuple[str, str]:
     """The login server, and a token for a scope of it."""
     name = _without_suffix(az, name)
     registry = _find(az, name)
-    server = registry["properties"]["loginServer"] if registry else name.lower() + az.cloud.registry_suffix
+    server = _login_server(az, name, registry)
     try:
         refresh = _refresh_token(az, name, server)
     except _LoginFailed as failed:
