@@ -302,6 +302,7 @@ def machine(tenant: Tenant, vm: Resource) -> Machine:
     profile, vm_id = vm.properties["osProfile"], vm.properties["vmId"]
     keys = profile["linuxConfiguration"].get("ssh", {"publicKeys": []})["publicKeys"]
     secret = (tenant.store.read("secret", vm_id) or {"value": ""})["value"]
+    size = vm.properties["hardwareProfile"]["vmSize"]
     return Machine(
         vm_id=vm_id,
         resource_id=str(vm.id),
@@ -312,8 +313,14 @@ def machine(tenant: Tenant, vm: Resource) -> Machine:
         cloud_name=tenant.cloud.name,
         proxy=tenant.proxy.url(vm_id, secret),
         authority_file=str(tenant.proxy.authority_file),
-        memory_mib=_SIZES.get(vm.properties["hardwareProfile"]["vmSize"], (2, 8192))[1],
+        memory_mib=_SIZES.get(size, (2, 8192))[1],
+        architecture=processor(size),
     )
+
+
+def processor(size: str) -> str:
+    """The architecture of a size's processor, as Debian and Docker call it."""
+    return "arm64" if _ARM64.fullmatch(size) else "amd64"
 
 
 # Power and run-command
@@ -418,6 +425,8 @@ async def get_operation(call: Call) -> Response:
 # Sizes and images
 
 
+_ARM64 = re.compile(r"Standard_[A-Z]+\d+(?:-\d+)?[a-z]*p[a-z]*(?:_.*)?", re.ASCII)
+"""The sizes whose processor is an ARM one have a p among their features. (azure-compute-docs, vm-naming-conventions)"""
 _SIZES = {  # cores, memory in MiB; some that people take, no quota is counted
     "Standard_B1s": (1, 1024), "Standard_B2s": (2, 4096), "Standard_DS1_v2": (1, 3584),
     "Standard_D2s_v3": (2, 8192), "Standard_D2s_v5": (2, 8192), "Standard_D4s_v5": (4, 16384),

@@ -30,6 +30,8 @@ class Machine:
     """Path of the CA certificate that signs the certificates of the emulated hosts."""
     memory_mib: int = 8192
     """How much memory the VM's size has."""
+    architecture: str = "amd64"
+    """That of the VM's size, as Debian and Docker call it: amd64 or arm64."""
 
 
 @dataclass(frozen=True)

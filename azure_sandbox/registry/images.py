@@ -27,14 +27,17 @@ CONFIG = "application/vnd.docker.container.image.v1+json"
 LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 CREATED = "2026-01-01T00:00:00Z"
 
+INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+
 _HELLO = "\nHello from Docker!\nThis message shows that your installation appears to be working correctly.\n\n"
+_ACI_HELLO = "Hello from aci-helloworld: this image came from a registry that asked for no password.\n"
+_AMD64: dict[str, str] = {"architecture": "amd64", "os": "linux"}
+_ARM64 = {"architecture": "arm64", "os": "linux", "variant": "v8"}
+# Repositories, and their tags, what they print, and the platforms that they are for: several of them are in an index.
 _IMAGES = {
-    "hello-world": (("latest",), _HELLO),
-    "mcr/hello-world": (("latest",), _HELLO),  # the one that az acr check-health pulls
-    "azuredocs/aci-helloworld": (
-        ("latest", "v1"),
-        "Hello from aci-helloworld: this image came from a registry that asked for no password.\n",
-    ),
+    "hello-world": (("latest",), _HELLO, (_AMD64, _ARM64)),
+    "mcr/hello-world": (("latest",), _HELLO, (_AMD64, _ARM64)),  # the one that az acr check-health pulls
+    "azuredocs/aci-helloworld": (("latest", "v1"), _ACI_HELLO, (_AMD64,)),
 }
 
 
@@ -42,27 +45,49 @@ class ImageNotFound(Exception):
     """A registry does not have the image."""
 
 
-def program(text: str) -> bytes:
-    """A static Linux program for amd64 that writes a text to its standard output and ends."""
+def program(text: str, architecture: str = "amd64") -> bytes:
+    """A static Linux program that writes a text to its standard output and ends."""
     message = text.encode()
     base, header = 0x400000, 64 + 56
-    code = b"".join(
+    machine, code = (
+        (183, _arm64(len(message))) if architecture == "arm64" else (62, _amd64(base + header, len(message)))
+    )
+    size = header + len(code) + len(message)
+    elf = b"\x7fELF\x02\x01\x01" + bytes(9)
+    elf += struct.pack("<HHIQQQIHHHHHH", 2, machine, 1, base + header, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+    elf += struct.pack("<IIQQQQQQ", 1, 5, 0, base, base, size, size, 0x1000)
+    return elf + code + message
+
+
+def _amd64(start: int, length: int) -> bytes:
+    """The instructions of a program that begins there, and has its text behind them."""
+    return b"".join(
         (
             b"\xb8\x01\x00\x00\x00",  # mov eax, 1 (write)
             b"\xbf\x01\x00\x00\x00",  # mov edi, 1 (standard output)
-            b"\x48\xbe" + struct.pack("<Q", base + header + 38),  # movabs rsi, text
-            b"\xba" + struct.pack("<I", len(message)),  # mov edx, its length
+            b"\x48\xbe" + struct.pack("<Q", start + 38),  # movabs rsi, text
+            b"\xba" + struct.pack("<I", length),  # mov edx, its length
             b"\x0f\x05",  # syscall
             b"\xb8\x3c\x00\x00\x00",  # mov eax, 60 (exit)
             b"\x31\xff",  # xor edi, edi
             b"\x0f\x05\x90\x90",  # syscall, and padding to 38 bytes
         )
     )
-    size = header + len(code) + len(message)
-    elf = b"\x7fELF\x02\x01\x01" + bytes(9)
-    elf += struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, base + header, 64, 0, 0, 64, 56, 1, 0, 0, 0)
-    elf += struct.pack("<IIQQQQQQ", 1, 5, 0, base, base, size, size, 0x1000)
-    return elf + code + message
+
+
+def _arm64(length: int) -> bytes:
+    """The same for the other processor, whose instructions have four bytes each."""
+    return struct.pack(
+        "<8I",
+        0xD2800020,  # mov x0, #1 (standard output)
+        0x100000E1,  # adr x1, text (28 bytes from here)
+        0xD2800002 | length << 5,  # mov x2, its length
+        0xD2800808,  # mov x8, #64 (write)
+        0xD4000001,  # svc #0
+        0xD2800000,  # mov x0, #0
+        0xD2800BA8,  # mov x8, #93 (exit)
+        0xD4000001,  # svc #0
+    )
 
 
 def _layer(name: str, content: bytes) -> bytes:
@@ -92,33 +117,46 @@ def _descriptor(media_type: str, content: bytes) -> dict[str, Any]:
 
 def publish(store: Store) -> None:
     """Put the public images where they are missing."""
-    for repository, (tags, text) in _IMAGES.items():
+    for repository, (tags, text, platforms) in _IMAGES.items():
         if store.tag(PUBLIC_REGISTRY, repository, tags[0]):
             continue
-        name = repository.rpartition("/")[2]
-        tar = _layer(name, program(text))
-        layer = _gzip(tar)
-        config = json.dumps(
-            {
-                "architecture": "amd64",
-                "os": "linux",
-                "created": CREATED,
-                "config": {"Cmd": [f"/{name}"], "Labels": {STDOUT_LABEL: text}},
-                "rootfs": {"type": "layers", "diff_ids": [_digest(tar)]},
-                "history": [{"created": CREATED, "created_by": f"COPY {name} /"}],
-            }
-        ).encode()
-        manifest = json.dumps(
-            {
-                "schemaVersion": 2,
-                "mediaType": MANIFEST,
-                "config": _descriptor(CONFIG, config),
-                "layers": [_descriptor(LAYER, layer)],
-            }
-        ).encode()
-        for blob in (layer, config):
-            store.link_blob(PUBLIC_REGISTRY, repository, store.blobs.write(blob))
-        put_manifest(store, PUBLIC_REGISTRY, repository, manifest, MANIFEST, tags=tags, now=CREATED)
+        single = len(platforms) == 1
+        images = []
+        for platform in platforms:
+            manifest = _put_image(store, repository, text, platform)
+            put_manifest(
+                store, PUBLIC_REGISTRY, repository, manifest, MANIFEST, tags=tags if single else (), now=CREATED
+            )
+            images.append({**_descriptor(MANIFEST, manifest), "platform": platform})
+        if not single:
+            index = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": images}).encode()
+            put_manifest(store, PUBLIC_REGISTRY, repository, index, INDEX, tags=tags, now=CREATED)
+
+
+def _put_image(store: Store, repository: str, text: str, platform: dict[str, str]) -> bytes:
+    """The manifest of an image whose one layer has a program that prints the text; its blobs are put."""
+    name = repository.rpartition("/")[2]
+    tar = _layer(name, program(text, platform["architecture"]))
+    layer = _gzip(tar)
+    config = json.dumps(
+        {
+            **platform,
+            "created": CREATED,
+            "config": {"Cmd": [f"/{name}"], "Labels": {STDOUT_LABEL: text}},
+            "rootfs": {"type": "layers", "diff_ids": [_digest(tar)]},
+            "history": [{"created": CREATED, "created_by": f"COPY {name} /"}],
+        }
+    ).encode()
+    for blob in (layer, config):
+        store.link_blob(PUBLIC_REGISTRY, repository, store.blobs.write(blob))
+    return json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": _descriptor(CONFIG, config),
+            "layers": [_descriptor(LAYER, layer)],
+        }
+    ).encode()
 
 
 def put_manifest(

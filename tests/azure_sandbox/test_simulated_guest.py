@@ -46,15 +46,15 @@ KEY = paramiko.RSAKey.generate(2048)
 
 
 class House:
-    """One VM, myDockerVM, served by guests in a thread of the test's own. It has no network."""
+    """One VM, myDockerVM, served by guests in a thread of the test's own. It has no network unless the facts say so."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **facts: Any) -> None:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever)
         self._thread.start()
         self.store = Store(folder / "state.sqlite", Blobs(folder / "blobs"))
         self.guests = SimulatedGuests(self.store)
-        self.machine = Machine(
+        machine = Machine(
             vm_id="vm1",
             resource_id="/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/myDockerVM",
             computer_name="myDockerVM",
@@ -65,6 +65,7 @@ class House:
             proxy="http://127.0.0.1:9",  # the discard port: nobody answers
             authority_file="/nowhere/ca.pem",
         )
+        self.machine = replace(machine, **facts)
         self.do(self.guests.boot(self.machine))
 
     def do(self, coroutine: Coroutine[Any, Any, T]) -> T:

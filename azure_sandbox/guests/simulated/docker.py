@@ -127,22 +127,26 @@ def parse_reference(text: str) -> Reference:
         raise Failure(str(error)) from error
 
 
-def pull(process: Process, reference: Reference) -> Image:
+def pull(process: Process, reference: Reference, platform: str = "") -> Image:
     """Pull with the calling user's credentials; ends the program in the daemon's words where it is refused."""
     try:
         with HttpClient(process.disk.machine) as http:
-            return pull_image(
-                process, RegistryClient(http, reference.host, credentials(process, reference.host)), reference
-            )
+            registry = RegistryClient(http, reference.host, credentials(process, reference.host))
+            return pull_image(process, registry, reference, platform)
     except DistributionError as error:
         raise Failure(f"Error response from daemon: {error}") from error
+
+
+def _platform(text: str) -> str:
+    """A platform as it may be typed: without the system, or with a processor's other name."""
+    names = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64"}
+    parts = [names.get(part, part) for part in text.lower().split("/")]
+    return "/".join(parts if len(parts) > 1 or not text else ["linux", *parts])
 
 
 @command("pull", "image pull")
 def _pull_command(process: Process, arguments: list[str]) -> int:
     pairs, operands = process.options(arguments, "q", ["quiet", "platform="])
-    if ("--platform", "linux/amd64") not in pairs and any(name == "--platform" for name, _ in pairs):
-        raise Unsupported("docker", "platform but linux/amd64")
     if len(operands) != 1:
         raise Failure("docker: 'docker pull' requires 1 argument")
     reference = parse_reference(operands[0])
@@ -154,7 +158,7 @@ def _pull_command(process: Process, arguments: list[str]) -> int:
         process.stdout = lambda text: None
     elif reference.tag == "latest" and not re.search(r":latest$", operands[0]):
         process.print("Using default tag: latest")
-    pull(process, reference)
+    pull(process, reference, _platform(dict(pairs).get("--platform", "")))
     process.stdout = shown
     process.print(full)
     return 0
@@ -309,11 +313,12 @@ def _inspect(process: Process, arguments: list[str]) -> int:
 @command("version")
 def _version(process: Process, arguments: list[str]) -> int:
     pairs, _ = process.options(arguments, "f:", ["format="])
-    part = {"Version": VERSION, "ApiVersion": API, "Os": "linux", "Arch": "amd64"}
+    architecture = process.disk.machine.architecture
+    part = {"Version": VERSION, "ApiVersion": API, "Os": "linux", "Arch": architecture}
     form = pairs[-1][1] if pairs else None
     if form is None:
         process.print(
-            f"Client:\n Version:           {VERSION}\n API version:       {API}\n OS/Arch:           linux/amd64"
+            f"Client:\n Version:           {VERSION}\n API version:       {API}\n OS/Arch:           linux/{architecture}"
         )
     reach_daemon(process, "Get version")
     if form is not None:
@@ -321,7 +326,7 @@ def _version(process: Process, arguments: list[str]) -> int:
         process.print(json.dumps(value) if form == "json" else render(form, value))
     else:
         process.print(
-            f"\nServer:\n Engine:\n  Version:          {VERSION}\n  API version:      {API}\n  OS/Arch:          linux/amd64"
+            f"\nServer:\n Engine:\n  Version:          {VERSION}\n  API version:      {API}\n  OS/Arch:          linux/{architecture}"
         )
     return 0
 

@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 from .docker import command, parse_reference, pull, reach_daemon, table
-from .docker_images import age, find_image
+from .docker_images import age, find_image, host_platform, platform_of, same_platform
 from .go_template import render
 from .program import Failure, Process, Unsupported
 
@@ -38,6 +38,14 @@ def _run(process: Process, arguments: list[str]) -> int:
             image = pull(_to_stderr(process), reference)
         except Failure as failure:
             raise Failure(f"docker: {failure}\n\nRun 'docker run --help' for more information", 125) from failure
+    own, wanted = host_platform(process.disk.machine), platform_of(image)
+    if wanted and not same_platform(own, wanted):
+        process.warn(
+            f"WARNING: The requested image's platform ({wanted}) does not match the detected host platform ({own}) and "
+            "no specific platform was requested"
+        )
+        command_line = image["config"].get("config", {}).get("Cmd") or ["/bin/sh"]
+        raise Failure(f"exec {(words[1:] or command_line)[0]}: exec format error", 255)
     output = (image["config"].get("config", {}).get("Labels") or {}).get(OUTPUT_LABEL)
     if output is None or len(words) > 1:
         what = f"a command in {words[0]}" if len(words) > 1 else words[0]

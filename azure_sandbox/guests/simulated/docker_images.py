@@ -6,6 +6,7 @@ import json
 import time
 from typing import Any
 
+from .. import Machine
 from .disk import Disk
 from .program import Failure, Process
 from .registry_client import INDEX_TYPES, MANIFEST_TYPES, DistributionError, Manifest, Reference, RegistryClient
@@ -51,12 +52,31 @@ def remove_image(disk: Disk, image: Image, name: str) -> list[str]:
         return [f"Untagged: {x}" for x in image["tags"] + image["digests"]] + [f"Deleted: {image['id']}"]
 
 
-def pull_image(process: Process, registry: RegistryClient, reference: Reference) -> Image:
-    """Pull an image as ``docker pull`` does, with the lines that it prints. Raises DistributionError."""
+def host_platform(machine: Machine) -> str:
+    """The platform of a machine, as Docker writes it."""
+    return "linux/arm64/v8" if machine.architecture == "arm64" else "linux/amd64"
+
+
+def platform_of(image: Image) -> str:
+    """The platform that an image says it is for."""
+    config = image["config"]
+    return "/".join(filter(None, (config.get(name, "") for name in ("os", "architecture", "variant"))))
+
+
+def same_platform(one: str, other: str) -> bool:
+    """Whether two platforms are the same one; a variant counts where both have one."""
+    return all(left == right for left, right in zip(one.split("/"), other.split("/"), strict=False))
+
+
+def pull_image(process: Process, registry: RegistryClient, reference: Reference, platform: str = "") -> Image:
+    """Pull an image as ``docker pull`` does, with the lines that it prints. Raises DistributionError.
+
+    Of an index the image for the platform is taken, that of the machine where none is named.
+    """
     disk = process.disk
     top = registry.manifest(reference)
     process.print(f"{reference.tag or reference.digest}: Pulling from {reference.repository}")
-    manifest = _of_this_platform(registry, reference, top)
+    manifest = _of_platform(registry, reference, top, platform or host_platform(disk.machine))
     image_id = manifest.content["config"]["digest"]
     pinned = f"{reference.name}@{top.digest}"
     known = disk["images"].get(image_id)
@@ -85,19 +105,23 @@ def pull_image(process: Process, registry: RegistryClient, reference: Reference)
             tag_image(disk, image_id, str(reference))
     process.print(f"Digest: {top.digest}")
     process.print(f"Status: {'Downloaded newer image' if fresh else 'Image is up to date'} for {reference}")
+    if platform and not same_platform(platform, platform_of(image)):
+        process.print(
+            f"WARNING: image with reference {reference} was found but does not match the specified platform: "
+            f"wanted {platform}, actual: {platform_of(image)}"
+        )
     return image
 
 
-def _of_this_platform(registry: RegistryClient, reference: Reference, top: Manifest) -> Manifest:
+def _of_platform(registry: RegistryClient, reference: Reference, top: Manifest, platform: str) -> Manifest:
     if top.media_type in MANIFEST_TYPES:
         return top
     if top.media_type not in INDEX_TYPES:
         raise DistributionError(f"unsupported manifest media type {top.media_type}")
     for entry in top.content["manifests"]:
-        platform = entry.get("platform", {})
-        if platform.get("os") == "linux" and platform.get("architecture") == "amd64":
+        if same_platform(platform, platform_of({"config": entry.get("platform") or {}})):
             return registry.manifest(reference, entry["digest"])
-    raise DistributionError("no matching manifest for linux/amd64 in the manifest list entries")
+    raise DistributionError(f"no matching manifest for {platform} in the manifest list entries")
 
 
 def _pull_layers(process: Process, registry: RegistryClient, reference: Reference, manifest: Manifest) -> None:
