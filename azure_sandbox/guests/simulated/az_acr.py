@@ -30,13 +30,17 @@ class _LoginFailed(Exception):
 
 @command("acr login")
 def _login(az: Az, arguments: list[str]) -> object:
-    given = az.options(arguments, "n:tu:p:", ["name=", "suffix=", "expose-token", "username=", "password="])
+    given = az.options(
+        arguments, "n:tu:p:", ["name=", "suffix=", "endpoint=", "expose-token", "username=", "password="]
+    )
     name = given.get("--name")
     if name is None:
         raise Failure("ERROR: the following arguments are required: --name/-n", 2)
     if given.keys() & {"--username", "--password"}:
         raise Failure("az: the simulated guest has no az acr login with --username: use docker login", 2)
     expose = bool(given.keys() & {"--expose-token", "-t"})
+    if expose and "--endpoint" in given:
+        raise AzError("`--expose-token` cannot be combined with `--endpoint`.")
     if not expose:
         _check_docker(az.process, name)
     az.account()
@@ -68,8 +72,25 @@ def _login(az: Az, arguments: list[str]) -> object:
         return None
     if expose:
         return {"accessToken": token, "loginServer": server, "refreshToken": token, "username": EMPTY_GUID}
+    if "--endpoint" in given:
+        server = _regional_server(az, name, given["--endpoint"], server, registry)
     _docker_login(az.process, server, EMPTY_GUID, token)
     return None
+
+
+def _regional_server(az: Az, name: str, region: str, server: str, registry: dict[str, Any] | None) -> str:
+    """The login server for a region, as the registry names it in Resource Manager."""
+    if registry is None:
+        raise AzError(_not_found(az, name))
+    prefix = f"{server.partition('.')[0]}.{region}.geo.".lower()
+    for host in registry["properties"].get("regionalEndpointHostNames", []):
+        if host.startswith(prefix):
+            az.warn(f"Logging in to regional endpoint: {host}")
+            return str(host)
+    raise AzError(
+        f"Regional endpoint for '{region}' not found. Aborting login. Run 'az acr show-endpoints -n {name}' to list "
+        "available regional endpoints."
+    )
 
 
 def _run_docker(process: Process, words: list[str], stdin: str = "") -> tuple[int, str, str]:
@@ -184,14 +205,19 @@ def _message(answer: Response) -> str:
         return answer.text[:200]
 
 
+def _not_found(az: Az, name: str) -> str:
+    account = az.account()
+    return (
+        f"The resource with name '{name}' and type '{_TYPE}' could not be found in subscription "
+        f"'{account['name']} ({account['id']})'."
+    )
+
+
 def _warn_of(az: Az, name: str, registry: dict[str, Any] | None, failed: _LoginFailed) -> None:
     stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()) + f".{time.time_ns() // 1000 % 1000000:06d}"
     az.warn(f"Unable to get AAD authorization tokens with message: {stamp} An error occurred: {failed}")
     if registry is None:
-        reason = (
-            f"The resource with name '{name}' and type '{_TYPE}' could not be found in subscription "
-            f"'{az.account()['name']} ({az.account()['id']})'."
-        )
+        reason = _not_found(az, name)
     elif registry["properties"].get("adminUserEnabled"):
         reason = "the simulated guest does not sign in with the admin user; use docker login."
     else:

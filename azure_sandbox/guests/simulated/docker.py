@@ -67,11 +67,16 @@ def _image(process: Process, name: str) -> Image:
     return image
 
 
+def _host(server: str) -> str:
+    """The name that docker keeps credentials under: without a scheme, and without what is behind the host."""
+    return re.sub("^https?://", "", server).partition("/")[0]
+
+
 @command("login")
 def _login(process: Process, arguments: list[str]) -> int:
     pairs, operands = process.options(arguments, "u:p:", ["username=", "password=", "password-stdin"])
     options = {name.lstrip("-")[:1] if "stdin" not in name else "stdin": value for name, value in pairs}
-    server = re.sub("^https?://", "", operands[0]).rstrip("/") if operands else ""
+    server = _host(operands[0]) if operands else ""
     if "p" in options:
         process.warn("WARNING! Using --password via the CLI is insecure. Use --password-stdin.")
     if "stdin" in options:
@@ -105,7 +110,7 @@ def _login(process: Process, arguments: list[str]) -> int:
 @command("logout")
 def _logout(process: Process, arguments: list[str]) -> int:
     _, operands = process.options(arguments)
-    server = re.sub("^https?://", "", operands[0]).rstrip("/") if operands else HUB
+    server = _host(operands[0]) if operands else HUB
     config = read_config(process)
     if server not in config.get("auths", {}):
         process.print(f"Not logged in to {server}")
