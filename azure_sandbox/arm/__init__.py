@@ -175,6 +175,7 @@ ROUTES = [
         types.REGISTRY,
         ("POST", "/importImage", "/importImage/action", image_import.import_image),
         ("GET", "/listUsages", "/listUsages/read", container_registry.list_usages),
+        ("GET", "/replications", "/replications/read", container_registry.list_replications),
         ("POST", "/listCredentials", "/listCredentials/action", container_registry.list_credentials),
         ("POST", "/regenerateCredential", "/regenerateCredential/action", container_registry.regenerate_credential),
         ("GET", "/operationStatuses/{id}", "/operationStatuses/read", container_registry.get_operation),

@@ -354,6 +354,12 @@ async def regenerate_credential(call: Call) -> Response:
     return _shown_credentials(call, registry)
 
 
+async def list_replications(call: Call) -> Response:
+    """None: a registry of the sandbox is in its own region only."""
+    call.parent()
+    return supported(call, JSONResponse({"value": []}))
+
+
 async def list_usages(call: Call) -> Response:
     registry = call.parent()
     gibibytes, webhooks = {"Basic": (10, 2), "Standard": (100, 10), "Premium": (500, 500)}[registry["sku"]["name"]]

@@ -104,6 +104,15 @@ def test_only_regions_of_the_registry_and_while_they_are_on(public: PublicCloud,
     assert not is_played(regional)
 
 
+def test_a_registry_is_in_one_region(public: PublicCloud, group: Group) -> None:
+    """What `az acr show-endpoints` asks for; a replication cannot be made."""
+    registry = made(group, regionalEndpoints="Enabled")
+    path = f"{registry['id']}/replications"
+    assert public.arm("GET", path, version=VERSION).json() == {"value": []}
+    assert public.arm("GET", f"{registry['id']}x/replications", version=VERSION).status_code == 404
+    assert public.arm("PUT", f"{path}/eastus", {"location": "eastus"}, VERSION).status_code == 501
+
+
 @pytest.mark.parametrize("sku", ["Basic", "Standard"])
 def test_regional_endpoints_are_for_premium(public: PublicCloud, group: Group, sku: str) -> None:
     registry = made(group, sku)
