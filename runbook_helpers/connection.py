@@ -219,7 +219,7 @@ def connect(
         cloud: as in ``az cloud set -n``: AzureChinaCloud, AzureCloud or AzureUSGovernment.
         subscription_id: the subscription's GUID.
         resource_group: the group that everything is made in.
-        location: the region, for instance chinanorth3.
+        location: the region, for instance chinanorth3 or China North 3.
         sandbox: take the sandbox on this machine for the cloud; it is started where it is not running.
         registry_resource_group, registry_subscription_id: where the registry is, if it is somebody else's.
         vm_resource_group, identity_resource_group: the same for the VM and the user-assigned identity.
@@ -238,7 +238,7 @@ def connect(
     common: dict[str, Any] = {
         "subscription_id": subscription_id,
         "resource_group": resource_group,
-        "location": location,
+        "location": location.replace(" ", "").lower(),
         "timeouts": timeouts,
         "registry_resource_group": registry_resource_group,
         "registry_subscription_id": registry_subscription_id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -14,6 +15,21 @@ class StrictError(Exception):
     """A text is not taken; the reason never shows what stands in it."""
 
 
+@dataclass(frozen=True)
+class Unquoted:
+    """A plain scalar that is no text to YAML 1.1: 0123456 is the number 42798 there, and no is false."""
+
+    text: str
+    kind: str
+    value: Any
+
+    def __str__(self) -> str:
+        return self.text
+
+
+_KINDS = {"bool": "true or false", "int": "a number", "float": "a number", "timestamp": "a date", "null": "nothing"}
+
+
 class _StrictLoader(yaml.SafeLoader):
     """A loader without aliases, which make a small file a huge value, and without a name that stands twice."""
 
@@ -22,6 +38,24 @@ class _StrictLoader(yaml.SafeLoader):
             line = self.peek_event().start_mark.line + 1  # type: ignore[no-untyped-call]
             raise StrictError(f"line {line}: an alias (*name) is not taken; a text that begins with * stands in quotes")
         return super().compose_node(parent, index)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        kind = _KINDS.get(node.tag.removeprefix("tag:yaml.org,2002:"))
+        if kind is None or not isinstance(node, yaml.ScalarNode):
+            return super().construct_object(node, deep)
+        try:
+            value = super().construct_object(node, deep)
+        except (ValueError, KeyError, AttributeError):  # 2026-13-45, a number of 5000 digits, !!bool x
+            value = None
+        return Unquoted(node.value, kind, value)
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                raise StrictError(
+                    f"line {key.start_mark.line + 1}: a merge (<<) is not taken; write the names themselves"
+                )
+        super().flatten_mapping(node)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         mapping = super().construct_mapping(node, deep)

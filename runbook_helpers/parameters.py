@@ -6,6 +6,7 @@ import ast
 import difflib
 import ipaddress
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ PARAMETER_FILES = Path(__file__).parents[1] / "parameters"
 SANDBOX_SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 _REPOSITORY = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*"
 _TAG = r"\w[\w.-]{0,127}"
+_DIGEST = r"sha256:[0-9a-f]{64}"
+_REFERENCE = re.compile(rf"(?P<repository>{_REPOSITORY})(?::(?P<tag>{_TAG}))?(?:@(?P<digest>{_DIGEST}))?", re.ASCII)
 _HOST = r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?"
 
 
@@ -38,16 +41,76 @@ def _pattern(pattern: str, words: str) -> Rule:
     return Rule(str, lambda value: compiled.fullmatch(value) is not None, words)
 
 
+# What .NET's \w stands for in Azure's own pattern, which \w of Python is not: ① is no letter there.
+_WORD = {"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Nd", "Pc"}
+
+
+def _is_resource_group(value: str) -> bool:
+    letters = all(each in "-.()" or (unicodedata.category(each) in _WORD and each <= "\uffff") for each in value)
+    return letters and 1 <= len(value) <= 90 and not value.endswith(".")
+
+
+# https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-reserved-resource-name
+_RESERVED = set(
+    [
+        "access",
+        "azure",
+        "bing",
+        "bizspark",
+        "biztalk",
+        "cortana",
+        "directx",
+        "dotnet",
+        "dynamics",
+        "excel",
+        "exchange",
+        "forefront",
+        "groove",
+        "hololens",
+        "hyperv",
+        "kinect",
+        "lync",
+        "msdn",
+        "o365",
+        "office",
+        "office365",
+        "onedrive",
+        "onenote",
+        "outlook",
+        "powerpoint",
+        "sharepoint",
+        "skype",
+        "visio",
+        "visualstudio",
+        "xbox",
+    ]
+)
+
+
+def _is_registry_name(value: str) -> bool:
+    if not re.fullmatch("[A-Za-z0-9]{5,50}", value):
+        return False
+    name = value.lower()
+    return name not in _RESERVED and not name.startswith("login") and not re.search("microsoft|windows", name)
+
+
 def _is_ssh_source(value: str) -> bool:
+    if not re.fullmatch(r"[0-9.]+(/([1-9]|[12][0-9]|3[0-2]))?", value):  # Python also takes /255.255.255.0 and /032
+        return False
     try:
-        network = ipaddress.ip_network(value, strict=False)
+        return ipaddress.ip_network(value, strict=False).version == 4
     except ValueError:
         return False
-    return network.version == 4 and network.prefixlen > 0
 
 
 def _is_image(value: str) -> bool:
-    return re.fullmatch(f"{_REPOSITORY}:{_TAG}", value, re.ASCII) is not None and len(value.partition(":")[0]) <= 255
+    match = _REFERENCE.fullmatch(value)
+    return match is not None and bool(match["tag"] or match["digest"]) and len(match["repository"]) <= 255
+
+
+def _is_source_image(value: str) -> bool:
+    host, _, image = value.partition("/")
+    return re.fullmatch(_HOST, host) is not None and _is_image(image)
 
 
 RULES: dict[str, Rule] = {
@@ -56,21 +119,36 @@ RULES: dict[str, Rule] = {
     "subscription_id": _pattern(
         r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", "be a GUID, as `az account show` prints it"
     ),
-    "resource_group": _pattern(
-        r"(?!-)[\w.()-]{0,89}[\w()-]",
-        "have 1 to 90 letters, digits, '_', '-', '.', '(' or ')', not begin with '-' and not end with '.'",
+    "resource_group": Rule(
+        str,
+        _is_resource_group,
+        "have 1 to 90 letters and digits of any script, '_', '-', '.', '(' or ')', and not end with '.'",
     ),
-    "location": _pattern(r"[a-z0-9]{2,40}", "be a region's name without blanks, for instance chinanorth3"),
-    "registry_name": _pattern(r"[A-Za-z0-9]{5,50}", "have 5 to 50 letters and digits and nothing else"),
-    "image": Rule(str, _is_image, "be repository:tag in lower case, for instance aci-helloworld:v1"),
-    "source_image": _pattern(
-        f"{_HOST}/{_REPOSITORY}:{_TAG}", "be registry/repository:tag, for instance mcr.microsoft.com/hello-world:latest"
+    "location": _pattern(
+        r"(?=.{2,40}$)[A-Za-z0-9]+( [A-Za-z0-9]+)*", "be a region's name, for instance chinanorth3 or China North 3"
+    ),
+    "registry_name": Rule(
+        str,
+        _is_registry_name,
+        "have 5 to 50 letters and digits and nothing else, and not be what Azure reserves (with Microsoft or Windows in "
+        "it, with Login in front, or Azure, Office and the like alone)",
+    ),
+    "image": Rule(
+        str,
+        _is_image,
+        "be repository:tag, repository@digest or repository:tag@digest in lower case, for instance aci-helloworld:v1",
+    ),
+    "source_image": Rule(
+        str,
+        _is_source_image,
+        "be registry/repository:tag or registry/repository@digest in lower case, the registry without a port, for "
+        "instance mcr.microsoft.com/hello-world:latest",
     ),
     "vm_name": _pattern(
-        r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?",
-        "have 1 to 64 letters, digits, '-', '_' or '.', and begin and end with a letter or digit",
+        r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9_])?",
+        "have 1 to 64 letters, digits, '-', '_' or '.', begin with a letter or digit and not end with '-' or '.'",
     ),
-    "vm_size": _pattern(r"[A-Z][A-Za-z0-9_-]{2,63}", "be a VM size, for instance Standard_D2s_v5"),
+    "vm_size": _pattern(r"[A-Za-z][A-Za-z0-9_-]{2,63}", "be a VM size, for instance Standard_D2s_v5"),
     "ssh_source": Rule(
         str,
         _is_ssh_source,
@@ -129,8 +207,19 @@ def secret_problem(name: str, value: object, *, known: bool) -> str | None:
 
 
 def _what_it_is(name: str, value: object) -> str:
+    rule = RULES[name]
+    if isinstance(value, parameter_file.Unquoted):
+        if not value.text:
+            return "nothing stands there"
+        return f"it is {shown(value.text)}, which YAML reads as {value.kind}: put it in quotes"
     if isinstance(value, str) and re.fullmatch("<[^<>]+>", value):  # as the parameter files have it
         return f"it still is {shown(value)}: fill in {name}"
+    if rule.kind is bool and isinstance(value, str):
+        return (
+            f"it is the text {shown(value)}: write true or false without quotes, and True or False after papermill's -p"
+        )
+    if rule.kind is str and isinstance(value, (bool, int, float)):
+        return f"it is {shown(value)}, which is no text: put it in quotes in a file, and after -r instead of papermill's -p"
     return f"it is {shown(value)}"
 
 
@@ -182,6 +271,8 @@ def read_parameters(path: Path) -> dict[str, Any]:
 
     Raises:
         ParameterError: the file cannot be read, or is not a flat list of names and values.
+
+    What stands there without quotes and is no text to YAML stays ``Unquoted`` where a text is needed, for `problems`.
     """
     try:
         with path.open("rb") as file:
@@ -195,11 +286,21 @@ def read_parameters(path: Path) -> dict[str, Any]:
         raise ParameterError([f"The parameter file {path} cannot be read: {reason}."]) from error
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise ParameterError([f"The parameter file {path} must hold lines of the form `name: value` and nothing else."])
-    return content
+    plain = {name for name, rule in RULES.items() if rule.kind is not str}
+    return {
+        name: value.value if name in plain and isinstance(value, parameter_file.Unquoted) else value
+        for name, value in content.items()
+    }
 
 
-def split_image(image: str) -> tuple[str, str]:
-    """Repository and tag of an image in a registry, or repository and digest."""
-    name, at, digest = image.partition("@")
-    repository, _, tag = name.partition(":")
-    return repository, digest if at else tag or "latest"
+def split_image(image: str) -> tuple[str, str | None, str | None]:
+    """Repository, tag and digest of an image in a registry; the tag or the digest may be missing.
+
+    Raises:
+        ParameterError: it is no image's name.
+    """
+    match = _REFERENCE.fullmatch(image)
+    if match is None:
+        raise ParameterError([f"image must {RULES['image'].words}; it is {shown(image)}."])
+    tag = match["tag"] or (None if match["digest"] else "latest")
+    return match["repository"], tag, match["digest"]

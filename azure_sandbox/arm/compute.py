@@ -14,11 +14,10 @@ from ..guests import Machine
 from ..resource import INTERFACE, VIRTUAL_MACHINE, Json, Resource, ResourceId
 from ..tenant import Tenant
 from ..topology import vm_of_interface
-from . import errors, managed_identity, operations
+from . import errors, managed_identity, names, operations
 from .call import Call, answer
 
 NAMESPACE = "Microsoft.Compute"
-_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9_])?")
 _RESERVED_USERS = {"administrator", "admin", "user", "user1", "test", "user2", "test1", "user3", "admin1", "1", "123",
                    "a", "actuser", "adm", "admin2", "aspnet", "backup", "console", "david", "guest", "john", "owner",
                    "root", "server", "sql", "support", "support_388945a0", "sys", "test2", "test3", "user4", "user5"}  # fmt: skip
@@ -60,7 +59,7 @@ async def _give_back(call: Call) -> None:
 
 def _created(call: Call) -> Resource:
     name, given = call.parameters["name"], call.body.get("properties", {})
-    if not _NAME.fullmatch(name):
+    if not names.is_valid(VIRTUAL_MACHINE, name):
         raise errors.invalid_vm_name(name=name)
     location = call.location()
     os_profile = _checked_os_profile(given.get("osProfile") or {})

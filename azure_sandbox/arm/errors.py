@@ -137,6 +137,8 @@ invalid_provider = _gateway(404, "InvalidResourceNamespace", "The resource names
 location_required = _gateway(400, "LocationRequired", "The location property is required for this definition.")
 location_not_available = _gateway(400, "LocationNotAvailableForResourceType",
     "The provided location '{location}' is not available for resource type '{kind}'. List of available regions for the resource type is '{regions}'.")
+reserved_name = _gateway(400, "ReservedResourceName",
+    "The resource name '{name}' or a part of the name is a trademarked or reserved word.")
 invalid_group_name = _gateway(400, "InvalidResourceGroupName",
     "The provided resource group name '{name}' has these invalid characters or this length: it must have 1 to 90 letters, digits, '.', '_', '-', '(' and ')' and not end with a period.")
 location_not_available_for_group = _gateway(400, "LocationNotAvailableForResourceGroup",
@@ -247,6 +249,8 @@ network_in_use = _in_use("InUseSubnetCannotBeDeleted", "Virtual network")
 subnet_in_use = _in_use("InUseSubnetCannotBeDeleted", "Subnet")
 security_group_in_use = _in_use("InUseNetworkSecurityGroupCannotBeDeleted", "Network security group")
 address_in_use = _in_use("PublicIPAddressCannotBeDeleted", "Public IP address")
+invalid_network_name = _Kind(400, "InvalidResourceName",
+    "Resource name {name} is invalid. It can be up to {longest} characters long, must begin with a letter or digit, must end with a letter, a digit or '_', and may contain letters, digits, '.', '-' and '_'.", details=True)
 missing_names = _Kind(400, "InvalidRequestFormat", "Each of properties.{collection} needs a name.", details=True)
 subnet_outside_network = _Kind(400, "NetcfgInvalidSubnet",
     "Subnet '{name}' is not valid because its IP address range '{prefix}' is outside the IP address range of virtual network '{network}'.")

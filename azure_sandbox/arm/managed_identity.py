@@ -10,15 +10,13 @@ from ..faults.rules import Hide
 from ..resource import IDENTITY, Json, Resource, ResourceId
 from ..tenant import Tenant
 from ..topology import at_resource
-from . import errors
+from . import errors, names
 from .call import Call
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,127}")
 
 
 async def put(call: Call) -> Response:
     name = call.parameters["name"]
-    if not _NAME.fullmatch(name):
+    if not names.is_valid(IDENTITY, name):
         raise errors.invalid_identity_name(name=name)
     # The provider writes resourcegroups in lower case in the id of its resources.
     resource_id = re.sub("/resourceGroups/", "/resourcegroups/", str(call.id))

@@ -14,7 +14,7 @@ from .. import members, topology
 from ..resource import ADDRESS, INTERFACE, NETWORK, SECURITY_GROUP, SUBNET, Json, Resource, ResourceId, spelled
 from ..store import Store
 from ..tenant import Tenant
-from . import errors, operations
+from . import errors, names, operations
 from .call import Call, answer
 
 NAMESPACE = "Microsoft.Network"
@@ -63,7 +63,14 @@ def _named(children: list[Json], collection: str) -> list[Json]:
     """The children in a body, which must have names."""
     if not all(child.get("name") for child in children):
         raise errors.missing_names(collection=collection)
+    for child in children:
+        _check_name(SUBNET, child["name"])
     return children
+
+
+def _check_name(kind: str, name: str) -> None:
+    if not names.is_valid(kind, name):
+        raise errors.invalid_network_name(name=name, longest=64 if kind == NETWORK else 80)
 
 
 def _fill_network(call: Call, resource: Resource, given: Json) -> None:
@@ -281,6 +288,7 @@ def _operation_url(call: Call, location: str, kind: str = "operations", name: st
 async def put(call: Call) -> Response:
     kind, existing, location = call.kind, call.stored(), call.location()
     fill, retry_after, _ = _KINDS[kind]
+    _check_name(kind, call.parameters["name"])
     resource = Resource(
         {
             "name": call.parameters["name"],
@@ -423,12 +431,14 @@ async def remove(tenant: Tenant, resource: Resource) -> None:
 
 async def put_subnet(call: Call) -> Response:
     network, name = call.parent(), call.parameters["name"]
+    _check_name(SUBNET, name)
     subnet = _child(network, "subnets", name, _subnet_properties(call, network, name, call.body))
     return _put_child(call, network, "subnets", subnet, retry_after=3)
 
 
 async def put_security_rule(call: Call) -> Response:
     group, name = call.parent(), call.parameters["name"]
+    _check_name(SUBNET, name)
     rule = _child(group, "securityRules", name, _rule(name, call.body.get("properties") or {}))
     return _put_child(call, group, "securityRules", rule, retry_after=1)
 

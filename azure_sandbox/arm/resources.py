@@ -14,10 +14,8 @@ from ..clouds import plain
 from ..requests import note
 from ..resource import Json, Resource, spelled
 from ..tenant import Tenant
-from . import compute, container_registry, errors, managed_identity, network, operations
+from . import compute, container_registry, errors, managed_identity, names, network, operations
 from .call import Call
-
-_NAME = re.compile(r"[\w.()-]{0,89}[\w()-]")
 
 SUBSCRIPTION_ACTIONS = "Microsoft.Resources/subscriptions"
 GROUP_ACTIONS = f"{SUBSCRIPTION_ACTIONS}/resourceGroups"  # not below the name of their type
@@ -82,7 +80,7 @@ async def list_tenants(call: Call) -> Json:
 
 async def put_group(call: Call) -> Response:
     name = call.parameters["name"]
-    if not _NAME.fullmatch(name):
+    if not names.is_valid(types.GROUP, name):
         raise errors.invalid_group_name(name=name)
     location = call.location()
     if plain(location) not in call.tenant.cloud.locations:

@@ -56,7 +56,7 @@ def create_interface(azure: Azure, vm_name: str, ssh_source: str) -> str:
         )
         virtual_network = part(
             "The virtual network",
-            f"{vm_name}VNET",
+            f"{vm_name[:60]}VNET",  # a virtual network's name has 64 characters at most, as a VM's
             network.virtual_networks,
             lambda: models.VirtualNetwork(
                 location=location,

@@ -105,12 +105,13 @@ def import_image(
     aci-helloworld:latest --image aci-helloworld:v1``
 
     Args:
-        image: repository:tag in the registry, for instance aci-helloworld:v1; or repository@sha256:…
-        source_image: registry/repository:tag to copy, or registry/repository@sha256:…
+        image: repository:tag in the registry, for instance aci-helloworld:v1; or with a digest, repository@sha256:… or
+            repository:tag@sha256:…, and then this one of the source is copied.
+        source_image: registry/repository:tag to copy, or registry/repository@sha256:….
 
     Raises:
         SignInRefused: the registry does not let us see its images.
-        NotFound: the source has another digest than `image`.
+        NotFound: the tag is there with another digest than the image's.
     """
     from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
     from azure.mgmt.containerregistry.models import ImportImageParameters, ImportSource
@@ -121,11 +122,12 @@ def import_image(
         except ResourceNotFoundError:
             progress.waits_for(f"the registry fetches {source_image}")
             host, _, source = source_image.partition("/")
-            repository, reference = split_image(image)
-            # What is pinned by its digest gets no tag.
-            target = (
-                {"untagged_target_repositories": [repository]} if _is_digest(reference) else {"target_tags": [image]}
-            )
+            repository, tag, digest = split_image(image)
+            source_repository, source_tag, source_digest = split_image(source)
+            pinned = digest or source_digest
+            source = f"{source_repository}@{pinned}" if pinned else f"{source_repository}:{source_tag}"
+            # What is pinned by its digest alone gets no tag.
+            target = {"target_tags": [f"{repository}:{tag}"]} if tag else {"untagged_target_repositories": [repository]}
             parameters = ImportImageParameters(
                 source=ImportSource(registry_uri=host, source_image=source), mode="NoForce", **target
             )
@@ -134,37 +136,35 @@ def import_image(
             with contextlib.suppress(ResourceExistsError):
                 poller = at.registries.registries.begin_import_image(at.resource_group, registry_name, parameters)
                 wait(azure, poller, f"The import of {source_image}")
-            try:
-                return show_image(azure, registry_name, image)
-            except ResourceNotFoundError as error:
-                if not _is_digest(reference):
-                    raise
-                raise NotFound(f"{source_image} was imported, and has another digest than {image}.") from error
-
-
-def _is_digest(reference: str) -> bool:
-    return reference.startswith("sha256:")
+            return show_image(azure, registry_name, image)
 
 
 def show_image(azure: Azure, registry_name: str, image: str) -> ArtifactTagProperties | ArtifactManifestProperties:
-    """The properties of an image in the registry: digest, times.
+    """The properties of an image in the registry, of its tag or of its digest alone: digest, times.
 
     The documented command: ``az acr repository show --name myContainerRegistry --image aci-helloworld:v1``
 
     Raises:
         SignInRefused: the registry does not let us see its images.
+        NotFound: the tag is there with another digest than the image's.
         azure.core.exceptions.ResourceNotFoundError: the registry has no such image.
     """
-    repository, reference = split_image(image)
+    repository, tag, digest = split_image(image)
     registry = show_registry(azure, registry_name)
     assert registry.login_server, registry_name
     with azure.registry_content(registry.login_server) as content, _with_the_role_needed(azure, registry):
         properties: ArtifactTagProperties | ArtifactManifestProperties = (
-            content.get_manifest_properties(repository, reference)
-            if _is_digest(reference)
-            else content.get_tag_properties(repository, reference)
+            content.get_tag_properties(repository, tag)
+            if tag
+            else content.get_manifest_properties(repository, str(digest))
         )
-        return properties
+    if digest and properties.digest != digest:
+        message = (
+            f"The tag {repository}:{tag} in {registry_name} has the digest {properties.digest}, not {digest}: use another "
+            "tag, or the digest that the tag has."
+        )
+        raise NotFound(message)
+    return properties
 
 
 @contextlib.contextmanager

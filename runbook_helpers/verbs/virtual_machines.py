@@ -163,7 +163,7 @@ def _vm(
             os_disk=disk,
         ),
         os_profile=models.OSProfile(
-            computer_name=name.replace("_", "-").replace(".", "-"),
+            computer_name=name.replace("_", "-").replace(".", "-").rstrip("-"),
             admin_username=admin_username,
             custom_data=base64.b64encode(cloud_config.encode()).decode(),
             linux_configuration=linux,

@@ -8,6 +8,7 @@ import pytest
 
 from runbook_helpers.errors import ParameterError
 from runbook_helpers.parameters import RULES, check_parameters, problems, read_parameters
+from runbook_helpers.secrets import HIDDEN
 
 PROJECT = Path(__file__).parents[2]
 
@@ -20,16 +21,25 @@ PROJECT = Path(__file__).parents[2]
         ("subscription_id", "1234"),
         ("resource_group", "ends.with."),
         ("resource_group", "a" * 91),
-        ("location", "China North 3"),
+        ("location", "China  North"),
+        ("location", "中国北部3"),
         ("registry_name", "abcd"),
         ("registry_name", "a" * 51),
         ("registry_name", "with-dash"),
         ("image", "Upper:v1"),
         ("image", "no-tag"),
+        ("image", "a@sha256:1234"),
+        ("image", f"a@sha256:{'A' * 64}"),
+        ("image", f"a@sha512:{'a' * 128}"),
+        ("image", f"a:@sha256:{'a' * 64}"),
+        ("image", f"{'a' * 256}:v1"),
+        ("image", f"a:{'v' * 129}"),
         ("image", "a:v1;rm"),
         ("image", "../x:v1"),
         ("source_image", "hello-world:latest"),
         ("source_image", "mcr.microsoft.com/hello-world"),
+        ("source_image", "mcr.microsoft.com:443/hello-world:latest"),
+        ("source_image", "https://mcr.microsoft.com/hello-world:latest"),
         ("vm_name", "-vm"),
         ("vm_name", "vm; reboot"),
         ("vm_name", "vm\n"),
@@ -37,6 +47,11 @@ PROJECT = Path(__file__).parents[2]
         ("ssh_source", "0.0.0.0/0"),
         ("ssh_source", "*"),
         ("ssh_source", "::1"),
+        ("ssh_source", "203.0.113.0/255.255.255.0"),
+        ("ssh_source", "203.0.113.7/032"),
+        ("ssh_source", "203.0.113.7/33"),
+        ("ssh_source", "203.0.113.256"),
+        ("ssh_source", "Internet"),
         ("identity_name", "ab"),
         ("identity_name", "_id"),
         ("vm_name", 3),
@@ -45,6 +60,94 @@ PROJECT = Path(__file__).parents[2]
 def test_bad_values_are_refused_by_name(name: str, value: object) -> None:
     (problem,) = problems({name: value})
     assert problem.startswith(f"{name} must ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("location", "China North 3"),
+        ("location", "ChinaNorth3"),
+        ("subscription_id", "3F2504E0-4F89-11D3-9A0C-0305E82C3301"),
+        ("vm_size", "standard_d2s_v5"),
+        ("vm_size", "Standard_E64-16s_v3"),
+        ("ssh_source", "203.0.113.7"),
+        ("ssh_source", "203.0.113.0/24"),
+        ("image", f"team/apps__x/a-b.c:v1@sha256:{'0' * 64}"),
+        ("image", f"team/app@sha256:{'0' * 64}"),
+        ("source_image", f"mcr.microsoft.com/hello-world@sha256:{'0' * 64}"),
+        ("source_image", f"mcr.microsoft.com/a/b/c:v1@sha256:{'0' * 64}"),
+    ],
+)
+def test_good_values_are_taken(name: str, value: str) -> None:
+    assert problems({name: value}) == []
+
+
+def test_a_digest_is_shown() -> None:
+    digest = "@sha256:" + "0123456789abcdef" * 4
+    (problem,) = problems({"source_image": f"localhost:5000/app{digest}"})
+    assert problem.endswith(
+        f"the registry without a port, for instance mcr.microsoft.com/hello-world:latest; it is 'localhost:5000/app{digest}'."
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "kind"),
+    [
+        ("0123456", "a number"),
+        ("007", "a number"),
+        ("1_000", "a number"),
+        ("12:30", "a number"),
+        ("1e9", None),
+        ("1.10", "a number"),
+        ("0x1F", "a number"),
+        ("9" * 5000, "a number"),
+        ("no", "true or false"),
+        ("On", "true or false"),
+        ("2026-11-27", "a date"),
+        ("2026-13-45", "a date"),
+        ("~", "nothing"),
+        ("!!bool x", "true or false"),
+        ("!!timestamp 'x'", "a date"),
+        ("null", "nothing"),
+    ],
+)
+def test_what_yaml_takes_for_something_else(tmp_path: Path, written: str, kind: str | None) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text(f"identity_name: {written}\nregistry_name: '0123456'\n")
+    found = problems(read_parameters(path))
+    if kind is None:
+        assert found == []  # to YAML 1.1 it is a text
+        return
+    (problem,) = found
+    written = written.rpartition(" ")[2].strip("'")
+    what = HIDDEN if len(written) > 1000 else repr(written)
+    assert problem.startswith("identity_name must have 3 to 128 letters") and len(problem) < 300
+    assert problem.endswith(f"; it is {what}, which YAML reads as {kind}: put it in quotes.")
+
+
+def test_nothing_stands_there(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("vm_name:\nlocation: ''\n")
+    found = problems(read_parameters(tmp_path / "p.yaml"))
+    assert [problem.partition("; ")[2] for problem in found] == ["nothing stands there.", "it is ''."]
+
+
+@pytest.mark.parametrize(("written", "value"), [("yes", True), ("off", False), ("true", True), ("False", False)])
+def test_true_and_false_in_a_file(tmp_path: Path, written: str, value: bool) -> None:
+    (tmp_path / "p.yaml").write_text(f"sandbox: {written}\n")
+    assert read_parameters(tmp_path / "p.yaml") == {"sandbox": value}
+
+
+def test_what_papermill_makes_of_a_value() -> None:
+    """`-p sandbox false` is a text there, and `-p vm_name 007` a number."""
+    (problem,) = problems({"sandbox": "false"})
+    assert problem == (
+        "sandbox must be true or false; it is the text 'false': write true or false without quotes, and True or False "
+        "after papermill's -p."
+    )
+    (problem,) = problems({"vm_name": 7})
+    assert problem.endswith(
+        "; it is 7, which is no text: put it in quotes in a file, and after -r instead of papermill's -p."
+    )
 
 
 def test_mistyped_name_is_refused_with_the_one_that_was_meant() -> None:

@@ -61,7 +61,7 @@ def test_other_names_are_none(name: str) -> None:
     "value",
     ["3f2504e0-4f89-11d3-9a0c-0305e82c3301", "myContainerRegistry", "mcr.microsoft.com/azuredocs/aci-helloworld:v1",
      "Standard_D2s_v5", "My-Container-Registry-2026", "/home/somebody/results/run-20261125T0022/04.json", 7, True, None,
-     "China North 3", "with-dash", "$(x)"],
+     "China North 3", "with-dash", "$(x)", "team/app@sha256:" + "0123456789abcdef" * 4, "训练-rg(1)_a"],
 )  # fmt: skip
 def test_other_values_are_shown(value: object) -> None:
     assert secret_in(value) is None and shown(value) == repr(value)
@@ -82,7 +82,7 @@ def test_what_may_be_a_secret_is_not_repeated_by_the_other_rules(value: str) -> 
 )
 def test_what_is_inside_of_other_values_is_not_shown(value: object) -> None:
     (problem,) = problems({"vm_name": value})
-    assert problem.startswith("vm_name must ") and "hunter2" not in problem and len(problem) < 200
+    assert problem.startswith("vm_name must ") and "hunter2" not in problem and len(problem) < 300
 
 
 def test_a_name_with_the_value_in_it_is_cut() -> None:
@@ -138,8 +138,7 @@ def test_command_line_and_files(tmp_path: Path) -> None:
         ("password: 'hunter2\n", "line "),
         ("password: !hunter2 x\n", "line 1: could not determine a constructor"),
         ("vm_name: a\nvm_name: b\n", "a name is there twice"),
-        ("vm_name: " + "9" * 5000, "a value that YAML does not allow"),
-        ("vm_name: 2026-13-45", "a value that YAML does not allow"),
+        ("<<: {password: hunter2}\nvm_name: x", "line 1: a merge"),
         ("vm_name: " + "[" * 5000, "nested too deeply"),
         ("vm_name: !!python/object:os.system x", "line 1: could not determine a constructor"),
         ("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n", "line 2: an alias"),
