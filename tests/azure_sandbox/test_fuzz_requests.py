@@ -47,11 +47,11 @@ def provider(kind: str, name: str) -> str:
 
 
 HERE = {"location": "chinanorth3"}
-SUBNET, INTERFACE = provider("Network", "virtualNetworks/v/subnets/s"), provider("Network", "networkInterfaces/n")
+SUBNET, INTERFACE = provider("Network", "virtualNetworks/v1/subnets/s"), provider("Network", "networkInterfaces/n")
 ASSIGNED, DEFINED = (f"00000000-0000-0000-0000-00000000000{digit}" for digit in (1, 2))
 PULL = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/7f951dda-4ed3-4680-a7ca-43fe172d538d"
 VALID: dict[str, tuple[str, dict[str, Any]]] = {
-    provider("Network", "virtualNetworks/v"): ("2023-09-01", {**HERE, "properties": {
+    provider("Network", "virtualNetworks/v1"): ("2023-09-01", {**HERE, "properties": {
         "addressSpace": {"addressPrefixes": ["10.0.0.0/16"]}, "subnets": [{"name": "s", "properties": {"addressPrefix": "10.0.0.0/24"}}]}}),
     provider("Network", "networkSecurityGroups/w"): ("2023-09-01", {**HERE, "properties": {"securityRules": [{"name": "r", "properties": {
         "priority": 1000, "protocol": "Tcp", "access": "Allow", "direction": "Inbound", "sourceAddressPrefix": "*", "sourcePortRange": "*",
@@ -182,7 +182,7 @@ def _names(member: members.Member) -> set[str]:
 
 MEMBERS = sorted({name for kind in members.TYPES.values() for name in _names(kind)} | {"resources", "x", "value"})
 TEXTS = [
-    "", "x", GROUP, f"{GROUP}/providers/Microsoft.Network/virtualNetworks/v/subnets/s", "SystemAssigned", "UserAssigned", "None",
+    "", "x", GROUP, f"{GROUP}/providers/Microsoft.Network/virtualNetworks/v1/subnets/s", "SystemAssigned", "UserAssigned", "None",
     "chinanorth3", "10.0.0.0/16", "10.0.0.0/99", "0-65535", "22", "*", "Allow", "Inbound", "Tcp", "Premium", "Enabled", "Standard_B1s",
     "Ubuntu2204", "mcr.microsoft.com/azuredocs/aci-helloworld:latest", "[parameters('x')]", "[resourceId('a','b')]", "[concat(", "\ud800",
     "\x00", "é" * 300, "Microsoft.Compute/virtualMachines", "Static", "Dynamic", "ssh-rsa AAAA", "2.0",
