@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ from .options import Overrides, parameters_of, with_file, with_overrides
 
 if TYPE_CHECKING:
     from ..run.report import Report
+
+# What a terminal takes as: delete to the end of the line; cut long lines; wrap them.
+_CLEAR, _NO_WRAP, _WRAP = "\x1b[K", "\x1b[?7l", "\x1b[?7h"
 
 
 @click.command()
@@ -79,6 +83,7 @@ def run(
             lines.end,
             begin=lines.begin,
             meanwhile=lines.meanwhile,
+            interval=lines.interval,
             keep_going=keep_going,
             clean_up=clean_up,
             before=before,
@@ -137,22 +142,29 @@ def _say_how_to_go_on(report: Report, plain: bool) -> None:
 
 
 class _Lines:
-    """A line for each notebook: its beginning is shown while the notebook runs, and what a long one waits for below it."""
+    """A line for each notebook. In a terminal it shows, while the notebook runs, for how long and what is waited for;
+    elsewhere that gets a line of its own each minute."""
 
     def __init__(self) -> None:
-        self._begun = ""
+        self._begun = self._shown = ""
+        self._terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+        self.interval = 0.2 if self._terminal else 60.0
+        """Seconds between two calls of `meanwhile`."""
 
     def begin(self, text: str) -> None:
         self._begun = text
         click.echo(text, nl=False)
 
     def meanwhile(self, text: str) -> None:
-        start = "\n" if self._begun else ""
-        click.echo(f"{start}  {text}")
-        self._begun = ""
+        if not self._terminal:
+            start = "\n" if self._begun else ""
+            click.echo(f"{start}  {text}")
+            self._begun = ""
+        elif text != self._shown:
+            # What does not fit into the line is not shown: wrapped, it could not be written over.
+            click.echo(f"\r{_NO_WRAP}{self._begun}  {text}{_CLEAR}{_WRAP}", nl=False)
+            self._shown = text
 
     def end(self, text: str) -> None:
-        # In a terminal papermill's bar stood in the line.
-        bar = bool(self._begun) and sys.stdout.isatty() and sys.stderr.isatty()
-        click.echo(f"\r{text}" if bar else text.removeprefix(self._begun))
-        self._begun = ""
+        click.echo(f"\r{_CLEAR}{text}" if self._terminal else text.removeprefix(self._begun))
+        self._begun = self._shown = ""

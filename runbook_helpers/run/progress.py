@@ -32,18 +32,22 @@ class Progress:
         self._reason = ""
         self._started = time.monotonic()
         self._width = 0
+        self._writing = threading.Lock()
         self._write_file(subject)
         self._ended = threading.Event()
         self._ticker: threading.Thread | None = None
         if os.environ.get(LIVE):
             # By the context ipykernel knows which cell the thread writes to.
             self._ticker = threading.Thread(target=copy_context().run, args=(self._tick,), daemon=True)
+            self._show()
             self._ticker.start()
 
     def waits_for(self, reason: str) -> None:
         """Say what the step is waiting for, for instance "Azure makes it"."""
         self._reason = reason
         self._write_file(f"{self._subject}: {reason}")
+        if self._ticker:
+            self._show()
 
     def end(self, outcome: str) -> None:
         self._ended.set()
@@ -61,16 +65,20 @@ class Progress:
 
     def _tick(self) -> None:
         while not self._ended.wait(TICK):
-            seconds = time.monotonic() - self._started
-            self._write(f"{self._subject}: {seconds:.0f} s" + (f", {self._reason}" if self._reason else ""))
+            self._show()
+
+    def _show(self) -> None:
+        seconds = time.monotonic() - self._started
+        self._write(f"{self._subject}: {seconds:.0f} s" + (f", {self._reason}" if self._reason else ""))
 
     def _write(self, text: str, end: str = "") -> None:
         # A carriage return lets the next text stand in this one's place; the blanks cover a longer one.
-        blanks = " " * (self._width - len(text))
-        back = "\r" if self._width else ""
-        sys.stdout.write(f"{back}{text}{blanks}{end}")
-        sys.stdout.flush()
-        self._width = max(self._width, len(text))
+        with self._writing:
+            blanks = " " * (self._width - len(text))
+            back = "\r" if self._width else ""
+            sys.stdout.write(f"{back}{text}{blanks}{end}")
+            sys.stdout.flush()
+            self._width = max(self._width, len(text))
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -46,7 +45,7 @@ def run(
     Args:
         say: called with one line for each notebook, when it ends.
         begin: called with the beginning of that line, when the notebook begins.
-        meanwhile: called with what the notebook waits for and how long it runs.
+        meanwhile: called with how long the notebook runs, and what it waits for.
         interval: seconds between two of these calls.
         keep_going: run the rest all the same.
         clean_up: run notebook 06 all the same, so that nothing is left that costs money.
@@ -100,14 +99,13 @@ def _execute(path: Path, step: NotebookRun, target: Path, parameters: Mapping[st
     target.unlink(missing_ok=True)  # of an earlier part of the run
     log = target.with_name(KERNEL_LOG)
     logging.getLogger("asyncio").addFilter(_is_no_dead_kernel)
-    bar: Any = {"desc": path.stem, "leave": False} if sys.stderr.isatty() else False
     try:
         used = papermill.inspect_notebook(path)  # of what it does not use, papermill would say that it is unknown
         notebook = papermill.execute_notebook(
             path,
             target,
             {name: value for name, value in parameters.items() if name in used},
-            progress_bar=bar,
+            progress_bar=False,  # it would stand still in a long cell, and invent when it ends
             cwd=NOTEBOOKS,
             start_timeout=120,
             extra_arguments=KERNEL_ARGUMENTS,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from ..connection import Azure
+from ..run.progress import step
 from ..ssh.client import Shell, ssh
 from .ensure import found_elsewhere, provisioning_state, settled, wait
 from .resource_groups import create_resource_group
@@ -66,6 +67,12 @@ def assign_identity(azure: Azure, vm_name: str, identity_id: str | None = None) 
     Args:
         identity_id: resource id of a user-assigned identity; None is the VM's own system-assigned identity.
     """
+    with step(_name(vm_name, identity_id)) as progress:
+        progress.waits_for("Azure changes the VM")
+        return _assign(azure, vm_name, identity_id)
+
+
+def _assign(azure: Azure, vm_name: str, identity_id: str | None) -> VirtualMachine:
     from azure.mgmt.compute.models import UserAssignedIdentitiesValue
 
     vm = _settled_vm(azure, vm_name)
@@ -91,6 +98,12 @@ def remove_identity(azure: Azure, vm_name: str, identity_id: str | None = None) 
         identity_id: resource id of a user-assigned identity; None is the VM's own system-assigned identity, whose role
             assignments are worth nothing from then on: a new one is another principal.
     """
+    with step(_name(vm_name, identity_id), "removed") as progress:
+        progress.waits_for("Azure changes the VM")
+        return _remove(azure, vm_name, identity_id)
+
+
+def _remove(azure: Azure, vm_name: str, identity_id: str | None) -> VirtualMachine:
     vm = _settled_vm(azure, vm_name)
     kinds, attached = _kinds_of(vm), [each for each in principals_of(vm) if each]
     gone = {each: None for each in attached if each.lower() == (identity_id or "").lower()}
@@ -102,6 +115,11 @@ def remove_identity(azure: Azure, vm_name: str, identity_id: str | None = None) 
     if len(gone) == len(attached):  # with the last one the type goes, and no map is sent
         return _update(azure, vm_name, kinds - {"UserAssigned"}, {})
     return _update(azure, vm_name, kinds, gone)
+
+
+def _name(vm_name: str, identity_id: str | None) -> str:
+    own = "System-assigned identity" if identity_id is None else f"Identity {identity_id.rpartition('/')[2]}"
+    return f"{own} of {vm_name}"
 
 
 def _settled_vm(azure: Azure, vm_name: str) -> VirtualMachine:
