@@ -2,11 +2,13 @@
 
 A line has the paths of members and what holds for them: their JSON kind; whether they have an effect, are kept (taken and
 shown as they are, without an effect) or are only shown (the sandbox's own, whatever is sent); whether PATCH changes them;
-and the preview and the stable version of the API that show them first (or never). What is in no line is neither looked at nor kept.
+the one value that they may have (=JSON), since another one would have an effect in Azure that the sandbox does not emulate;
+and the preview and the stable version of the API that show them first (or never). What is in no line is refused.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,7 +44,8 @@ Microsoft.Authorization/roleDefinitions
 
 Microsoft.Authorization/roleAssignments
     id|name|type: string shown
-    properties.scope|createdOn|updatedOn|createdBy|updatedBy|delegatedManagedIdentityResourceId: string shown
+    properties.scope|createdOn|updatedOn|createdBy|updatedBy: string shown
+    properties.delegatedManagedIdentityResourceId: string shown =""
     properties.roleDefinitionId|principalId|principalType|condition|conditionVersion: string effect
     properties.description: string kept
 
@@ -55,7 +58,8 @@ Microsoft.Network/virtualNetworks/subnets
     properties.serviceEndpoints[].locations: strings kept
     properties.delegations[].properties.actions: strings shown
     properties.ipConfigurations: objects shown
-    properties.privateEndpointNetworkPolicies|privateLinkServiceNetworkPolicies: string shown 2019-04
+    properties.privateEndpointNetworkPolicies: string shown 2019-04 ="Disabled"
+    properties.privateLinkServiceNetworkPolicies: string shown 2019-04 ="Enabled"
 
 Microsoft.Network/virtualNetworks
     id|name|type|etag properties.provisioningState|resourceGuid: string shown
@@ -66,7 +70,8 @@ Microsoft.Network/virtualNetworks
     properties.dhcpOptions|encryption: object kept
     properties.flowTimeoutInMinutes: any kept
     properties.privateEndpointVNetPolicies: string kept 2024-01
-    properties.virtualNetworkPeerings|enableDdosProtection|enableVmProtection: any shown
+    properties.virtualNetworkPeerings: any shown =[]
+    properties.enableDdosProtection|enableVmProtection: any shown =false
 
 Microsoft.Network/networkSecurityGroups/securityRules
     name properties.protocol|access|direction: string effect
@@ -84,7 +89,8 @@ Microsoft.Network/networkSecurityGroups
     properties.defaultSecurityRules|networkInterfaces|subnets: objects shown
 
 Microsoft.Network/publicIPAddresses
-    id|name|type|etag properties.ipAddress|publicIPAddressVersion|dnsSettings.fqdn: string shown
+    id|name|type|etag properties.ipAddress|dnsSettings.fqdn: string shown
+    properties.publicIPAddressVersion: string shown ="IPv4"
     properties.provisioningState|resourceGuid: string shown
     location|sku.name properties.publicIPAllocationMethod|dnsSettings.domainNameLabel: string effect
     sku.tier: string kept
@@ -92,6 +98,7 @@ Microsoft.Network/publicIPAddresses
     zones properties.idleTimeoutInMinutes|ipTags: any kept
     properties.ipConfiguration: object shown
     properties.ddosSettings: object shown 2022-05
+    properties.ddosSettings.protectionMode: string shown ="VirtualNetworkInherited"
 
 Microsoft.Network/networkInterfaces
     id|name|type|etag properties.ipConfigurations[].id|type|etag|properties.provisioningState: string shown
@@ -101,7 +108,8 @@ Microsoft.Network/networkInterfaces
     properties.ipConfigurations[].name|properties.subnet.id|properties.publicIPAddress.id: string effect
     properties.ipConfigurations[].properties.privateIPAddress|privateIPAllocationMethod: string effect
     tags: free kept patch
-    properties.ipConfigurations[].properties.primary|privateIPAddressVersion: any shown
+    properties.ipConfigurations[].properties.primary: any shown
+    properties.ipConfigurations[].properties.privateIPAddressVersion: string shown ="IPv4"
     properties.dnsSettings.appliedDnsServers|internalDomainNameSuffix|internalFqdn: any shown
     properties.hostedWorkloads|tapConfigurations|virtualMachine|primary: any shown
     properties.networkSecurityGroup.name|type|etag|location|tags|properties: any shown
@@ -111,12 +119,16 @@ Microsoft.Network/networkInterfaces
     properties.dnsSettings.dnsServers|internalDnsNameLabel: any kept
     properties.disableTcpStateTracking: any kept 2022-05
     properties.allowPort25Out: any shown 2021-05
-    properties.nicType|vnetEncryptionSupported: any shown 2020-04
+    properties.nicType: string shown 2020-04 ="Standard"
+    properties.vnetEncryptionSupported: any shown 2020-04
 
 Microsoft.Compute/virtualMachines
     id|name|type identity.principalId|tenantId properties.storageProfile.imageReference.exactVersion: string shown
-    properties.storageProfile.osDisk.createOption|managedDisk.id|osType: string shown
-    properties.osProfile.linuxConfiguration.patchSettings.patchMode properties.provisioningState|vmId: string shown
+    properties.storageProfile.osDisk.createOption: string shown ="FromImage"
+    properties.storageProfile.osDisk.osType: string shown ="Linux"
+    properties.storageProfile.osDisk.managedDisk.id: string shown
+    properties.osProfile.linuxConfiguration.patchSettings.patchMode: string shown ="ImageDefault"
+    properties.provisioningState|vmId: string shown
     etag: string shown 2024-07
     location properties.storageProfile.imageReference.publisher|offer|sku: string effect
     properties.osProfile.adminUsername|adminPassword|computerName|customData: string effect
@@ -129,10 +141,12 @@ Microsoft.Compute/virtualMachines
     properties.storageProfile.imageReference.id|version: string kept
     properties.storageProfile.osDisk.name|caching|managedDisk.storageAccountType: string kept
     properties.storageProfile.osDisk.deleteOption: string kept 2021-03
-    properties.storageProfile.osDisk.diskSizeGB properties.storageProfile.dataDisks: any shown
-    properties.osProfile.secrets|allowExtensionOperations|requireGuestProvisionSignal: any shown
-    properties.osProfile.linuxConfiguration.provisionVMAgent|enableVMAgentPlatformUpdates: any shown
-    properties.osProfile.linuxConfiguration.patchSettings.assessmentMode: string shown 2021-03
+    properties.storageProfile.osDisk.diskSizeGB: any shown =30
+    properties.storageProfile.dataDisks properties.osProfile.secrets: any shown =[]
+    properties.osProfile.allowExtensionOperations|requireGuestProvisionSignal: any shown =true
+    properties.osProfile.linuxConfiguration.provisionVMAgent: any shown =true
+    properties.osProfile.linuxConfiguration.enableVMAgentPlatformUpdates: any shown =false
+    properties.osProfile.linuxConfiguration.patchSettings.assessmentMode: string shown 2021-03 ="ImageDefault"
     properties.networkProfile.networkInterfaces[].properties: object kept patch
     properties.diagnosticsProfile|priority|evictionPolicy|billingProfile|securityProfile: any kept patch
     properties.additionalCapabilities|licenseType: any kept patch
@@ -140,7 +154,7 @@ Microsoft.Compute/virtualMachines
     properties.instanceView: object shown
 
 Microsoft.Compute/virtualMachines/runCommand
-    commandId: string effect
+    commandId parameters[].name|value: string effect
     script: strings effect
 
 Microsoft.ContainerRegistry/registries
@@ -153,7 +167,8 @@ Microsoft.ContainerRegistry/registries
     identity.userAssignedIdentities: free effect patch
     properties.adminUserEnabled properties.networkRuleSet.ipRules[].value: any effect patch
     properties.publicNetworkAccess: string effect patch 2019-12/2021-09
-    properties.networkRuleSet.ipRules[].action properties.networkRuleSet.virtualNetworkRules: any shown
+    properties.networkRuleSet.ipRules[].action: string shown patch ="Allow"
+    properties.networkRuleSet.virtualNetworkRules: any shown patch
     properties.policies: object effect patch 2019-05
     properties.policies.quarantinePolicy|trustPolicy|retentionPolicy: object kept patch
     properties.policies.exportPolicy: object kept patch 2021-06/2021-09
@@ -193,6 +208,8 @@ class Member:
     role: str = ""
     """effect, kept or shown; nothing for an object that only holds others."""
     patch: bool = False
+    only: Any = None
+    """The one value that is taken; any where it is None."""
     since: tuple[str, str] = ("", "")
     members: dict[str, Member] = field(default_factory=dict)
 
@@ -210,7 +227,7 @@ class Member:
         return self.patch or any(member.changeable for member in self.members.values())
 
     def unchangeable(self, given: Json) -> set[str]:
-        """The names of what a PATCH would set here and may not."""
+        """The names of what would be set here on a resource that is there, and may not."""
         return {name for name in given if name not in self.members or not self.members[name].changeable}
 
     def kept(self, given: Json) -> Json:
@@ -241,6 +258,8 @@ def _read(table: str) -> dict[str, Member]:
             for word in further:
                 if word == "patch":
                     member.patch = True
+                elif word.startswith("="):
+                    member.only = json.loads(word[1:])
                 elif word in types:
                     member.members = types[word].members
                 else:
@@ -260,18 +279,25 @@ TYPES = _read(_TABLE)
 _UNKNOWN = Member("any")
 
 
-def checked(body: Json, kind: str) -> Json:
-    """The body without the members that are null, which mean the same as absent.
+class NotEmulated(Exception):
+    """A member that is neither emulated nor kept and shown: to take it would be to say yes to what is not done."""
 
-    Raises ValueError where a member is not what it must be; the handlers rely on it.
+
+def checked(body: Json, kind: str, *, patch: bool = False) -> Json:
+    """The body of a request, or of a PATCH, without the members that are null, which mean the same as absent.
+
+    Raises:
+        ValueError: a member is not what it must be; the handlers rely on it.
+        NotEmulated: a member, or its value, is none that the table knows.
     """
-    result: Json = _checked(body, TYPES.get(kind, _UNKNOWN), "")
+    known = TYPES.get(kind, _UNKNOWN)
+    result: Json = _checked(body, known, "", patch and known.changeable)
     return result
 
 
-def _checked(value: Any, member: Member, path: str) -> Any:
+def _checked(value: Any, member: Member, path: str, patch: bool) -> Any:
     if isinstance(value, list):
-        return [_checked(each, member, f"{path}[{position}]") for position, each in enumerate(value)]
+        return [_checked(each, member, f"{path}[{position}]", patch) for position, each in enumerate(value)]
     if not isinstance(value, dict) or member.kind == "free":
         return value
     result: Json = {}
@@ -279,9 +305,13 @@ def _checked(value: Any, member: Member, path: str) -> Any:
         inner, where = member.members.get(name, _UNKNOWN), f"{path}.{name}" if path else name
         if given is None:
             continue
+        if (member.members and name not in member.members) or (patch and not inner.changeable):
+            raise NotEmulated(where)
         if wanted := inner.refusal(given):
             raise ValueError(f"{where} must be {wanted}")
-        result[name] = _checked(given, inner, where)
+        if inner.only is not None and str(given).lower() != str(inner.only).lower():
+            raise NotEmulated(f"{where} {json.dumps(given):.80}")
+        result[name] = _checked(given, inner, where, patch and not inner.patch)
     return result
 
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 import secrets
+import shlex
+from typing import Any
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from starlette.responses import JSONResponse, Response
 
 from .. import members
 from ..guests import Machine
-from ..resource import INTERFACE, VIRTUAL_MACHINE, Json, Resource, ResourceId
+from ..resource import INTERFACE, VIRTUAL_MACHINE, Json, Resource, ResourceId, spelled
 from ..tenant import Tenant
 from ..topology import vm_of_interface
 from . import errors, managed_identity, names, operations
@@ -63,6 +69,12 @@ def _created(call: Call) -> Resource:
         raise errors.invalid_vm_name(name=name)
     location = call.location()
     os_profile = _checked_os_profile(given.get("osProfile") or {})
+    size = _checked_size(given, "Standard_A1_v2")
+    storage_profile = _storage_profile(call, given.get("storageProfile") or {})
+    image = storage_profile["imageReference"]
+    wanted, given_one = ("Arm64" if arm else "x64" for arm in (processor(size) == "arm64", _is_arm64(image)))
+    if wanted != given_one:
+        raise errors.other_architecture(size=size, wanted=wanted, given=given_one)
     interfaces = _checked_interfaces(call, given.get("networkProfile") or {})
     vm_id = call.tenant.stable_id(str(call.id))
     call.tenant.store.write("secret", vm_id, {"value": secrets.token_urlsafe(24)})
@@ -73,10 +85,10 @@ def _created(call: Call) -> Resource:
         "location": location,
         **{key: call.body[key] for key in ("tags", "zones") if key in call.body},
         "properties": {
-            "hardwareProfile": {"vmSize": (given.get("hardwareProfile") or {}).get("vmSize", "Standard_A1")},
+            "hardwareProfile": {"vmSize": size},
             "provisioningState": "Succeeded",
             "vmId": vm_id,
-            "storageProfile": _storage_profile(call, given.get("storageProfile") or {}),
+            "storageProfile": storage_profile,
             "osProfile": os_profile,
             "networkProfile": {"networkInterfaces": interfaces},
             **_PROPERTIES.kept(given),
@@ -120,8 +132,7 @@ def _checked_os_profile(given: Json) -> Json:
     if not keys and not given.get("adminPassword"):
         raise errors.missing_credentials()
     for key in keys:
-        if not re.match(r"(ssh-rsa|ssh-ed25519) \S+", key.get("keyData", "")):
-            raise errors.invalid_public_key()
+        _check_public_key(key.get("keyData", ""))
     try:
         custom_data = base64.b64decode(given.get("customData") or "", validate=True)
     except binascii.Error as error:
@@ -144,19 +155,30 @@ def _checked_os_profile(given: Json) -> Json:
     }
 
 
+def _check_public_key(text: str) -> None:
+    """Refuse what is no public key of OpenSSH's, or a short one: Azure takes RSA from 2048 bits on, and Ed25519."""
+    try:
+        key = load_ssh_public_key(text.encode())
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise errors.invalid_public_key() from error
+    if not text.startswith(("ssh-rsa ", "ssh-ed25519 ")) or (isinstance(key, RSAPublicKey) and key.key_size < 2048):
+        raise errors.invalid_public_key()
+
+
 def _storage_profile(call: Call, given: Json) -> Json:
     image, name = given.get("imageReference") or {}, call.parameters["name"]
     if given.get("dataDisks"):
         raise errors.data_disks_not_emulated()
     if not image.get("publisher"):
         raise errors.missing_parameter(name="imageReference")
+    version = _wanted_version(image)
     disk = given.get("osDisk") or {}
     unique = call.tenant.stable_id(f"{call.id}/disk").replace("-", "")
     disk_name = disk.get("name") or f"{name}_OsDisk_1_{unique}"
     disk_id = f"{call.tenant.group(call.parameters['group'])}/providers/{NAMESPACE}/disks/{disk_name}"
     managed = {"storageAccountType": "Premium_LRS", **(disk.get("managedDisk") or {}), "id": disk_id}
     return {
-        "imageReference": {**image, "exactVersion": _version(image) or IMAGE_VERSIONS["22.04"]},
+        "imageReference": {**image, "exactVersion": version},
         "osDisk": {
             "osType": "Linux",
             "name": disk_name,
@@ -170,6 +192,26 @@ def _storage_profile(call: Call, given: Json) -> Json:
     }
 
 
+def _wanted_version(image: Json) -> str:
+    """The version of the image that a VM is made from."""
+    if image["publisher"].lower() == "microsoftwindowsserver":
+        raise errors.windows_not_emulated()
+    version, wanted = _version(image), image.get("version") or "latest"
+    if version is None or wanted.lower() not in ("latest", version):
+        asked = ":".join([image["publisher"], image.get("offer", ""), image.get("sku", ""), wanted])
+        raise errors.platform_image_not_found(image=asked)
+    return version
+
+
+def _checked_size(given: Json, default: str) -> str:
+    """The size of a VM as Azure spells it."""
+    wanted = (given.get("hardwareProfile") or {}).get("vmSize") or default
+    size = spelled(wanted, _SIZES)
+    if size is None:
+        raise errors.invalid_vm_size(size=wanted, known=", ".join(_SIZES))
+    return size
+
+
 def _updated(call: Call, vm: Resource) -> Resource:
     """PUT on a VM that is there: tags and size may change, how it was first set up may not."""
     given = call.body.get("properties", {})
@@ -179,16 +221,43 @@ def _updated(call: Call, vm: Resource) -> Resource:
             raise errors.property_cannot_change(name=f"osProfile.{key}")
     if os_profile.get("customData") and os_profile["customData"] != vm["customData"]:
         raise errors.property_cannot_change(name="osProfile.customData")
+    if call.body.get("zones", vm.get("zones")) != vm.get("zones"):
+        raise errors.property_cannot_change(name="zones")
+    before = vm.properties
+    for path in _FIXED:
+        asked, present = _member(given, path), _member(before, path)
+        if asked is not None and json.dumps(asked).lower() != json.dumps(present).lower():
+            raise errors.property_cannot_change(name=path)
+    disk = (given.get("storageProfile") or {}).get("osDisk") or {}
+    changed = {name: disk[name] for name in ("caching", "deleteOption") if name in disk}
+    before["storageProfile"]["osDisk"].update(changed)
     if "tags" in call.body:
         vm["tags"] = call.body["tags"]
     _change_properties(call, vm, given)
     return vm
 
 
+_FIXED = (  # of a VM that is there
+    "osProfile.linuxConfiguration.ssh", "osProfile.linuxConfiguration.disablePasswordAuthentication",
+    "storageProfile.imageReference.publisher", "storageProfile.imageReference.offer",
+    "storageProfile.imageReference.sku", "storageProfile.imageReference.version", "storageProfile.imageReference.id",
+    "storageProfile.osDisk.name", "storageProfile.osDisk.managedDisk.id",
+    "storageProfile.osDisk.managedDisk.storageAccountType",
+)  # fmt: skip
+
+
+def _member(document: Json, path: str) -> Any:
+    """The member at a path; None where there is none."""
+    found: Any = document
+    for name in path.split("."):
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
+
+
 def _change_properties(call: Call, vm: Resource, given: Json) -> None:
     """What a PUT or PATCH may change of a VM's properties."""
     if (given.get("hardwareProfile") or {}).get("vmSize"):
-        vm.properties["hardwareProfile"] = {"vmSize": given["hardwareProfile"]["vmSize"]}
+        vm.properties["hardwareProfile"] = {"vmSize": _checked_size(given, "")}
     if given.get("networkProfile"):
         vm.properties["networkProfile"] = {"networkInterfaces": _checked_interfaces(call, given["networkProfile"])}
     vm.properties.update(_PROPERTIES.kept(given))
@@ -197,9 +266,6 @@ def _change_properties(call: Call, vm: Resource, given: Json) -> None:
 async def patch(call: Call) -> Response:
     vm = call.existing()
     given = call.body.get("properties") or {}
-    fixed = members.TYPES[VIRTUAL_MACHINE].unchangeable(call.body) | _PROPERTIES.unchangeable(given)
-    if fixed:
-        raise errors.vm_change_not_emulated(members=", ".join(sorted(fixed)))
     before = set(vm.get("identity", {}).get("userAssignedIdentities", {}))
     if "identity" in call.body:
         managed_identity.apply_identity(call, vm, call.body["identity"], merge=True)
@@ -369,6 +435,9 @@ async def run_command(call: Call) -> Response:
     if vm["powerState"] != "running":
         raise not_running
     script = "\n".join(call.body.get("script") or [])
+    values = [each.get("value", "") for each in call.body.get("parameters") or []]
+    if values:  # the script finds them as $1, $2, …; the simulated guest's shell says that it has none of these
+        script = f"set -- {shlex.join(values)}\n{script}"
     try:
         _, stdout, stderr = await call.tenant.guests.run_command(vm.properties["vmId"], script)
     except OSError as error:  # it powered itself off
@@ -427,8 +496,18 @@ async def get_operation(call: Call) -> Response:
 _ARM64 = re.compile(r"Standard_[A-Z]+\d+(?:-\d+)?[a-z]*p[a-z]*(?:_.*)?", re.ASCII)
 """The sizes whose processor is an ARM one have a p among their features. (azure-compute-docs, vm-naming-conventions)"""
 _SIZES = {  # cores, memory in MiB; some that people take, no quota is counted
-    "Standard_B1s": (1, 1024), "Standard_B2s": (2, 4096), "Standard_DS1_v2": (1, 3584),
-    "Standard_D2s_v3": (2, 8192), "Standard_D2s_v5": (2, 8192), "Standard_D4s_v5": (4, 16384),
+    "Standard_A1_v2": (1, 2048), "Standard_B1s": (1, 1024), "Standard_B1ms": (1, 2048), "Standard_B2s": (2, 4096),
+    "Standard_B2ms": (2, 8192), "Standard_DS1_v2": (1, 3584), "Standard_DS2_v2": (2, 7168),
+    "Standard_D2s_v3": (2, 8192), "Standard_D4s_v3": (4, 16384), "Standard_D2s_v4": (2, 8192),
+    "Standard_D2as_v4": (2, 8192), "Standard_D2s_v5": (2, 8192), "Standard_D4s_v5": (4, 16384),
+    "Standard_D8s_v5": (8, 32768), "Standard_D2as_v5": (2, 8192), "Standard_D2ds_v5": (2, 8192),
+    "Standard_E2s_v5": (2, 16384), "Standard_F2s_v2": (2, 4096), "Standard_D2s_v6": (2, 8192),
+    "Standard_A2_v2": (2, 4096), "Standard_B4ms": (4, 16384), "Standard_D1_v2": (1, 3584), "Standard_D2_v2": (2, 7168),
+    "Standard_DS3_v2": (4, 14336), "Standard_D2_v3": (2, 8192), "Standard_D4_v3": (4, 16384), "Standard_D8s_v3": (8, 32768),
+    "Standard_D2_v4": (2, 8192), "Standard_D4s_v4": (4, 16384), "Standard_D2_v5": (2, 8192), "Standard_D4as_v5": (4, 16384),
+    "Standard_E2s_v3": (2, 16384), "Standard_F4s_v2": (4, 8192), "Standard_F2s": (2, 4096), "Standard_D2as_v6": (2, 8192),
+    "Standard_B2ps_v2": (2, 8192), "Standard_D2ps_v5": (2, 8192), "Standard_D4ps_v5": (4, 16384), "Standard_D2pls_v5": (2, 4096),
+    "Standard_D2ps_v6": (2, 8192), "Standard_D2pds_v5": (2, 8192),
 }  # fmt: skip
 
 
@@ -456,9 +535,18 @@ IMAGE_VERSIONS = {
 _RELEASES = {"bionic": "18.04", "focal": "20.04", "jammy": "22.04", "noble": "24.04"}
 
 
+_SKU = re.compile(r"(server|minimal)(-gen1|-arm64)?|\d\d[._]04-lts(-gen2|-arm64)?", re.IGNORECASE)
+
+
+def _is_arm64(image: Json) -> bool:
+    return str(image.get("sku", "")).lower().endswith("arm64")
+
+
 def _version(image: Json) -> str | None:
     """The newest version of an image of Canonical's."""
     text = f"{image.get('offer', '')} {image.get('sku', '')}".lower().replace("_", ".")
+    if not _SKU.fullmatch(image.get("sku", "")):
+        return None
     for code_name, release in _RELEASES.items():
         if image["publisher"].lower() == "canonical" and (code_name in text or release in text):
             return IMAGE_VERSIONS[release]
@@ -496,7 +584,7 @@ async def get_image_version(call: Call) -> Json:
 def _image_properties(call: Call) -> Json:
     return {
         "hyperVGeneration": "V2" if "gen2" in call.parameters["sku"].lower() else "V1",
-        "architecture": "x64",
+        "architecture": "Arm64" if _is_arm64(call.parameters) else "x64",
         "replicaType": "Unmanaged",
         "disallowed": {"vmDiskType": "None"},
         "automaticOSUpgradeProperties": {"automaticOSUpgradeSupported": True},

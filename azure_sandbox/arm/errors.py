@@ -153,14 +153,15 @@ sandbox_failed = _Kind(500, "InternalServerError",
 
 request_not_emulated = _not_emulated(
     "The sandbox does not emulate {method} {path}: it emulates the operations of the walkthrough only, which its documentation lists (docs/sandbox/operations.md).")
+member_not_emulated = _not_emulated("The sandbox does not emulate {member} of {kind}: leave it out.")
 filter_not_emulated = _not_emulated("The sandbox does not emulate the filter {filter!r}: only {known}.")
 linked_template_not_emulated = _not_emulated(
     "The sandbox emulates deployments with an inline template; properties.template is missing.")
 expression_not_emulated = _not_emulated(
     "The sandbox does not emulate this expression of the template language: [{expression}].")
 windows_not_emulated = _not_emulated("The sandbox does not emulate Windows.")
+subnet_prefixes_not_emulated = _not_emulated("The sandbox emulates subnets with one address prefix.")
 data_disks_not_emulated = _not_emulated("The sandbox does not emulate the data disks of a VM.")
-vm_change_not_emulated = _not_emulated("The sandbox does not emulate changing {members} of a VM with PATCH.")
 registry_members_not_emulated = _not_emulated("The sandbox does not emulate these properties of a registry: {members}.")
 policy_not_emulated = _not_emulated("The sandbox does not emulate the policy {name}.")
 virtual_network_rules_not_emulated = _not_emulated(
@@ -222,6 +223,12 @@ invalid_admin_name = _invalid("The Admin Username '{name}' contains invalid char
 reserved_admin_name = _invalid("The Admin Username specified is not allowed: '{name}'.", "adminUsername")
 missing_credentials = _invalid(
     "Authentication using either SSH or by user name and password must be enabled in Linux profile.", "linuxConfiguration")
+platform_image_not_found = _Kind(404, "PlatformImageNotFound",
+    "The platform image '{image}' is not available. Verify that all fields in the storage profile are correct. For more details about storage profile information, please refer to https://aka.ms/storageprofile", "imageReference")
+other_architecture = _invalid(
+    "Cannot create a VM of size '{size}' because this VM size only supports a CPU Architecture of '{wanted}', but an image or disk given has CPU Architecture '{given}'. Please check that the CPU Architecture of the image or disk is compatible with that of the VM size.", "vmSize")
+invalid_vm_size = _invalid(
+    "The value {size} provided for the VM size is not valid. The valid sizes in the current region are: {known}.", "vmSize")
 invalid_public_key = _invalid("The value of parameter linuxConfiguration.ssh.publicKeys.keyData is invalid.", "keyData")
 custom_data_not_base64 = _invalid("Custom data in OSProfile must be in Base64 encoding.", "customData")
 custom_data_too_long = _invalid(
@@ -252,11 +259,19 @@ address_in_use = _in_use("PublicIPAddressCannotBeDeleted", "Public IP address")
 invalid_network_name = _Kind(400, "InvalidResourceName",
     "Resource name {name} is invalid. It can be up to {longest} characters long, must begin with a letter or digit, must end with a letter, a digit or '_', and may contain letters, digits, '.', '-' and '_'.", details=True)
 missing_names = _Kind(400, "InvalidRequestFormat", "Each of properties.{collection} needs a name.", details=True)
+no_such_value = _Kind(400, "InvalidRequestFormat",
+    "Cannot parse the request: {member} is '{value}', and must be one of {known}.", details=True)
+invalid_priority = _Kind(400, "SecurityRuleInvalidPriority",
+    "Security rule has invalid Priority. Value provided: {priority} Allowed range 100-4096. Security rule: {name}.", details=True)
 subnet_outside_network = _Kind(400, "NetcfgInvalidSubnet",
     "Subnet '{name}' is not valid because its IP address range '{prefix}' is outside the IP address range of virtual network '{network}'.")
 subnet_is_full = _Kind(400, "SubnetIsFull", "Subnet {name} does not have enough capacity for 1 IP addresses.")
 incomplete_security_rule = _Kind(400, "SecurityRuleInvalidParameter",
     "Required security rule parameters are missing for security rule with Id: {name}: {member}.")
+no_basic_address = _Kind(400, "IPv4BasicSkuPublicIpCountLimitReached",
+    "Cannot create more than 0 IPv4 Basic SKU public IP addresses for this subscription in this region.", details=True)
+address_must_be_static = _Kind(400, "StandardAndStandardV2SkuPublicIPAddressesMustBeStatic",
+    "Standard sku publicIp {id} must have AllocationMethod set to Static.", details=True)
 no_address_left = _Kind(400, "PublicIPCountLimitReached",
     "The sandbox has no public IP address left: delete some of the VMs' addresses.")
 missing_configurations = _Kind(400, "NetworkInterfaceMustHaveOneIpConfiguration",

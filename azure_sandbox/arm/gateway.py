@@ -240,7 +240,9 @@ async def _read_body(request: Request, kind: str) -> Json:
     try:
         body = parse_json(content)
         if isinstance(body, dict):
-            return members.checked(body, kind)
+            return members.checked(body, kind, patch=request.method == "PATCH")
     except ValueError as error:
         raise errors.invalid_body(reason=f"'{error}'") from error
+    except members.NotEmulated as error:
+        raise errors.member_not_emulated(member=error, kind=kind) from error
     raise errors.invalid_body(reason="a JSON object was expected")

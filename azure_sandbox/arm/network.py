@@ -94,7 +94,10 @@ def _fill_network(call: Call, resource: Resource, given: Json) -> None:
 
 def _subnet_properties(call: Call, network: Resource, name: str, subnet: Json) -> Json:
     given = subnet.get("properties", {})
-    prefix = given.get("addressPrefix") or next(iter(given.get("addressPrefixes", [])), "")
+    prefixes = given.get("addressPrefixes") or [given.get("addressPrefix") or ""]
+    prefix = given.get("addressPrefix") or prefixes[0]
+    if prefixes != [prefix]:
+        raise errors.subnet_prefixes_not_emulated()
     spaces = network.properties["addressSpace"].get("addressPrefixes", [])
     try:
         wanted = ipaddress.ip_network(prefix)
@@ -149,7 +152,12 @@ def _fill_security_group(call: Call, resource: Resource, given: Json) -> None:
         for rule in _named(given.get("securityRules", []), "securityRules")
     ]
     resource.properties["defaultSecurityRules"] = [
-        _child(resource, "defaultSecurityRules", name, _rule(name, dict(zip(_DEFAULT_MEMBERS, values, strict=True))))
+        _child(
+            resource,
+            "defaultSecurityRules",
+            name,
+            _rule(name, dict(zip(_DEFAULT_MEMBERS, values, strict=True)), default=True),
+        )
         for name, *values in _DEFAULT_RULES
     ]
 
@@ -172,16 +180,31 @@ _DEFAULT_RULES: list[tuple[Any, ...]] = [  # the last three say: any protocol, a
 ]  # fmt: skip
 
 
-def _rule(name: str, given: Json) -> Json:
+def _rule(name: str, given: Json, *, default: bool = False) -> Json:
     for key in ("priority", "access", "direction", "protocol"):
         if key not in given:
             raise errors.incomplete_security_rule(name=name, member=key)
     lists = ("sourcePortRanges", "destinationPortRanges", "sourceAddressPrefixes", "destinationAddressPrefixes")
     rule: Json = {key: [] for key in lists}
     rule |= {key: value for key, value in given.items() if value is not None}
-    for key in ("access", "direction"):  # taken in any case, and shown in one
-        rule[key] = str(rule[key]).capitalize()
+    choices = {"access": ("Allow", "Deny"), "direction": ("Inbound", "Outbound"), "protocol": _PROTOCOLS}
+    for key, known in choices.items():  # taken in any case, and shown in one
+        rule[key] = _choice(key, rule[key], known)
+    highest = 65500 if default else 4096
+    if not isinstance(rule["priority"], int) or not 100 <= rule["priority"] <= highest:
+        raise errors.invalid_priority(name=name, priority=rule["priority"])
     return rule
+
+
+_PROTOCOLS = ("Tcp", "Udp", "Icmp", "Esp", "Ah", "*")
+
+
+def _choice(member: str, value: object, known: tuple[str, ...]) -> str:
+    """A word of an enumeration as Azure spells it."""
+    found = spelled(str(value), known)
+    if found is None:
+        raise errors.no_such_value(member=member, value=value, known=", ".join(known))
+    return found
 
 
 def _fill_address(call: Call, resource: Resource, given: Json) -> None:
@@ -189,6 +212,11 @@ def _fill_address(call: Call, resource: Resource, given: Json) -> None:
     allocated = {address.properties.get("ipAddress") for address in store.resources(type=ADDRESS)}
     before = store.get(resource.id)
     free = (str(host) for host in ADDRESS_RANGES[call.tenant.cloud.name].hosts() if str(host) not in allocated)
+    sku, method = (call.body.get("sku") or {}).get("name", "Basic"), given.get("publicIPAllocationMethod", "Dynamic")
+    if sku == "Basic" and not before:  # Azure makes none any more; one that is there stays
+        raise errors.no_basic_address()
+    if sku != "Basic" and method.lower() != "static":
+        raise errors.address_must_be_static(id=call.id)
     ip_address = before.properties["ipAddress"] if before else next(free, None)
     if ip_address is None:
         raise errors.no_address_left()
@@ -196,7 +224,7 @@ def _fill_address(call: Call, resource: Resource, given: Json) -> None:
         {
             "ipAddress": ip_address,
             "publicIPAddressVersion": "IPv4",
-            "publicIPAllocationMethod": given.get("publicIPAllocationMethod", "Dynamic").capitalize(),
+            "publicIPAllocationMethod": method.capitalize(),
             "idleTimeoutInMinutes": given.get("idleTimeoutInMinutes", 4),
             "ipTags": given.get("ipTags", []),
         }
@@ -219,7 +247,9 @@ def _fill_interface(call: Call, resource: Resource, given: Json) -> None:
         subnet = _require_reference(call, wanted.get("subnet"), "subnet")
         properties: Json = {
             "privateIPAddress": wanted.get("privateIPAddress") or _private_address(call, resource.id, subnet),
-            "privateIPAllocationMethod": wanted.get("privateIPAllocationMethod", "Dynamic").capitalize(),
+            "privateIPAllocationMethod": _choice(
+                "privateIPAllocationMethod", wanted.get("privateIPAllocationMethod", "Dynamic"), ("Dynamic", "Static")
+            ),
             "subnet": {"id": str(subnet.id)},
             "primary": position == 0,
             "privateIPAddressVersion": "IPv4",

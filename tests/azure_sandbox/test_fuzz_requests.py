@@ -47,6 +47,7 @@ def provider(kind: str, name: str) -> str:
 
 
 HERE = {"location": "chinanorth3"}
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f x"
 SUBNET, INTERFACE = provider("Network", "virtualNetworks/v1/subnets/s"), provider("Network", "networkInterfaces/n")
 ASSIGNED, DEFINED = (f"00000000-0000-0000-0000-00000000000{digit}" for digit in (1, 2))
 PULL = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/7f951dda-4ed3-4680-a7ca-43fe172d538d"
@@ -69,7 +70,7 @@ VALID: dict[str, tuple[str, dict[str, Any]]] = {
             "osDisk": {"createOption": "FromImage", "managedDisk": {"storageAccountType": "Standard_LRS"}}},
             "osProfile": {"computerName": "m", "adminUsername": "azureuser", "customData": "I2Nsb3VkLWNvbmZpZwo=", "linuxConfiguration": {
                 "disablePasswordAuthentication": True, "ssh": {"publicKeys": [{
-                    "path": "/home/azureuser/.ssh/authorized_keys", "keyData": "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQ== x"}]}}},
+                    "path": "/home/azureuser/.ssh/authorized_keys", "keyData": KEY}]}}},
             "networkProfile": {"networkInterfaces": [{"id": INTERFACE, "properties": {"primary": True}}]}}}),
     f"{provider('ContainerRegistry', 'registries/fuzz12345')}": ("2023-07-01", {**HERE, "sku": {"name": "Premium"}, "properties": {
         "adminUserEnabled": True, "publicNetworkAccess": "Enabled", "networkRuleSet": {"defaultAction": "Allow", "ipRules": []}}}),

@@ -66,10 +66,11 @@ def test_a_member_of_another_kind_is_refused(body: Any, sentence: str) -> None:
 
 
 def test_null_is_as_absent_but_in_a_free_object() -> None:
-    body = {"location": None, "identity": {"userAssignedIdentities": {"x": None}}, "strange": {"a": None, "b": 1}}
+    kept = {"diagnosticsProfile": {"a": None, "b": 1}}
+    body = {"location": None, "identity": {"userAssignedIdentities": {"x": None}}, "properties": kept}
     assert members.checked(body, VIRTUAL_MACHINE) == {
         "identity": {"userAssignedIdentities": {"x": None}},
-        "strange": {"b": 1},
+        "properties": {"diagnosticsProfile": {"b": 1}},
     }
 
 
@@ -84,9 +85,9 @@ def test_a_version_shows_what_it_knows() -> None:
 
 
 def test_patch_changes_what_the_table_says() -> None:
-    machine = members.TYPES[VIRTUAL_MACHINE]
-    assert machine.unchangeable({"tags": {}, "location": "x", "properties": {}, "strange": 1}) == {
-        "location",
-        "strange",
-    }
-    assert machine.members["properties"].unchangeable({"hardwareProfile": {}, "osProfile": {}}) == {"osProfile"}
+    members.checked(
+        {"tags": {"a": "b"}, "properties": {"hardwareProfile": {"vmSize": "x"}}}, VIRTUAL_MACHINE, patch=True
+    )
+    for fixed in ({"location": "x"}, {"strange": 1}, {"properties": {"osProfile": {"computerName": "x"}}}):
+        with pytest.raises(members.NotEmulated):
+            members.checked(fixed, VIRTUAL_MACHINE, patch=True)

@@ -1,0 +1,172 @@
+"""What is not done is not answered with yes: each writable member that the SDKs know is shown as it was sent, or refused."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Iterator
+from enum import Enum
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from azure.mgmt.authorization import models as authorization
+from azure.mgmt.compute import models as compute
+from azure.mgmt.containerregistry import models as registries
+from azure.mgmt.msi import models as msi
+from azure.mgmt.network import models as network
+from azure.mgmt.resource.resources import models as resources
+
+from .raw_http import ARM_HOST
+from .test_fuzz_requests import GROUP, HERE, VALID, Played, provider
+
+REGISTRY = (provider("ContainerRegistry", "registries/never12345"), "2025-11-01", {**HERE, "sku": {"name": "Premium"}})
+MODELS: dict[str, tuple[Any, Any]] = {
+    "virtualMachines": (compute, compute.VirtualMachine),
+    "networkInterfaces": (network, network.NetworkInterface),
+    "publicIPAddresses": (network, network.PublicIPAddress),
+    "virtualNetworks": (network, network.VirtualNetwork),
+    "networkSecurityGroups": (network, network.NetworkSecurityGroup),
+    "registries": (registries, registries.Registry),
+    "userAssignedIdentities": (msi, msi.Identity),
+    "roleAssignments": (authorization, authorization.RoleAssignmentCreateParameters),
+    "resourceGroups": (resources, resources.ResourceGroup),
+}
+NEVER_SHOWN = {"adminPassword", "customData", "userData"}  # taken, and not answered by Azure either
+READ_ONLY = {"id", "name", "type", "etag", "provisioningState", "resourceGuid", "exactVersion", "fqdn", "ipAddress"}
+"""Written by Azure whatever is sent; some of the models do not say so."""
+
+
+REFERENCES = {"networkSecurityGroup", "subnet", "publicIPAddress"}
+"""Where another resource is named: its id counts, for Azure too."""
+
+
+def fields(models: Any, model: Any) -> Iterator[tuple[str, str]]:
+    """JSON path and type of a model's writable fields, of both generations of models."""
+    for attribute, entry in getattr(model, "_attribute_map", {}).items():
+        if not getattr(model, "_validation", {}).get(attribute, {}).get("readonly"):
+            yield entry["key"], entry["type"]
+    if not hasattr(model, "_attribute_map"):
+        for attribute, field in model()._attr_to_rest_field.items():
+            if field._visibility != ["read"]:
+                annotation = next(c.__annotations__[attribute] for c in model.__mro__ if attribute in c.__annotations__)
+                yield field._rest_name, str(annotation)
+
+
+def probes(models: Any, model: Any, depth: int = 0) -> Iterator[tuple[list[str], Any]]:
+    """Paths of leaves with a value to send there; "0" is the first item of an array."""
+    for name, kind in fields(models, model):
+        path = name.split(".")
+        if path[-1] in READ_ONLY | NEVER_SHOWN | REFERENCES:
+            continue
+        found = re.search(r"_models\.(\w+)|^\[?\{?(\w+)\}?\]?$", kind)
+        inner = getattr(models, (found[1] or found[2]) if found else "", None)
+        item = ["0"] if re.search(r"list\[|^\[", kind, re.IGNORECASE) else []
+        if isinstance(inner, type) and not issubclass(inner, Enum) and depth < 5:
+            yield from ((path + item + rest, value) for rest, value in probes(models, inner, depth + 1))
+        elif not re.search(r"dict|Mapping|^\{", kind, re.IGNORECASE):
+            value: Any = True if "bool" in kind else 7 if "int" in kind else "probe"
+            yield path, [value] if item else value
+
+
+def put(document: Any, path: list[str], value: Any) -> None:
+    for name, following in pairwise(path):
+        empty: Any = [] if following == "0" else {}
+        if name == "0":
+            document[:] = document or [empty]
+            document = document[0]
+        else:
+            document = document.setdefault(name, empty)
+    document[path[-1]] = value
+
+
+def at(document: Any, path: list[str]) -> Any:
+    for name in path:
+        document = (
+            (document or [None])[0] if name == "0" else document.get(name) if isinstance(document, dict) else None
+        )
+    return document
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
+    played = Played(tmp_path_factory.mktemp("never") / "sandbox")
+    status, answered = played.ask("PUT", ARM_HOST, REGISTRY[0], f"api-version={REGISTRY[1]}", REGISTRY[2])
+    assert status in (200, 201), answered
+    yield played
+    played.server.close()
+
+
+CASES = {path: case for path, case in [(REGISTRY[0], REGISTRY[1:]), (GROUP, ("2022-09-01", HERE)), *VALID.items()]}
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_member_is_shown_as_it_was_sent_or_refused(sandbox: Played, kind: str) -> None:
+    path, (version, body) = next(
+        (path, case) for path, case in CASES.items() if path.split("/")[-2].lower() == kind.lower()
+    )
+    silent, tried, query = [], 0, f"api-version={version}"
+    for member, value in probes(*MODELS[kind]):
+        asked = copy.deepcopy(body)
+        put(asked, member, value)
+        for method in ("PUT", "PATCH") if kind != "roleAssignments" else ("PUT",):
+            sent = asked if method == "PUT" else {}
+            if method == "PATCH":
+                put(sent, member, value)
+            with sandbox.undone():
+                status, _ = sandbox.ask(method, ARM_HOST, path, query, sent)
+                shown = json.loads(sandbox.ask("GET", ARM_HOST, path, query)[1])
+            tried += 1
+            if status < 400 and at(shown, member) != value:
+                silent.append(f"{method} {'.'.join(member)}")
+    assert tried > 2 and silent == [], silent
+
+
+def machine(**changes: Any) -> dict[str, Any]:
+    body = copy.deepcopy(VALID[provider("Compute", "virtualMachines/m")][1])
+    for path, value in changes.items():
+        put(body, ["properties", *path.split("__")], value)
+    return body
+
+
+IMAGE = {"publisher": "Canonical", "offer": "ubuntu-24_04-lts", "sku": "server", "version": "latest"}
+NEW, THERE = provider("Compute", "virtualMachines/new"), provider("Compute", "virtualMachines/m")
+KEYS = [{"path": "/home/azureuser/.ssh/authorized_keys", "keyData": "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQ== x"}]
+
+
+@pytest.mark.parametrize(
+    ("path", "changes", "status", "code"),
+    [
+        (NEW, {"storageProfile__imageReference": {**IMAGE, "sku": "strange"}}, 404, "PlatformImageNotFound"),
+        (NEW, {"storageProfile__imageReference": {**IMAGE, "version": "1.2.3"}}, 404, "PlatformImageNotFound"),
+        (NEW, {"storageProfile__imageReference": {"publisher": "MicrosoftWindowsServer", "offer": "WindowsServer",
+               "sku": "2022-datacenter", "version": "latest"}}, 501, "NotImplementedInSandbox"),
+        (NEW, {"hardwareProfile__vmSize": "Standard_Strange"}, 400, "InvalidParameter"),
+        (NEW, {"hardwareProfile__vmSize": "Standard_D2ps_v5"}, 400, "InvalidParameter"),
+        (NEW, {"osProfile__linuxConfiguration__ssh__publicKeys": KEYS}, 400, "InvalidParameter"),
+        (NEW, {"storageProfile__osDisk__diskSizeGB": 64}, 501, "NotImplementedInSandbox"),
+        (NEW, {"storageProfile__dataDisks": [{"lun": 0, "createOption": "Empty"}]}, 501, "NotImplementedInSandbox"),
+        (THERE, {"osProfile__linuxConfiguration__ssh__publicKeys": KEYS}, 409, "PropertyChangeNotAllowed"),
+        (THERE, {"storageProfile__imageReference": IMAGE}, 409, "PropertyChangeNotAllowed"),
+        (THERE, {"storageProfile__osDisk__name": "other"}, 409, "PropertyChangeNotAllowed"),
+    ],
+)  # fmt: skip
+def test_a_vm_that_is_not_made_so(sandbox: Played, path: str, changes: dict[str, Any], status: int, code: str) -> None:
+    with sandbox.undone():
+        answered, body = sandbox.ask("PUT", ARM_HOST, path, "api-version=2024-03-01", machine(**changes))
+    assert (answered, json.loads(body)["error"]["code"]) == (status, code)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({}, "IPv4BasicSkuPublicIpCountLimitReached"),
+        ({"sku": {"name": "Basic"}}, "IPv4BasicSkuPublicIpCountLimitReached"),
+        ({"sku": {"name": "Standard"}}, "StandardAndStandardV2SkuPublicIPAddressesMustBeStatic"),
+    ],
+)
+def test_an_address_that_azure_does_not_make(sandbox: Played, body: dict[str, Any], code: str) -> None:
+    path = provider("Network", "publicIPAddresses/new")
+    status, answered = sandbox.ask("PUT", ARM_HOST, path, "api-version=2023-09-01", {**HERE, **body})
+    assert (status, json.loads(answered)["error"]["code"]) == (400, code)
