@@ -235,7 +235,8 @@ class Sandbox(Client):
         self._put(f"{at}/{uuid.uuid4()}?api-version=2022-04-01", {"properties": properties})
 
     def _put(self, path: str, body: dict[str, Any]) -> None:
-        answer = self.arm("PUT", path, {"location": self.cloud.default_location, **body})
+        place = {} if "/Microsoft.Authorization/" in path else {"location": self.cloud.default_location}
+        answer = self.arm("PUT", path, {**place, **body})
         if not answer.ok:
             raise SandboxError(f"PUT {path}: {answer.text}")
 

@@ -709,7 +709,7 @@ def test_a_deployment_makes_resources_in_order(public: PublicCloud, group: Group
         ("GET", "/providers/Microsoft.Storage/storageAccounts"),
         ("PUT", "/providers/Microsoft.Compute/disks/d"),
         ("POST", "/providers/Microsoft.ContainerRegistry/registries/r1234/generateCredentials"),
-        ("GET", "/providers/Microsoft.ContainerRegistry/registries/r1234/replications"),
+        ("GET", "/providers/Microsoft.ContainerRegistry/registries/r1234/tasks"),
     ],
 )
 def test_what_is_not_emulated_says_so(public: PublicCloud, group: Group, method: str, path: str) -> None:
