@@ -238,15 +238,17 @@ OPERATOR_VARIABLES = (
     "AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_SUBSCRIPTION_ID", "AZURE_AUTHORITY_HOST",
 )  # fmt: skip
 """Environment variables that only the operator has: a VM has no secret."""
+_PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy")
+_TRUST_VARIABLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")
+SHARED_VARIABLES = (*_PROXY_VARIABLES, "NO_PROXY", "no_proxy", *_TRUST_VARIABLES)
+"""Those that the operator and a VM have."""
 
 
 def environment(running: Running, cloud_name: str, vm_name: str | None = None) -> dict[str, str]:
     """The environment variables that turn a program into the operator, or into a VM (which unsets OPERATOR_VARIABLES)."""
     proxy = vm_proxy(running, cloud_name, vm_name) if vm_name else running.proxy
-    names = ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy")
-    trust = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")
-    values = {**dict.fromkeys(names, proxy), "NO_PROXY": "", "no_proxy": ""}
-    values |= dict.fromkeys(trust, str(running.authority_file))
+    values = {**dict.fromkeys(_PROXY_VARIABLES, proxy), "NO_PROXY": "", "no_proxy": ""}
+    values |= dict.fromkeys(_TRUST_VARIABLES, str(running.authority_file))
     if not vm_name:
         values |= {f"AZURE_{name.upper()}": value for name, value in running.operator(cloud_name).items()}
         values["AZURE_AUTHORITY_HOST"] = CLOUDS[cloud_name].authority

@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from .options import duration, folder_of, plain, with_folder
+from .options import Group, duration, folder_of, plain, with_folder
 
 
-@click.group()
+@click.group(cls=Group)
 def fault() -> None:
     """Make it misbehave: what a client sees when Azure or the network fails."""
 

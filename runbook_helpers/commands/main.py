@@ -12,13 +12,13 @@ import click
 
 from ..errors import RunbookError, outcome_of
 from ..outcome import Outcome
-from .options import Overrides, parameters_of, with_file, with_overrides
+from .options import Group, Overrides, parameters_of, with_file, with_overrides
 from .refresh import refresh
 from .run import run
 from .sandbox import sandbox
 
 
-class _Group(click.Group):
+class _Group(Group):
     """Shows an expected error as a sentence, with its exit status, and a traceback only where it is asked for."""
 
     def invoke(self, context: click.Context) -> Any:
@@ -43,7 +43,8 @@ def _sentence(error: Exception) -> str:
     return f"{words}."
 
 
-@click.group(cls=_Group)
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="azure-acr-runbook", prog_name="runbook")
 @click.option("--traceback", is_flag=True, help="Show the Python traceback of an error.")
 def main(traceback: bool) -> None:
     """Use an Azure managed identity to authenticate to an Azure container registry: the runbook."""
@@ -118,15 +119,23 @@ def lab(arguments: tuple[str, ...]) -> None:
     ARGUMENTS go to `jupyter lab`: --no-browser, --port 8889.
     """
     from ..run.inputs import PROJECT
+    from .shell import path_with_runbook
 
     try:
         from jupyterlab.labapp import LabApp  # type: ignore[import-untyped]
+
+        from .contents import Contents
     except ImportError as error:
         raise RunbookError("JupyterLab is not installed: `make lab` installs it.") from error
-    # In this process, not in a child: Ctrl-C and the pid are JupyterLab's own. Its terminals begin where it runs.
+    # In this process, not in a child: Ctrl-C and the pid are JupyterLab's own. Its terminals begin where it runs, or in the
+    # folder that is looked at; they are no login shells, which would set their PATH anew.
     os.chdir(PROJECT)
-    address = [f"--ServerApp.root_dir={PROJECT}", "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"]
-    LabApp.launch_instance([*address, *arguments])
+    os.environ["PATH"] = path_with_runbook()
+    own = [f"--ServerApp.root_dir={PROJECT}", "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"]
+    own += [f"--ServerApp.contents_manager_class={Contents.__module__}.{Contents.__name__}"]
+    if os.name == "posix":
+        own += [f"--ServerApp.terminado_settings={ {'shell_command': [os.environ.get('SHELL') or '/bin/sh']}!r}"]
+    LabApp.launch_instance([*own, *arguments])
 
 
 @main.command()

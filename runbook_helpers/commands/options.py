@@ -10,6 +10,15 @@ import click
 
 from ..errors import ParameterError
 
+
+class Group(click.Group):
+    """A group of commands whose list shows the first sentence of each one's help in full: click's own cuts it."""
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        cmd.short_help = cmd.short_help or " ".join((cmd.help or "").partition("\n\n")[0].split())
+        super().add_command(cmd, name)
+
+
 Overrides = tuple[tuple[str, str], ...]
 
 with_file = click.option(

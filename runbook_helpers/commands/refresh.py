@@ -51,9 +51,10 @@ def _normalised(notebook: Any) -> str:
     machine."""
     import nbformat
 
+    # As JupyterLab writes it, with what the kernel says of its language: else JupyterLab would change it when it is opened.
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"},
+        "language_info": notebook.metadata.language_info,
     }
     for cell in notebook.cells:
         cell.metadata = {name: cell.metadata[name] for name in ("jupyter", "tags") if cell.metadata.get(name)}

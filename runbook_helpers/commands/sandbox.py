@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +12,13 @@ import click
 from ..errors import ParameterError
 from ..outcome import Outcome
 from .fault import fault
-from .options import duration, folder_of, plain, with_folder
+from .options import Group, duration, folder_of, plain, with_folder
 
 if TYPE_CHECKING:
     from azure_sandbox.process import Running
 
 
-class _SandboxGroup(click.Group):
+class _SandboxGroup(Group):
     """The sandbox's commands, whose errors become ours."""
 
     def invoke(self, context: click.Context) -> Any:
@@ -81,28 +81,55 @@ def reset(folder: Path | None) -> None:
     click.echo(f"nothing is left of the sandbox in {folder_of(folder)}")
 
 
-@sandbox.command()
-@click.option("--vm", default=None, metavar="NAME", help="Stand in for this VM: its identities, its metadata service.")
-@click.option("--cloud", default="AzureChinaCloud", help="As in `az cloud set -n`.", show_default=True)
-@with_folder
-def env(folder: Path | None, vm: str | None, cloud: str) -> None:
-    """Print variables for a terminal: eval "$(runbook sandbox env)"."""
+def _with_identity(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say who a terminal is, and where."""
+    vm = click.option("--vm", metavar="NAME", help="Be this VM: its identities, its metadata service.")
+    cloud = click.option("--cloud", default="AzureChinaCloud", help="As in `az cloud set -n`.", show_default=True)
+    return vm(cloud(with_folder(command)))
+
+
+def _variables(folder: Path | None, vm: str | None, cloud: str) -> dict[str, str | None]:
     from azure_sandbox import process
 
     from ..clouds import CLOUDS
-    from ..connection import SANDBOX_TERMINAL
+    from .shell import variables
 
     if cloud not in CLOUDS:
         raise ParameterError([f"cloud must be one of {', '.join(CLOUDS)}; it is {cloud!r}."])
-    values = process.environment(process.start(folder_of(folder)), cloud, vm)
-    if vm:
-        click.echo(f"unset {' '.join(process.OPERATOR_VARIABLES)}")
-    values[SANDBOX_TERMINAL] = "1"
-    for name, value in values.items():
-        click.echo(f"export {name}={shlex.quote(value)}")
+    return variables(process.start(folder_of(folder)), cloud, vm)
 
 
-@sandbox.group()
+@sandbox.command()
+@_with_identity
+@click.option("--unset", is_flag=True, help="Print what takes the terminal out of the sandbox again.")
+def env(folder: Path | None, vm: str | None, cloud: str, unset: bool) -> None:
+    """Print variables for a terminal: eval "$(runbook sandbox env)"."""
+    from .shell import script, variables_of_before
+
+    values = variables_of_before() if unset else _variables(folder, vm, cloud)
+    if not values:
+        click.echo("This terminal is not in the sandbox: nothing is to be unset.", err=True)
+    for line in script(values):
+        click.echo(line)
+
+
+@sandbox.command()
+@_with_identity
+def shell(folder: Path | None, vm: str | None, cloud: str) -> None:
+    """Open a shell that is in the sandbox; `exit` leaves it.
+
+    It is the one that SHELL names, with your own start files, and its prompt begins with (sandbox). Exit status: that of
+    the shell.
+    """
+    from .shell import run_shell
+
+    values = _variables(folder, vm, cloud)
+    where = f"{cloud}, as the VM {vm}" if vm else cloud
+    click.echo(f"This shell is in the sandbox ({where}), with your own az and SDKs; `exit` leaves it.", err=True)
+    sys.exit(run_shell(values, f"(sandbox {vm}) " if vm else "(sandbox) "))
+
+
+@sandbox.group(cls=Group)
 def clock() -> None:
     """The sandbox's time, which all its parts share."""
 

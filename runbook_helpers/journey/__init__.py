@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from ..clouds import REGISTRY_AUDIENCE
 from ..connection import Azure
@@ -51,11 +53,16 @@ class Journey:
                 lines += [f"      {name:<12}{value}" for name, value in step.claims.items()]
         return "\n".join([*lines, "", self.outcome, *self.notes])
 
-    def _repr_svg_(self) -> str:
+    def as_svg(self) -> str:
+        """The picture, as the text of an SVG file."""
         return svg.draw(self.title, self.steps, self.outcome, self.notes, self.subtitles)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"image/svg+xml": self._repr_svg_(), "text/plain": repr(self)}
+        # JupyterLab does not show the SVG of a notebook that it does not trust, and that is each one until it has run.
+        # In an <img> it does; and percent-encoded, a kept notebook can be compared with another.
+        source = "data:image/svg+xml," + quote(self.as_svg(), safe=" '/:;,=()")
+        alt = escape(f"{self.title}. {self.outcome}")
+        return {"text/html": f'<img alt="{alt}" src="{source}">', "text/plain": repr(self)}
 
 
 def show_journey(azure: Azure, vm_name: str, registry_name: str, identity_id: str | None = None) -> Journey:

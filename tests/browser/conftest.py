@@ -18,6 +18,7 @@ import nbformat
 import pytest
 from nbformat import v4
 
+from runbook_helpers.commands.contents import Contents
 from runbook_helpers.run.inputs import PROJECT
 
 from ..conformance.conftest import cache, system_program
@@ -27,6 +28,7 @@ HERE = Path(__file__).parent
 PACKAGES = ["playwright-core@1.65.1", "axe-core@4.14.1"]
 DRIVE_SECONDS = 240
 FIRST = PROJECT / "notebooks" / "00_start_here.ipynb"
+KEPT = "kept"
 BROKEN = "broken/broken.ipynb"
 BROKEN_TEXTS = [
     "# One\n\n![](https://example.com/picture.svg)",
@@ -94,10 +96,11 @@ def modules() -> Path:
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """JupyterLab with a copy of the notebooks without their outputs: the repository is not changed."""
+    """JupyterLab with copies of the notebooks, without their outputs and, in KEPT, with them: the repository is not changed."""
     folder = tmp_path_factory.mktemp("lab")
     for name in ("notebooks", "docs"):  # a notebook may show a picture of docs/
         shutil.copytree(PROJECT / name, folder / "project" / name, ignore=shutil.ignore_patterns(".*"))
+    shutil.copytree(PROJECT / "notebooks", folder / "project" / KEPT)
     for path in (folder / "project" / "notebooks").glob("*.ipynb"):
         notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
         for cell in notebook.cells:
@@ -113,6 +116,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     slow.cells = [v4.new_code_cell(SLOW_STEP)]  # type: ignore[no-untyped-call]
     nbformat.write(slow, folder / "project" / SLOW)  # type: ignore[no-untyped-call]
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder / 'project'}"]
+    command.append(f"--ServerApp.contents_manager_class={Contents.__module__}.{Contents.__name__}")
     with lab_server([*command, "--LabApp.expose_app_in_browser=True"], folder) as running:
         yield running
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 
 from runbook_helpers.run.inputs import NOTEBOOKS
 
-from .conftest import BROKEN, SLOW, Drive
+from ..test_notebooks import load
+from .conftest import BROKEN, KEPT, SLOW, Drive
 
 NAMES = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
 
@@ -68,6 +71,22 @@ def test_readable_by_everybody(name: str, run_all: Callable[[str], dict[str, Any
     assert seen["marks"] == []
     assert seen["sideways"] == []
     assert seen["barriers"] == []
+
+
+def test_a_notebook_that_is_only_opened_is_not_changed_and_shows_its_pictures(drive: Drive) -> None:
+    seen = drive("opened.mjs", notebooks=[f"{KEPT}/{name}" for name in NAMES])
+    nothing_disturbs(seen)
+    for name in NAMES:
+        opened = seen["opened"][f"{KEPT}/{name}"]
+        assert not opened["dirty"], name
+        kept = nbformat.reads(json.dumps(opened["kept"]), as_version=4)  # type: ignore[no-untyped-call]
+        kept.metadata.language_info.version = load(name)["metadata"]["language_info"]["version"]
+        assert nbformat.writes(kept) + "\n" == (NOTEBOOKS / name).read_text(encoding="utf-8")  # type: ignore[no-untyped-call]
+        journeys = [words for words in opened["outputs"] if words.startswith("The token's journey")]
+        assert not journeys  # as text
+    pictures = {name[:2]: opened["pictures"] for name, opened in zip(NAMES, seen["opened"].values(), strict=True)}
+    assert [number for number, widths in pictures.items() if widths] == ["04", "05"]
+    assert all(width > 0 for widths in pictures.values() for width in widths)
 
 
 def test_what_is_wrong_is_seen(drive: Drive, tmp_path: Path) -> None:

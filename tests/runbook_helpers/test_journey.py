@@ -8,6 +8,7 @@ import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import pytest
@@ -77,10 +78,14 @@ def asked(journey: Journey) -> list[tuple[str, str, str]]:
 def shown(journey: Journey) -> str:
     """The picture, which must be well-formed, and the text."""
     bundle = journey._repr_mimebundle_()
-    root = ElementTree.fromstring(bundle["image/svg+xml"])
+    (image,) = ElementTree.fromstring(f"<p>{bundle['text/html'][:-1]}/></p>")
+    picture = journey.as_svg()
+    assert unquote(image.get("src", "")) == f"data:image/svg+xml,{picture}"
+    assert image.get("alt") == f"{journey.title}. {journey.outcome}"
+    root = ElementTree.fromstring(picture)
     assert root.findtext(f"{SVG}title") == journey.title and journey.outcome in str(root.findtext(f"{SVG}desc"))
     assert root.get("role") == "img"
-    return bundle["image/svg+xml"] + bundle["text/plain"]
+    return picture + bundle["text/plain"]
 
 
 def tokens_on(azure: Azure, vm_name: str) -> list[str]:
