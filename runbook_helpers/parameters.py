@@ -130,8 +130,8 @@ RULES: dict[str, Rule] = {
     "registry_name": Rule(
         str,
         _is_registry_name,
-        "have 5 to 50 letters and digits and nothing else, and not be what Azure reserves (with Microsoft or Windows in "
-        "it, with Login in front, or Azure, Office and the like alone)",
+        "have 5 to 50 letters and digits and nothing else, and no word that Azure reserves (microsoft, windows, login in "
+        "front)",
     ),
     "image": Rule(
         str,

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
+
 from runbook_helpers.commands.refresh import ANSWER
 
 from .conftest import clean_environment
@@ -20,9 +22,11 @@ LEAST_COMPARED = {"00": 4, "01": 6, "02": 5, "03": 5, "04": 12, "05": 11, "06": 
 def nbval(*paths: Path, variables: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Validate notebooks strictly, in the order given, each in a kernel of its own; pytest leaves a path out that it had."""
     options = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=120", "--color=no", "-p", "no:cacheprovider"]
+    options += ["-p", "tests.nbval_timeout"]
     sanitize = ["--nbval-sanitize-with", str(PROJECT / "tests" / "nbval-sanitize.cfg"), "-q", "-p", "no:xdist"]
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-c", str(PROJECT / "pyproject.toml"), *options, *sanitize, *map(str, paths)],
+        cwd=PROJECT,
         env=clean_environment() | (variables or {}),
         capture_output=True,
         encoding="utf-8",
@@ -73,3 +77,16 @@ def test_a_changed_output_fails(fresh: Path, tmp_path: Path) -> None:
     done = nbval(changed)
     assert done.returncode == 1
     assert "mismatch 'text/plain'" in done.stdout
+
+
+def test_a_machine_that_is_slow_with_outputs(tmp_path: Path) -> None:
+    """The kernel sends what follows the cell's reply 6 s later: nbval itself gives up after 5."""
+    source = """import time
+kernel = get_ipython().kernel
+publish = kernel._publish_status
+kernel._publish_status = lambda status, *rest: (time.sleep(6 * (status == "idle")), publish(status, *rest))
+"""
+    cell = nbformat.v4.new_code_cell(source)  # type: ignore[no-untyped-call]
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "slow.ipynb")  # type: ignore[no-untyped-call]
+    done = nbval(tmp_path / "slow.ipynb")
+    assert done.returncode == 0, done.stdout[-2000:]
