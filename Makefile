@@ -13,7 +13,7 @@
 # make docs   write docs/sandbox/operations.md anew, from the routes and what the clients used
 # make check  linters and types only; make lint mends what can be mended
 #
-# Each makes .venv first, from the lock files, with nothing but Python 3.11 or newer and pip.
+# Each makes .venv first, from the lock files, with nothing but Python 3.11 to 3.14 and pip.
 
 PYTHON ?= python3
 VENV := .venv
@@ -92,7 +92,7 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format .
 
 $(VENV)/run.stamp: requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11, 3.12 or 3.13 is needed (set PYTHON=...): this is " + sys.version.split()[0] if not (3, 11) <= sys.version_info < (3, 14) else 0)'
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 to 3.14 is needed (set PYTHON=...): this is " + sys.version.split()[0] if not (3, 11) <= sys.version_info < (3, 15) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --require-hashes -r requirements.lock
 	$(PIP) install --no-deps --no-build-isolation --editable .
