@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import platformdirs
 
+from .arguments import check_arguments
 from .clouds import CLOUDS, REGISTRY_AUDIENCE, Cloud
 from .errors import ParameterError, SandboxError
 from .journal import Journal
@@ -111,7 +112,7 @@ class Azure:
             base_url=self.cloud.resource_manager_url,
             credential_scopes=[self.cloud.resource_manager_scope],
             polling_interval=self.timeouts.polling_interval,
-            per_call_policies=[translate_errors(self.wake, self.cloud.authority, self.timeouts)],
+            per_call_policies=[translate_errors(self.wake, self.cloud, self.timeouts)],
             per_retry_policies=[self.journal.policy(), check_content()],
             **options,
             **self.transport,
@@ -175,7 +176,7 @@ class Azure:
             audience=REGISTRY_AUDIENCE,
             permit_redirects=False,
             per_retry_policies=[check_content()],
-            per_call_policies=[translate_errors(self.wake, self.cloud.authority, self.timeouts, registry=True)],
+            per_call_policies=[translate_errors(self.wake, self.cloud, self.timeouts, registry=True)],
             **self.transport,
         )
 
@@ -232,8 +233,10 @@ def connect(
     identity, ``az login``, and so on.
 
     Raises:
+        ParameterError: one of the arguments breaks a rule.
         SandboxError: the sandbox cannot be started.
     """
+    check_arguments(cloud=cloud, subscription_id=subscription_id, resource_group=resource_group, location=location)
     found = CLOUDS[cloud]
     common: dict[str, Any] = {
         "subscription_id": subscription_id,

@@ -1,6 +1,6 @@
 """The errors of this package, each with the outcome that it stands for.
 
-Errors of Resource Manager are not wrapped: they name the resource already.
+What an answer of Azure refuses is in `refusals`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import ClassVar
 
 from .outcome import Outcome
 from .ssh.completed import Completed
+
+AGAIN = "Run this step again: what is done already is not done anew."
 
 
 class RunbookError(Exception):
@@ -155,6 +157,8 @@ def outcome_of_name(name: str) -> Outcome:
     from azure import identity
     from azure.core import exceptions
 
-    found = (vars(module).get(name) for module in (sys.modules[__name__], exceptions, identity, builtins))
+    from . import refusals
+
+    found = (vars(module).get(name) for module in (sys.modules[__name__], refusals, exceptions, identity, builtins))
     kinds = (kind for kind in found if isinstance(kind, type) and issubclass(kind, BaseException))
     return outcome_of(next(kinds, Exception))

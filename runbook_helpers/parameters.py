@@ -164,6 +164,14 @@ RULES: dict[str, Rule] = {
     ),
 }
 
+HOW_TO_FIND = {
+    "subscription_id": ", which `az account show --query id --output tsv` prints",
+    "registry_name": " with a name of your own; `az acr check-name --name NAME` says whether it is free",
+    "ssh_source": ". The Azure portal shows it as your client IP address on the page Networking of any registry, key vault or "
+    'storage account; a page that answers "what is my IP" does too, and behind a company\'s proxy its network people know it',
+}
+"""How to find the value of a parameter that its owner alone knows."""
+
 
 def problems(values: Mapping[str, object]) -> list[str]:
     """The problems of these parameters: one sentence each, with the name and the rule. No secret is repeated."""
@@ -213,7 +221,7 @@ def _what_it_is(name: str, value: object) -> str:
             return "nothing stands there"
         return f"it is {shown(value.text)}, which YAML reads as {value.kind}: put it in quotes"
     if isinstance(value, str) and re.fullmatch("<[^<>]+>", value):  # as the parameter files have it
-        return f"it still is {shown(value)}: fill in {name}"
+        return f"it still is {shown(value)}: fill in {name}{HOW_TO_FIND.get(name, '')} (`runbook init` asks for it)"
     if rule.kind is bool and isinstance(value, str):
         return (
             f"it is the text {shown(value)}: write true or false without quotes, and True or False after papermill's -p"

@@ -10,35 +10,32 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from .errors import CloudUnavailable, SignInRefused
+from .clouds import Cloud
+from .errors import AGAIN, CloudUnavailable, SignInRefused
+from .sign_in import sign_in_error
 from .timeouts import Timeouts
 
 if TYPE_CHECKING:
     from azure.core.pipeline.policies import HTTPPolicy, SansIOHTTPPolicy
 
-TOO_MANY_REQUESTS = 429
+TOO_MANY_REQUESTS, NOT_IMPLEMENTED = 429, 501
 _OPERATION = re.compile("/operation(s|statuses|results)/", re.IGNORECASE)
-_NO_SIGN_IN = re.compile(  # a metadata service that does not exist (IMDS) is none that fails
-    r"^(?!.*\bIMDS\b).*(HTTP Error: (429|5\d\d)|to ask again after|unable to connect|failed to establish|failed to resolve"
-    r"|connection (aborted|reset|broken)|remote end closed|timed out|max retries|Authentication failed: (?!.*AADSTS))",
-    re.IGNORECASE,
-)
-AGAIN = "Run this step again: what is done already is not done anew."
 
 
 def translate_errors(
-    wake: Callable[[], object], authority: str, timeouts: Timeouts, *, registry: bool = False
+    wake: Callable[[], object], cloud: Cloud, timeouts: Timeouts, *, registry: bool = False
 ) -> HTTPPolicy[Any, Any]:
-    """A policy outside of the SDK's retries: throttling is obeyed, and what stays without a proper answer is an error of ours.
+    """A policy outside of the SDK's retries: throttling is obeyed, and what stays without an answer, or is refused, is an error of ours.
 
     Args:
         wake: called before each request.
-        authority: the host that we sign in at, for messages.
+        cloud: for messages.
         registry: the client is one of a registry's content. Elsewhere a POST runs something, and a lost answer does not say
             whether it has: it is not sent again.
     """
     from azure.core.exceptions import (
         ClientAuthenticationError,
+        DecodeError,
         IncompleteReadError,
         ServiceRequestError,
         ServiceResponseError,
@@ -55,10 +52,19 @@ def translate_errors(
                     request.context.options["retry_total"] = 0
                 try:
                     response = self.next.send(request)
-                except (IncompleteReadError, ServiceRequestError, ServiceResponseError) as error:
+                except (DecodeError, ServiceRequestError, ServiceResponseError) as error:
+                    answer = error.response if isinstance(error, DecodeError) else None
+                    if (
+                        answer is not None
+                        and (answer.status_code or 0) >= 400
+                        and not isinstance(error, IncompleteReadError)
+                    ):
+                        raise _answer_error(
+                            asked, answer, cloud
+                        ) from error  # an error that is not JSON, and says it is
                     raise CloudUnavailable(f"Azure did not answer {_request(asked)} ({error}). {AGAIN}") from error
                 except ClientAuthenticationError as error:
-                    raise _sign_in_error(error, asked, authority) from error
+                    raise _sign_in_error(error, asked, cloud) from error
                 pause = _pause(asked, response, time.monotonic() - began, timeouts)
                 if pause is None:
                     break
@@ -66,8 +72,8 @@ def translate_errors(
             status = response.http_response.status_code
             if status in (401, 403) and registry:  # also after it has given us a token
                 raise _sign_in_refused(asked, _words(response.http_response))
-            if status == TOO_MANY_REQUESTS or status >= 500:
-                raise _failed(asked, response.http_response)
+            if status >= 400 and (asked.method, status) != ("HEAD", 404):  # which asks whether something is there
+                raise _answer_error(asked, response.http_response, cloud)
             return response
 
     return TranslateErrors()
@@ -137,33 +143,40 @@ def _request(asked: Any) -> str:
     return f"{asked.method} {parts.path} on {parts.hostname}"
 
 
+def _answer_error(asked: Any, answer: Any, cloud: Cloud) -> Exception:
+    """The error of an answer that is one: Azure refuses, or it cannot now."""
+    from .refusals import refusal
+
+    status = answer.status_code
+    if status == TOO_MANY_REQUESTS or (status >= 500 and status != NOT_IMPLEMENTED):
+        return _failed(asked, answer)
+    return refusal(asked, answer, cloud.name)
+
+
 def _failed(asked: Any, answer: Any, more: str = "") -> CloudUnavailable:
-    support = answer.headers.get("x-ms-request-id")
-    reason = f"the answer was {answer.status_code}" + (f", request id {support}" if support else "") + more
-    return CloudUnavailable(f"Azure failed at {_request(asked)}: {reason}. {AGAIN}")
+    from .refusals import cause_of
+
+    support, cause = answer.headers.get("x-ms-request-id"), cause_of(answer)
+    reason = f"the answer was {answer.status_code}" + (f", request id {support}" if support else "")
+    return CloudUnavailable(
+        f"Azure failed at {_request(asked)}: {reason}{f': {cause}' if cause else ''}{more}. {AGAIN}"
+    )
 
 
-def _sign_in_error(error: Exception, asked: Any, authority: str) -> Exception:
+def _sign_in_error(error: Exception, asked: Any, cloud: Cloud) -> Exception:
     """The error of a failed sign-in: that of azure-identity with Entra, or that of the SDK with a registry."""
-    # Its text is all there is: azure-identity has one class for whatever goes wrong, and DefaultAzureCredential joins the
-    # texts of all its ways to sign in, a line each, without their causes.
-    lines = [line.strip() for line in str(error).splitlines()] or [""]
-    passing = next((line for line in lines if _NO_SIGN_IN.search(line)), None)
-    if passing:
-        return CloudUnavailable(f"No sign-in at {authority}: {passing.removesuffix(AGAIN).strip(' .')[:300]}. {AGAIN}")
-    words = lines[0].rstrip(".")
     status = getattr(error, "status_code", None)
-    if status is None or "AADSTS" in words:  # azure-identity's own words say what to do
-        return error
-    return _sign_in_refused(asked, f"{status}: {words}")
+    if status is None or "AADSTS" in str(error):
+        return sign_in_error(error, cloud)
+    return _sign_in_refused(asked, f"{status}: {str(error).partition(chr(10))[0].rstrip('.')}")
 
 
 def _words(answer: Any) -> str:
     """The status and the message of a registry's answer."""
-    try:
-        return f"{answer.status_code}: {answer.json()['errors'][0]['message']}".rstrip(".")
-    except (ValueError, LookupError, TypeError):
-        return str(answer.status_code)
+    from .refusals import cause_of
+
+    cause = cause_of(answer)
+    return f"{answer.status_code}: {cause.message}" if cause else str(answer.status_code)
 
 
 def _sign_in_refused(asked: Any, words: str) -> SignInRefused:

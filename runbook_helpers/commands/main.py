@@ -12,6 +12,7 @@ import click
 
 from ..errors import RunbookError, outcome_of
 from ..outcome import Outcome
+from .init import init
 from .options import Group, Overrides, parameters_of, with_file, with_overrides
 from .refresh import refresh
 from .run import run
@@ -35,12 +36,8 @@ class _Group(Group):
 def _sentence(error: Exception) -> str:
     if isinstance(error, RunbookError):
         return str(error)
-    from azure.core.exceptions import ResourceNotFoundError
-
-    words = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
-    if isinstance(error, ResourceNotFoundError):
-        words += ". Is the name right, and the resource group? The notebooks make what is missing"
-    return f"{words}."
+    # Of the SDKs: what is no answer of Azure's, such as a model that does not fit.
+    return f"{str(error).partition(chr(10))[0].rstrip('.') or type(error).__name__}."
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -51,6 +48,7 @@ def main(traceback: bool) -> None:
 
 
 main.add_command(run)
+main.add_command(init)
 main.add_command(refresh)
 main.add_command(sandbox)
 

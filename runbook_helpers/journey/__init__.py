@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from ..arguments import checked
 from ..clouds import REGISTRY_AUDIENCE
 from ..connection import Azure
 from ..verbs.identities import identity_claims, identity_of
@@ -65,6 +66,7 @@ class Journey:
         return {"text/html": f'<img alt="{alt}" src="{source}">', "text/plain": repr(self)}
 
 
+@checked
 def show_journey(azure: Azure, vm_name: str, registry_name: str, identity_id: str | None = None) -> Journey:
     """The journey of a VM's latest sign-in and pull with an identity, and the grant that it rests on.
 

@@ -24,7 +24,7 @@ def collect_parameters(file: Path, overrides: Sequence[tuple[str, str]]) -> dict
     Raises:
         ParameterError: everything that is wrong with them, at once.
     """
-    values = {**read_parameters(file), **_typed(overrides)}
+    values = {**read_parameters(file), **typed(overrides)}
     found = problems(values)
     if values.get("result_path"):
         found.append(
@@ -35,7 +35,7 @@ def collect_parameters(file: Path, overrides: Sequence[tuple[str, str]]) -> dict
     return values
 
 
-def _typed(overrides: Sequence[tuple[str, str]]) -> dict[str, Any]:
+def typed(overrides: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """The parameters of the command line, with true and false where the rules have them."""
     flags = {"true": True, "false": False}
     return {
@@ -108,7 +108,7 @@ def resume(folder: Path, file: Path | None, overrides: Sequence[tuple[str, str]]
     found = [problem for name, text in overrides if (problem := secret_problem(name, text, known=name in RULES))]
     if found:
         raise ParameterError(found)
-    given = collect_parameters(file, overrides) if file else {**report.parameters, **_typed(overrides)}
+    given = collect_parameters(file, overrides) if file else {**report.parameters, **typed(overrides)}
     names = [name for name in {**report.parameters, **given} if report.parameters.get(name) != given.get(name)]
     if names:
         had = ", ".join(

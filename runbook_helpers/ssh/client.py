@@ -13,6 +13,7 @@ from types import TracebackType
 
 import paramiko
 
+from ..arguments import checked
 from ..connection import Azure
 from ..errors import CommandFailed, CommandRefused, ConnectionLost, OperationTimeout, command_failed
 from ..verbs.virtual_machines import public_address_of, show_vm
@@ -23,6 +24,7 @@ from .transport import connect
 BROKEN_IN_A_ROW = 4  # connections lost, or detached commands gone, after which a command is given up
 
 
+@checked
 def ssh(azure: Azure, vm_name: str, *, within: float | None = None) -> Shell:
     """An SSH connection to a VM; waits while the VM still boots.
 

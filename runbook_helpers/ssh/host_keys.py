@@ -7,6 +7,7 @@ import hashlib
 import shlex
 from typing import TYPE_CHECKING
 
+from ..arguments import checked
 from ..connection import Azure
 from ..errors import ConnectionFailed
 from ..verbs.ensure import wait
@@ -22,6 +23,7 @@ KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha
 """Those that count, the best first; an RSA key proves itself with SHA-2 only (see `transport`)."""
 
 
+@checked
 def trust_vm(azure: Azure, vm_name: str, *, first_use: bool = False) -> str:
     """Pin the host key of an existing VM, so that `ssh` accepts no other server; returns its fingerprint.
 

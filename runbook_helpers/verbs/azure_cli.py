@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ..arguments import checked
 from ..connection import Azure
 from ..errors import AccessDenied, CommandRefused, OperationTimeout
 from ..run.progress import step
@@ -27,6 +28,7 @@ PROPAGATION = "Azure does not act on the role assignment yet"
 RESOURCE_ID_SINCE = (2, 69)  # the azure-cli that brought `az login --identity --resource-id`
 
 
+@checked
 def install_azure_cli(azure: Azure, vm_name: str) -> str:
     """The version of Azure CLI on the VM; installed where it is missing.
 
@@ -43,6 +45,7 @@ def _azure_cli_version(shell: Shell) -> str:
     return str(json.loads(shell.run("az", "version", "--output", "json").stdout)["azure-cli"])
 
 
+@checked
 def az_login(azure: Azure, vm_name: str, identity_id: str | None = None, *, within: float | None = None) -> Completed:
     """Sign Azure CLI on the VM in with one of the VM's identities; who was signed in before is forgotten.
 
@@ -117,6 +120,7 @@ def _identity_flag(shell: Shell) -> str:
     return "--resource-id" if version >= RESOURCE_ID_SINCE else "--username"
 
 
+@checked
 def acr_login(azure: Azure, vm_name: str, registry_name: str, *, within: float | None = None) -> Completed:
     """Sign Docker on the VM in to the registry, with the identity that Azure CLI is signed in with.
 
@@ -193,6 +197,7 @@ class Attempt:
         return f"pulled {self.digest}" if self.digest else f"refused: {self.refusal}"
 
 
+@checked
 def try_pull(azure: Azure, vm_name: str, registry_name: str, image: str, identity_id: str | None = None) -> Attempt:
     """Sign in with an identity and pull, once and without waiting; a refusal is the result and not an error.
 

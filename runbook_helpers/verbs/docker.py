@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 
+from ..arguments import checked
 from ..connection import Azure
 from ..errors import CommandFailed
 from ..run.progress import step
@@ -14,6 +15,7 @@ from ..ssh.completed import Completed, FailureKind
 HELLO_IMAGE = "mcr.microsoft.com/hello-world"
 
 
+@checked
 def install_docker(azure: Azure, vm_name: str) -> Completed:
     """Docker on the VM, installed where it is missing, and what ``docker run … hello-world`` prints.
 
@@ -54,6 +56,7 @@ def _apt_install(azure: Azure, shell: Shell, package: str) -> None:
             return
 
 
+@checked
 def docker_pull(azure: Azure, vm_name: str, reference: str) -> str:
     """Pull an image to the VM; returns its digest.
 

@@ -3,7 +3,6 @@ run was interrupted while Azure made them."""
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,7 +12,6 @@ from ..errors import NotFound, OperationFailed, OperationTimeout
 from .tags import is_ours
 
 if TYPE_CHECKING:
-    from azure.core.exceptions import HttpResponseError
     from azure.core.polling import LROPoller
 
 T = TypeVar("T")
@@ -108,30 +106,19 @@ def wait(azure: Azure, poller: LROPoller[T], what: str) -> T:
     """
     from azure.core.exceptions import HttpResponseError
 
+    from ..refusals import advice, cause_of_failure
+
     limit = azure.timeouts.operation
     try:
         result: T = poller.result(timeout=limit)
     except HttpResponseError as error:
+        cause = cause_of_failure(error)
         if error.status_code in (401, 403, 404):  # we may not look at it, or Azure does not know it
-            message = f"{what}: how it ended in Azure is not known: {_code_and_message(error)}. Run this step again."
-            raise OperationFailed(message) from error
-        raise OperationFailed(f"{what} failed in Azure: {_code_and_message(error)}. {_advice(error)}") from error
+            raise OperationFailed(
+                f"{what}: how it ended in Azure is not known: {cause}. Run this step again."
+            ) from error
+        raise OperationFailed(f"{what} failed in Azure: {cause}. {advice(cause, azure.cloud.name)}") from error
     if not poller.done():
         message = f"{what} was not ready after {limit:.0f} s: look at it in the portal, and run this step again."
         raise OperationTimeout(message)
     return result
-
-
-def _code_and_message(error: HttpResponseError) -> str:
-    if error.error is None or not error.error.code:
-        return (error.message or "it gave no reason").strip().splitlines()[0].rstrip(".")
-    return f"{error.error.code}: {error.error.message}".rstrip(".")
-
-
-def _advice(error: HttpResponseError) -> str:
-    code = (error.error.code if error.error else None) or ""
-    if re.search("Allocat|SkuNotAvailable|ZonalA|Capacity", code):
-        return "Choose another size, or another resource group in another region, or run this step again later."
-    if "Quota" in code:
-        return "Ask for a higher quota, or choose another size, and run this step again."
-    return "Run this step again; the activity log in the portal says more."

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from ..arguments import checked
 from ..connection import Azure
 from ..run.progress import step
 from ..ssh.client import Shell, ssh
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 METADATA_TOKEN = "http://169.254.169.254/metadata/identity/oauth2/token"
 
 
+@checked
 def show_identity(azure: Azure, identity_name: str) -> Identity:
     """A user-assigned identity: id, principal_id, client_id.
 
@@ -37,6 +39,7 @@ def show_identity(azure: Azure, identity_name: str) -> Identity:
     return identity
 
 
+@checked
 def create_identity(azure: Azure, identity_name: str) -> Identity:
     """The user-assigned identity; made where it is missing, but not in somebody else's group.
 
@@ -58,6 +61,7 @@ def create_identity(azure: Azure, identity_name: str) -> Identity:
         return created
 
 
+@checked
 def assign_identity(azure: Azure, vm_name: str, identity_id: str | None = None) -> VirtualMachine:
     """The VM with the identity; those it has already are kept.
 
@@ -88,6 +92,7 @@ def _assign(azure: Azure, vm_name: str, identity_id: str | None) -> VirtualMachi
     return _update(azure, vm_name, {*kinds, kind}, {each: UserAssignedIdentitiesValue() for each in attached})
 
 
+@checked
 def remove_identity(azure: Azure, vm_name: str, identity_id: str | None = None) -> VirtualMachine:
     """The VM without the identity; the others are kept, and a user-assigned one goes on to exist.
 
@@ -167,6 +172,7 @@ def _update(azure: Azure, vm_name: str, kinds: set[str], changes: Mapping[str, A
     return wait(azure, poller, f"The identity of the VM {vm_name}")
 
 
+@checked
 def identity_claims(azure: Azure, vm_name: str, audience: str, identity_id: str | None = None) -> dict[str, Any] | None:
     """The claims in a token of one of the VM's identities; None where the metadata service gives none.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..arguments import checked
 from ..connection import Azure
 from ..errors import NotReady, PermissionsMissing
 from .permissions import Permission, allows, object_id, own_permissions
@@ -104,6 +105,7 @@ class Preflight:
         return "\n".join(["No permission is missing. What cannot be known beforehand:", *lines])
 
 
+@checked
 def check_permissions(azure: Azure, *, registry_name: str, vm_name: str, identity_name: str) -> Preflight:
     """Check that nothing is missing for the whole walkthrough; nothing is made or changed.
 
@@ -123,7 +125,7 @@ def check_permissions(azure: Azure, *, registry_name: str, vm_name: str, identit
     held = _own(azure, scope)
     missing = [need for need in _needs(existing) if not allows(held, need.action, need.data)]
     missing = _not_granted_below(azure, missing, existing)
-    others = [*_unregistered(azure, subscription), *_name_taken(azure, registry_name, existing)]
+    others = [*_unregistered(azure, subscription), *name_taken(azure, registry_name, existing)]
     if missing:
         actions = [need.action for need in missing]
         raise PermissionsMissing(scope, actions, [*_missing_lines(azure, scope, missing, bool(group)), *others])
@@ -203,7 +205,7 @@ def _unregistered(azure: Azure, subscription: str) -> list[str]:
     ]
 
 
-def _name_taken(azure: Azure, registry_name: str, existing: dict[str, Any]) -> list[str]:
+def name_taken(azure: Azure, registry_name: str, existing: dict[str, Any]) -> list[str]:
     """The sentence on a registry's name that is another's, since it is unique in the cloud: better known before the VM is made."""
     if "registry" in existing:
         return []

@@ -6,10 +6,12 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from ..arguments import checked
 from ..connection import Azure
-from ..errors import NotFound, SignInRefused
+from ..errors import NotFound, ParameterError, SignInRefused
 from ..parameters import split_image
 from ..run.progress import step
+from ..secrets import shown
 from .ensure import ensure, found_elsewhere, wait
 from .permissions import grant_command
 from .resource_groups import create_resource_group
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from azure.containerregistry import ArtifactManifestProperties, ArtifactTagProperties
     from azure.mgmt.containerregistry.models import Registry
 
+SKUS = ("Basic", "Standard", "Premium")
 READER = "Container Registry Repository Reader"
 """The role to read images of a registry with repository permissions, where AcrPull, Contributor and Owner do not count."""
 
@@ -29,6 +32,7 @@ def has_repository_permissions(registry: Any) -> bool:
     return str(getattr(mode, "value", mode)).lower() == "abacrepositorypermissions"
 
 
+@checked
 def show_registry(azure: Azure, registry_name: str) -> Registry:
     """A registry.
 
@@ -41,6 +45,7 @@ def show_registry(azure: Azure, registry_name: str) -> Registry:
     return at.registries.registries.get(at.resource_group, registry_name)
 
 
+@checked
 def create_registry(azure: Azure, registry_name: str, *, sku: str = "Basic") -> Registry:
     """The registry; made where it is missing, but not in somebody else's group.
 
@@ -57,6 +62,10 @@ def create_registry(azure: Azure, registry_name: str, *, sku: str = "Basic") -> 
     from azure.core.exceptions import ResourceExistsError
     from azure.mgmt.containerregistry.models import Registry, Sku
 
+    from ..refusals import Conflict
+
+    if sku not in SKUS:
+        raise ParameterError([f"sku must be one of {', '.join(SKUS)}; it is {shown(sku)}."])
     with step(f"Registry {registry_name}") as progress:
         what = f"The registry {registry_name}"
         if azure.at_registry is not azure:
@@ -75,7 +84,7 @@ def create_registry(azure: Azure, registry_name: str, *, sku: str = "Basic") -> 
         except ResourceExistsError as error:
             if group := group_of_registry(azure, registry_name):
                 message = f"(AlreadyInUse) {what} is in the resource group {group}: {found_in(group)}"
-                raise ResourceExistsError(message, response=error.response) from error
+                raise Conflict(message, error.response) from error
             raise
 
 
@@ -96,6 +105,7 @@ def found_in(group: str) -> str:
     return f"set registry_resource_group to {group} to use it as it is, or choose another registry_name."
 
 
+@checked
 def import_image(
     azure: Azure, registry_name: str, image: str, source_image: str
 ) -> ArtifactTagProperties | ArtifactManifestProperties:
@@ -139,6 +149,7 @@ def import_image(
             return show_image(azure, registry_name, image)
 
 
+@checked
 def show_image(azure: Azure, registry_name: str, image: str) -> ArtifactTagProperties | ArtifactManifestProperties:
     """The properties of an image in the registry, of its tag or of its digest alone: digest, times.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
+from ..arguments import checked
 from ..connection import Azure
 from ..errors import NotFound, NotOurs, ParameterError
 from .permissions import Permission
@@ -36,6 +37,7 @@ def repository_condition(repository: str) -> str:
     return f"(({reads}) OR (@Request[{_REPOSITORIES}:name] StringEqualsIgnoreCase '{repository}'))"
 
 
+@checked
 def assign_role(azure: Azure, role: str, *, assignee: str, scope: str, repository: str | None = None) -> RoleAssignment:
     """The role assignment; made where it is missing. It may take Azure up to ten minutes to act on it.
 
@@ -50,6 +52,7 @@ def assign_role(azure: Azure, role: str, *, assignee: str, scope: str, repositor
     Raises:
         NotFound: there is no role of this name.
         NotOurs: the role is there, limited to something else.
+        ParameterError: the assignee is the client id of an identity; Azure would take it, for a principal that nobody is.
     """
     from azure.core.exceptions import ResourceExistsError
     from azure.mgmt.authorization.v2022_04_01.models import RoleAssignmentCreateParameters
@@ -68,6 +71,7 @@ def assign_role(azure: Azure, role: str, *, assignee: str, scope: str, repositor
             )
             raise NotOurs(message)
         return assignment
+    _refuse_client_id(azure, assignee)
     # The name follows from what is granted, so that two runs at once make one assignment. The principal's type is
     # said, since the directory may not know a new identity yet.
     name = _assignment_name(scope, assignee, str(definition.name), condition)
@@ -87,6 +91,24 @@ def assign_role(azure: Azure, role: str, *, assignee: str, scope: str, repositor
     return created
 
 
+def _refuse_client_id(azure: Azure, assignee: str) -> None:
+    from azure.core.exceptions import HttpResponseError
+
+    try:
+        identities = list(azure.identities.user_assigned_identities.list_by_subscription())
+    except HttpResponseError as error:
+        if error.status_code != 403:
+            raise
+        return  # we may not look at them all
+    for each in identities:
+        if str(each.client_id).lower() == assignee.lower():
+            raise ParameterError(
+                [f"assignee must be a principal id; {assignee} is the client id of the identity {each.name}: its principal id is "
+                 f"{each.principal_id}."]
+            )  # fmt: skip
+
+
+@checked
 def remove_role(azure: Azure, role: str, *, assignee: str, scope: str) -> int:
     """Take a role away that was assigned at the scope itself; returns how many assignments there were.
 
@@ -141,6 +163,7 @@ def _granted(azure: Azure, definition: RoleDefinition, assignee: str, scope: str
     ]
 
 
+@checked
 def role_assignments(azure: Azure, *, assignee: str, scope: str) -> list[RoleAssignment]:
     """The role assignments of a principal that count at a scope: those at it and above it.
 

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import Timeout
 
+from ..arguments import check_arguments, checked
 from ..connection import Azure
-from ..errors import NotFound, OperationTimeout
+from ..errors import NotFound, OperationTimeout, ParameterError
 from ..run.progress import Progress, step
+from ..secrets import shown
 from ..ssh.keys import new_host_key
 from .ensure import ensure, found_elsewhere
 from .network_interfaces import create_interface
@@ -29,6 +31,7 @@ IMAGES = {
 }
 
 
+@checked
 def show_vm(azure: Azure, vm_name: str) -> VirtualMachine:
     """A VM.
 
@@ -64,6 +67,9 @@ def create_vm(
     """
     from azure.core.exceptions import HttpResponseError
 
+    check_arguments(vm_name=vm_name, vm_size=size, ssh_source=ssh_source)
+    if image not in IMAGES:
+        raise ParameterError([f"image must be one of {', '.join(IMAGES)}; it is {shown(image)}."])
     what = f"The VM {vm_name}"
     if azure.at_vm is not azure:
         return found_elsewhere(azure.at_vm, what, "vm_resource_group", lambda: show_vm(azure, vm_name))
@@ -175,6 +181,7 @@ def _vm(
     return vm
 
 
+@checked
 def public_ip_address(azure: Azure, vm_name: str) -> str:
     """The address that a VM is reached at.
 

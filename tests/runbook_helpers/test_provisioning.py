@@ -74,7 +74,7 @@ def test_an_operation_that_fails_names_the_resource_and_what_to_do(azure: Azure,
         folder,
         faults.FailedOperation(method="PUT", path=f"*/{name}/*/virtualMachines/vm", code=code, message=message),
     )
-    with pytest.raises(OperationFailed, match=f"The VM vm failed in Azure: {code}: .* another size"):
+    with pytest.raises(OperationFailed, match=f"The VM vm failed in Azure: .{code}. .* another size"):
         create_vm(azure, "vm", ssh_source=SSH_SOURCE)
     faults.clear(folder)
     vm = create_vm(azure, "vm", ssh_source=SSH_SOURCE, size="Standard_D4s_v5")
@@ -222,7 +222,9 @@ def test_an_import_that_azure_gives_up(azure: Azure, folder: Path, name: str) ->
     create_registry(azure, name)
     path = f"*/registries/{name}/importImage"
     faults.add(folder, faults.FailedOperation(method="POST", path=path, code="X", message="No image."))
-    with pytest.raises(OperationFailed, match=r"The import of .* failed in Azure: X: No image\. Run this step again"):
+    with pytest.raises(
+        OperationFailed, match=r"The import of .* failed in Azure: \(X\) No image\. Run this step again"
+    ):
         import_image(azure, name, "app:v1", SOURCE)
     assert import_image(azure, name, "app:v1", SOURCE).digest
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from azure.core.exceptions import (
-    ClientAuthenticationError,
     HttpResponseError,
     ResourceExistsError,
     ResourceNotFoundError,
@@ -45,7 +44,7 @@ from runbook_helpers import (
     show_vm,
     ssh,
 )
-from runbook_helpers.errors import AccessDenied, CommandFailed, NotFound, NotOurs
+from runbook_helpers.errors import AccessDenied, CommandFailed, NotFound, NotOurs, SignInRefused
 from runbook_helpers.journal import Journal
 from runbook_helpers.verbs.identities import identity_of, principals_of
 
@@ -252,7 +251,7 @@ def test_wrong_password_of_the_operator(fresh: Path, name: str) -> None:
     for operator in operators.values():
         operator["client_secret"] = "wrong"
     path.write_text(json.dumps(operators))
-    with pytest.raises(ClientAuthenticationError, match="AADSTS7000215: Invalid client secret"):
+    with pytest.raises(SignInRefused, match="AADSTS7000215: Invalid client secret"):
         create_resource_group(connect_to(name))
 
 

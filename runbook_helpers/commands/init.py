@@ -1,0 +1,197 @@
+"""The command ``runbook init``: asks for what only its user knows, and writes the parameter file."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from ..clouds import CLOUDS
+from ..errors import NotReady, ParameterError, RunbookError
+from ..files import write_atomic
+from ..parameters import HOW_TO_FIND, PARAMETER_FILES, problems, read_parameters
+from .options import Overrides, with_overrides
+
+ASKED = {"resource_group": "Resource group, a new one", "location": "Location"}
+REGISTRY = "Name of the registry, unique in the whole cloud"
+ADDRESS = "Public address of this machine, the only one that may reach the VM by SSH"
+
+
+@click.command()
+@click.option(
+    "-f", "file", type=click.Path(path_type=Path, dir_okay=False), default="my-parameters.yaml", show_default=True,
+    help="The file to write.",
+)  # fmt: skip
+@with_overrides
+@click.option("--sandbox", is_flag=True, help="For the sandbox: it has a subscription and an address for you.")
+@click.option("--force", is_flag=True, help="Write over a file that is there.")
+def init(file: Path, overrides: Overrides, sandbox: bool, force: bool) -> None:
+    """Ask a few questions, and write a parameter file.
+
+    What -p gives is not asked; without a terminal nothing is. Azure is asked whether the registry's name is free, and
+    nobody else anything.
+    """
+    from ..run.inputs import typed
+    from ..run.next_steps import program
+
+    if file.exists() and not force:
+        raise ParameterError([f"The file {file} is there already: --force writes over it, -f names another one."])
+    given: dict[str, Any] = typed(overrides)
+    _check(given)
+    account = {} if sandbox else _az_account()
+    given.setdefault("cloud", _ask("cloud", "Cloud", account.get("environmentName", "AzureChinaCloud")))
+    values = _defaults(given["cloud"], sandbox) | given
+    if not sandbox:
+        values["subscription_id"] = given.get("subscription_id") or _subscription(values["cloud"], account)
+    for name, text in ASKED.items():
+        if name not in given:
+            values[name] = _ask(name, text, values[name])
+    if sandbox:
+        values["registry_name"] = given.get("registry_name") or _ask("registry_name", REGISTRY, values["registry_name"])
+    elif "registry_name" in given:
+        _refuse_taken(given["registry_name"], values)
+    else:
+        values["registry_name"] = _ask("registry_name", REGISTRY, None, lambda name: _refuse_taken(name, values))
+    if not sandbox and "ssh_source" not in given:
+        values["ssh_source"] = _ask("ssh_source", ADDRESS, _own_address())
+    _check(values)
+    _write(file, values, sandbox)
+    click.echo(f"Written: {file}. Next: `{shlex.join([program(), 'check', '-f', str(file)])}`")
+
+
+def _check(values: dict[str, Any]) -> None:
+    found = problems(values)
+    if found:
+        raise ParameterError(found)
+
+
+def _defaults(cloud: str, sandbox: bool) -> dict[str, Any]:
+    real = read_parameters(PARAMETER_FILES / f"{cloud}.yaml")
+    if not sandbox:
+        return real
+    return {**read_parameters(_template(cloud, sandbox)), "cloud": cloud, "location": real["location"]}
+
+
+def _template(cloud: str, sandbox: bool) -> Path:
+    return PARAMETER_FILES / f"{'sandbox' if sandbox else cloud}.yaml"
+
+
+def _ask(name: str, text: str, default: str | None, further: Callable[[str], None] = lambda value: None) -> str:
+    """The answer to a question, asked again until it keeps the rule of the parameter."""
+
+    def take(answer: str) -> str:
+        found = problems({name: answer.strip()})
+        if found:
+            raise click.UsageError(found[0])
+        try:
+            further(answer.strip())
+        except NotReady as error:
+            raise click.UsageError(str(error)) from error
+        return answer.strip()
+
+    if sys.stdin.isatty():
+        if default is None and name in HOW_TO_FIND:
+            click.echo(f"({name}{HOW_TO_FIND[name]}.)")
+        return str(click.prompt(text, default=default, value_proc=take))
+    if default is None:
+        raise ParameterError(
+            [f"{name} is missing, and here is no terminal to ask in: `-p {name} VALUE`{HOW_TO_FIND.get(name, '')}."]
+        )
+    return default
+
+
+def _az_account() -> dict[str, Any]:
+    """The subscription that azure-cli is signed in to; empty where it is not, or is not installed."""
+    program = shutil.which("az.cmd" if os.name == "nt" else "az")
+    if program is None:
+        return {}
+    try:
+        done = subprocess.run(
+            [program, "account", "show", "--output", "json"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+        )  # fmt: skip
+        found = json.loads(done.stdout) if done.returncode == 0 else {}
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return {}
+    known = isinstance(found, dict) and found.get("environmentName") in CLOUDS and isinstance(found.get("id"), str)
+    return found if known else {}
+
+
+def _subscription(cloud: str, account: dict[str, Any]) -> str:
+    sign_in = f"`az cloud set -n {cloud}`, then `az login`"
+    own = account.get("environmentName") == cloud
+    if own:
+        click.echo(f"azure-cli is signed in to {cloud}, subscription {account.get('name')}.")
+    elif account:
+        click.echo(f"azure-cli is signed in to {account['environmentName']}, not to {cloud}: {sign_in}.", err=True)
+    else:
+        click.echo(f"azure-cli is not signed in to {cloud}: {sign_in}.", err=True)
+    return _ask("subscription_id", "Subscription", account["id"] if own else None)
+
+
+def _refuse_taken(registry_name: str, values: dict[str, Any]) -> None:
+    """Ask Azure whether a registry's name can be had.
+
+    Raises:
+        NotReady: it cannot.
+    """
+    from ..connection import connect_with
+    from ..verbs.preflight import name_taken
+
+    try:
+        found = name_taken(connect_with(values), registry_name, {})
+    except RunbookError as error:
+        reason = str(error).partition("\n")[0]
+        click.echo(f"Whether the name {registry_name} is free is not known: {reason}", err=True)
+    else:
+        if found:
+            raise NotReady(found)
+
+
+def _own_address() -> str | None:
+    """A public address of this machine itself, where it has one; behind a router only others see it, and nobody is asked."""
+    found = [os.environ.get("SSH_CONNECTION", "  ").split(" ")[2]]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unused:
+        try:
+            unused.connect(("192.0.2.1", 9))  # nothing is sent
+            found.append(unused.getsockname()[0])
+        except OSError:
+            pass
+    for each in found:
+        try:
+            if ipaddress.IPv4Address(each).is_global:
+                return each
+        except ValueError:
+            pass
+    return None
+
+
+def _write(path: Path, values: dict[str, Any], sandbox: bool) -> None:
+    """Write the file: that of the cloud, its comments kept, with these values."""
+    lines, rest = [], dict(values)
+    for line in _template(values["cloud"], sandbox).read_text(encoding="utf-8").splitlines():
+        match = re.match(r"(\w+): .*?(\s+#.*)?$", line)
+        if match and match[1] in rest:
+            line = _line(match[1], rest.pop(match[1])) + (match[2] or "")
+        lines.append(line.replace(" Replace what stands in <>.", ""))
+    lines += [_line(name, value) for name, value in rest.items()]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, "\n".join(lines) + "\n", mode=0o666)
+    except OSError as error:
+        raise ParameterError([f"The file {path} cannot be written: {error.strerror}."]) from error
+
+
+def _line(name: str, value: Any) -> str:
+    return yaml.safe_dump({name: value}, allow_unicode=True, width=10_000).rstrip("\n")
