@@ -101,9 +101,17 @@ _ADVICE = (
     ("ResourceGroupNotFound", "Is resource_group right, and the subscription? The notebooks make one that is missing."),
     ("ResourceGroupBeingDeleted|AnotherOperation|OperationInProgress|RetryableError", "Run this step again when that is done."),
     ("TAG_UNKNOWN|MANIFEST_UNKNOWN|NAME_UNKNOWN|NAME_INVALID", "`az acr repository show-tags` lists what the registry has."),
-    ("client with IP|is not allowed access", "Admit that address in the registry's network rules."),
     ("PrincipalNotFound|UnmatchedPrincipal", "The assignee is the principal id of the identity, not its client id or name."),
 )  # fmt: skip
+# Where the code says too little: by Azure's words.
+_BY_WORDS = (
+    (r"\bquota\b", "Ask for a higher quota, or choose another size, and run this step again."),
+    (
+        "for the VM size|VM size .* is not",
+        "Choose another vm_size: `az vm list-sizes --location` with the location lists them.",
+    ),
+    ("client with IP|is not allowed access", "Admit that address in the registry's network rules."),
+)
 _BY_STATUS = {
     0: "Run this step again; the activity log in the portal says more.",
     401: _SIGN_IN_AGAIN,
@@ -175,9 +183,13 @@ def advice(cause: Cause, cloud: str, status: int = 0) -> str:
     Args:
         status: that of the answer; 0 is an operation that had begun.
     """
+    if status == 501:
+        return _BY_STATUS[501]
     if MFA.search(cause.message):
         return SECOND_FACTOR
-    found = next((words for codes, words in _ADVICE if re.search(codes, str(cause))), None) if status != 501 else None
+    codes = " ".join([cause.code, *re.findall(r"\((\w+)\)", cause.message)])  # of its details, too
+    found = next((words for pattern, words in _BY_WORDS if re.search(pattern, cause.message)), None)
+    found = found or next((words for pattern, words in _ADVICE if re.search(pattern, codes)), None)
     return _advised(found or _BY_STATUS.get(status, _MEND), cloud, cause.message)
 
 

@@ -43,7 +43,7 @@ def sign_in_error(error: Exception, cloud: Cloud) -> Exception:
     passing = next((line.strip() for line in text.splitlines() if _PASSING.search(line)), None)
     if passing:
         return CloudUnavailable(
-            f"No sign-in at {cloud.authority}: {passing.removesuffix(AGAIN).strip(' .')[:300]}. {AGAIN}"
+            f"No sign-in at {cloud.authority}: {passing.removesuffix(AGAIN).strip(' .')[:600]}. {AGAIN}"
         )
     attempts = {name: _reason(words, name) for name, words in _ATTEMPT.findall(text)}
     tried = "".join(f"\n- {name}: {reason}" for name, reason in attempts.items())

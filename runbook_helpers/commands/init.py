@@ -148,9 +148,12 @@ def _refuse_taken(registry_name: str, values: dict[str, Any]) -> None:
     """
     from ..connection import connect_with
     from ..verbs.preflight import name_taken
+    from ..verbs.resource_groups import find_resource_group
 
+    azure = connect_with(values)
     try:
-        found = name_taken(connect_with(values), registry_name, {})
+        find_resource_group(azure)  # says whether the subscription is known
+        found = name_taken(azure, registry_name, {})
     except RunbookError as error:
         reason = str(error).partition("\n")[0]
         click.echo(f"Whether the name {registry_name} is free is not known: {reason}", err=True)

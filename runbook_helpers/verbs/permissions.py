@@ -53,7 +53,12 @@ def own_permissions(azure: Azure, scope: str) -> list[Permission]:
 
 def object_id(azure: Azure) -> str | None:
     """The object id of who is signed in, from the token; no other claim is looked at."""
-    token = azure.credential.get_token(azure.cloud.resource_manager_scope).token
+    from azure.core.exceptions import ClientAuthenticationError
+
+    try:
+        token = azure.credential.get_token(azure.cloud.resource_manager_scope).token
+    except ClientAuthenticationError:  # the sign-in has ended meanwhile
+        return None
     return decoded_claims(token.partition(".")[2].partition(".")[0]).get("oid")
 
 

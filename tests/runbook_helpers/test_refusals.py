@@ -103,6 +103,8 @@ def test_a_refusal_is_a_sentence_with_the_name_the_cause_once_and_advice(
         (403, "RequestDisallowedByPolicy", "Resource 'x' was disallowed by policy.", "ask who keeps the policies"),
         (403, "AuthorizationFailed", "The client has no authorization.", "`runbook check` says which"),
         (409, "ScopeLocked", "The scope cannot be written because of locks.", "`az lock list`"),
+        (409, "OperationNotAllowed", "It exceeds the approved Total Regional Cores quota.", "Ask for a higher quota"),
+        (400, "InvalidParameter", "The value Standard_Nix provided for the VM size is not valid.", "`az vm list-sizes"),
         (400, "SomethingNew", "Something is odd.", "Change what it names, and run this step again."),
     ],
 )  # fmt: skip
