@@ -5,8 +5,6 @@ What an answer of Azure refuses is in `refusals`.
 
 from __future__ import annotations
 
-import builtins
-import sys
 from typing import ClassVar
 
 from .outcome import Outcome
@@ -150,15 +148,3 @@ def outcome_of(kind: type[BaseException]) -> Outcome:
     from azure.core.exceptions import AzureError
 
     return Outcome.CLOUD_REFUSED if issubclass(kind, AzureError) else Outcome.FAILED
-
-
-def outcome_of_name(name: str) -> Outcome:
-    """The outcome of an exception in a notebook, of which papermill gives no more than the name of its class."""
-    from azure import identity
-    from azure.core import exceptions
-
-    from . import refusals
-
-    found = (vars(module).get(name) for module in (sys.modules[__name__], refusals, exceptions, identity, builtins))
-    kinds = (kind for kind in found if isinstance(kind, type) and issubclass(kind, BaseException))
-    return outcome_of(next(kinds, Exception))

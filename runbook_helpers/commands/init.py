@@ -24,9 +24,15 @@ from ..files import write_atomic
 from ..parameters import HOW_TO_FIND, PARAMETER_FILES, problems, read_parameters
 from .options import Overrides, with_overrides
 
-ASKED = {"resource_group": "Resource group, a new one", "location": "Location"}
-REGISTRY = "Name of the registry, unique in the whole cloud"
-ADDRESS = "Public address of this machine, the only one that may reach the VM by SSH"
+QUESTIONS = {
+    "subscription_id": "Subscription",
+    "resource_group": "Resource group, a new one",
+    "location": "Location",
+    "registry_name": "Name of the registry, unique in the whole cloud",
+    "ssh_source": "Public address of this machine, the only one that may reach the VM by SSH",
+}
+OWN = ("subscription_id", "ssh_source")
+"""What is asked only where the cloud's file leaves it to its user."""
 
 
 @click.command()
@@ -35,9 +41,11 @@ ADDRESS = "Public address of this machine, the only one that may reach the VM by
     help="The file to write.",
 )  # fmt: skip
 @with_overrides
-@click.option("--sandbox", is_flag=True, help="For the sandbox: it has a subscription and an address for you.")
+@click.option(
+    "--sandbox", "template", flag_value="sandbox", help="For the sandbox: it has a subscription and an address for you."
+)
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
-def init(file: Path, overrides: Overrides, sandbox: bool, force: bool) -> None:
+def init(file: Path, overrides: Overrides, template: str | None, force: bool) -> None:
     """Ask a few questions, and write a parameter file.
 
     What -p gives is not asked; without a terminal nothing is. Azure is asked whether the registry's name is free, and
@@ -48,26 +56,28 @@ def init(file: Path, overrides: Overrides, sandbox: bool, force: bool) -> None:
 
     if file.exists() and not force:
         raise ParameterError([f"The file {file} is there already: --force writes over it, -f names another one."])
-    given: dict[str, Any] = typed(overrides)
+    given = typed(overrides)
     _check(given)
-    account = {} if sandbox else _az_account()
-    given.setdefault("cloud", _ask("cloud", "Cloud", account.get("environmentName", "AzureChinaCloud")))
-    values = _defaults(given["cloud"], sandbox) | given
-    if not sandbox:
-        values["subscription_id"] = given.get("subscription_id") or _subscription(values["cloud"], account)
-    for name, text in ASKED.items():
-        if name not in given:
-            values[name] = _ask(name, text, values[name])
-    if sandbox:
-        values["registry_name"] = given.get("registry_name") or _ask("registry_name", REGISTRY, values["registry_name"])
-    elif "registry_name" in given:
-        _refuse_taken(given["registry_name"], values)
-    else:
-        values["registry_name"] = _ask("registry_name", REGISTRY, None, lambda name: _refuse_taken(name, values))
-    if not sandbox and "ssh_source" not in given:
-        values["ssh_source"] = _ask("ssh_source", ADDRESS, _own_address())
+    account = _az_account() if template is None else {}
+    cloud = given.get("cloud") or _ask("cloud", "Cloud", account.get("environmentName", "AzureChinaCloud"), None)
+    path = PARAMETER_FILES / f"{template or cloud}.yaml"
+    values = read_parameters(path)
+    location = read_parameters(PARAMETER_FILES / f"{cloud}.yaml")["location"]
+    left = {name for name, value in values.items() if str(value).startswith("<")}
+    values |= {"cloud": cloud, "location": location, **given}
+    defaults = {name: value for name, value in values.items() if name not in left}
+    if "subscription_id" in left - given.keys():
+        defaults["subscription_id"] = _subscription(cloud, account)
+        defaults["ssh_source"] = _own_address()
+    for name, text in QUESTIONS.items():
+        look = (lambda answer: _refuse_taken(answer, values)) if name == "registry_name" and name in left else None
+        if name in given:
+            if look:
+                look(given[name])
+        elif name not in OWN or name in left:
+            values[name] = _ask(name, text, defaults.get(name), look)
     _check(values)
-    _write(file, values, sandbox)
+    _write(file, path, values)
     click.echo(f"Written: {file}. Next: `{shlex.join([program(), 'check', '-f', str(file)])}`")
 
 
@@ -77,18 +87,7 @@ def _check(values: dict[str, Any]) -> None:
         raise ParameterError(found)
 
 
-def _defaults(cloud: str, sandbox: bool) -> dict[str, Any]:
-    real = read_parameters(PARAMETER_FILES / f"{cloud}.yaml")
-    if not sandbox:
-        return real
-    return {**read_parameters(_template(cloud, sandbox)), "cloud": cloud, "location": real["location"]}
-
-
-def _template(cloud: str, sandbox: bool) -> Path:
-    return PARAMETER_FILES / f"{'sandbox' if sandbox else cloud}.yaml"
-
-
-def _ask(name: str, text: str, default: str | None, further: Callable[[str], None] = lambda value: None) -> str:
+def _ask(name: str, text: str, default: str | None, further: Callable[[str], None] | None) -> str:
     """The answer to a question, asked again until it keeps the rule of the parameter."""
 
     def take(answer: str) -> str:
@@ -96,7 +95,8 @@ def _ask(name: str, text: str, default: str | None, further: Callable[[str], Non
         if found:
             raise click.UsageError(found[0])
         try:
-            further(answer.strip())
+            if further:
+                further(answer.strip())
         except NotReady as error:
             raise click.UsageError(str(error)) from error
         return answer.strip()
@@ -128,7 +128,8 @@ def _az_account() -> dict[str, Any]:
     return found if known else {}
 
 
-def _subscription(cloud: str, account: dict[str, Any]) -> str:
+def _subscription(cloud: str, account: dict[str, Any]) -> str | None:
+    """The subscription of azure-cli's sign-in, where that is of the cloud; says so, or what to do."""
     sign_in = f"`az cloud set -n {cloud}`, then `az login`"
     own = account.get("environmentName") == cloud
     if own:
@@ -137,7 +138,7 @@ def _subscription(cloud: str, account: dict[str, Any]) -> str:
         click.echo(f"azure-cli is signed in to {account['environmentName']}, not to {cloud}: {sign_in}.", err=True)
     else:
         click.echo(f"azure-cli is not signed in to {cloud}: {sign_in}.", err=True)
-    return _ask("subscription_id", "Subscription", account["id"] if own else None)
+    return str(account["id"]) if own else None
 
 
 def _refuse_taken(registry_name: str, values: dict[str, Any]) -> None:
@@ -180,10 +181,10 @@ def _own_address() -> str | None:
     return None
 
 
-def _write(path: Path, values: dict[str, Any], sandbox: bool) -> None:
-    """Write the file: that of the cloud, its comments kept, with these values."""
+def _write(path: Path, template: Path, values: dict[str, Any]) -> None:
+    """Write the file: the template, its comments kept, with these values."""
     lines, rest = [], dict(values)
-    for line in _template(values["cloud"], sandbox).read_text(encoding="utf-8").splitlines():
+    for line in template.read_text(encoding="utf-8").splitlines():
         match = re.match(r"(\w+): .*?(\s+#.*)?$", line)
         if match and match[1] in rest:
             line = _line(match[1], rest.pop(match[1])) + (match[2] or "")

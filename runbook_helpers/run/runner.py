@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import logging
 import os
 import threading
@@ -11,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ..errors import outcome_of_name
+from .. import errors
 from ..outcome import Outcome
 from . import progress
 from .inputs import CLEAN_UP, NOTEBOOKS
@@ -128,6 +129,18 @@ def _execute(path: Path, step: NotebookRun, target: Path, parameters: Mapping[st
     finally:
         if log.exists() and not log.stat().st_size:
             log.unlink()
+
+
+def outcome_of_name(name: str) -> Outcome:
+    """The outcome of an exception in a notebook, of which papermill gives no more than the name of its class."""
+    from azure import identity
+    from azure.core import exceptions
+
+    from .. import refusals
+
+    found = (vars(module).get(name) for module in (errors, refusals, exceptions, identity, builtins))
+    kinds = (kind for kind in found if isinstance(kind, type) and issubclass(kind, BaseException))
+    return errors.outcome_of(next(kinds, Exception))
 
 
 def _kernels(log: Path, meanwhile: Path) -> type:

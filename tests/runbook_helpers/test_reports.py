@@ -24,12 +24,13 @@ from azure import identity
 from azure.core import exceptions
 
 from azure_sandbox import faults, process
-from runbook_helpers import create_resource_group, create_vm, errors
-from runbook_helpers.errors import outcome_of, outcome_of_name
+from runbook_helpers import create_resource_group, create_vm, errors, refusals
+from runbook_helpers.errors import outcome_of
 from runbook_helpers.outcome import Outcome
 from runbook_helpers.run import html, inputs, next_steps, runner
 from runbook_helpers.run.report import NotebookRun, Report
 from runbook_helpers.run.result import read_result
+from runbook_helpers.run.runner import outcome_of_name
 from runbook_helpers.ssh.completed import Completed
 
 from ..conftest import SSH_SOURCE, clean_environment, connect_to, regression
@@ -314,7 +315,7 @@ def test_every_error_has_a_family() -> None:
     ours = {name for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, Exception)}
     others = {"RunbookError", "SandboxError", "NotFound", "NotOurs", "CommandFailed"}
     assert {name for name in ours if outcome_of_name(name) is Outcome.FAILED} == others
-    for module in (exceptions, identity):
+    for module in (exceptions, identity, refusals):
         for name, kind in vars(module).items():
             if inspect.isclass(kind) and issubclass(kind, exceptions.AzureError):
                 assert outcome_of_name(name) is Outcome.CLOUD_REFUSED
