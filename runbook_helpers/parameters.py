@@ -103,6 +103,18 @@ def _is_ssh_source(value: str) -> bool:
         return False
 
 
+def _are_tags(value: Mapping[object, object]) -> bool:
+    names = [name for name in value if isinstance(name, str) and re.fullmatch(r"[^<>%&\\?/\0-\x1f]{1,512}", name)]
+    texts = [text for text in value.values() if isinstance(text, str) and len(text) <= 256]
+    # Names that differ in case alone are the same to Azure.
+    distinct = {name.lower() for name in names} - {"made-by"}
+    return len(names) == len(texts) == len(distinct) == len(value) < 50
+
+
+def _elsewhere(like: str, words: str) -> Rule:
+    return Rule(str, lambda value: value == "" or RULES[like].accepts(value), f"be empty, or {words}")
+
+
 def _is_image(value: str) -> bool:
     match = _REFERENCE.fullmatch(value)
     return match is not None and bool(match["tag"] or match["digest"]) and len(match["repository"]) <= 255
@@ -127,12 +139,20 @@ RULES: dict[str, Rule] = {
     "location": _pattern(
         r"(?=.{2,40}$)[A-Za-z0-9]+( [A-Za-z0-9]+)*", "be a region's name, for instance chinanorth3 or China North 3"
     ),
+    "tags": Rule(
+        dict,
+        _are_tags,
+        "be a mapping of names to texts, as `{costCenter: '42'}` in YAML: at most 49; names of up to 512 characters without "
+        "< > % & \\ ? /, which differ in more than case and are not made-by, which is ours; texts of up to 256",
+    ),
     "registry_name": Rule(
         str,
         _is_registry_name,
         "have 5 to 50 letters and digits and nothing else, and no word that Azure reserves (microsoft, windows, login in "
         "front)",
     ),
+    "registry_resource_group": _elsewhere("resource_group", "the name of the resource group that has the registry"),
+    "registry_subscription_id": _elsewhere("subscription_id", "the GUID of the subscription that has the registry"),
     "image": Rule(
         str,
         _is_image,
@@ -154,10 +174,12 @@ RULES: dict[str, Rule] = {
         _is_ssh_source,
         "be an IPv4 address or CIDR range, and not the whole internet: this machine's public address",
     ),
+    "vm_resource_group": _elsewhere("resource_group", "the name of the resource group that has the VM"),
     "identity_name": _pattern(
         r"[A-Za-z0-9][A-Za-z0-9_-]{2,127}",
         "have 3 to 128 letters, digits, '-' or '_' and begin with a letter or digit",
     ),
+    "identity_resource_group": _elsewhere("resource_group", "the name of the resource group that has the identity"),
     "result_path": _pattern(
         r"(?!~)(?!(.*[/\\])?\.\.[/\\])([^\0-\x1f\x7f]+\.json)?",
         "be empty, or the path of a file that ends in .json, without '..' and without '~' in front",

@@ -16,7 +16,7 @@ from typing import Any
 from airflow.providers.papermill.operators.papermill import PapermillOperator
 from airflow.sdk import Param, dag, task
 
-from runbook_helpers import assign_role, create_identity, show_registry
+from runbook_helpers import assign_role, create_identity, role_to_pull, show_registry
 from runbook_helpers.fleet import Fleet, read_fleet
 from runbook_helpers.fleet.pull_matrix import pull_matrix, try_pulls
 from runbook_helpers.fleet.svg import as_svg
@@ -80,8 +80,8 @@ def fleet() -> None:
         azure = _fleet(params).connect()
         identity = create_identity(azure, name)
         for registry_name in _fleet(params).identities[name]:
-            scope = str(show_registry(azure, registry_name).id)
-            assign_role(azure, "AcrPull", assignee=str(identity.principal_id), scope=scope)
+            registry = show_registry(azure, registry_name)
+            assign_role(azure, role_to_pull(registry), assignee=str(identity.principal_id), scope=str(registry.id))
 
     # Every registry is tried from every VM that there is, also from one whose notebook failed late.
     @task(map_index_template="{{ task.op_kwargs['name'] }}", trigger_rule="all_done_min_one_success")

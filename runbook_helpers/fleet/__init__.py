@@ -19,6 +19,14 @@ from ..secrets import shown, shown_name
 COMMON = (
     "cloud", "sandbox", "subscription_id", "resource_group", "location", "image", "source_image", "vm_size", "ssh_source",
 )  # fmt: skip
+OPTIONAL: dict[str, Any] = {
+    "tags": {},
+    "registry_resource_group": "",
+    "registry_subscription_id": "",
+    "vm_resource_group": "",
+    "identity_resource_group": "",
+}
+"""Parameters of all its notebooks too, and what they are where the file leaves them out."""
 MOST_VMS = 1000  # Airflow maps a task over at most 1024 values
 
 
@@ -81,9 +89,9 @@ def read_fleet(path: Path) -> Fleet:
         ParameterError: the file cannot be read, or everything that is wrong with it, at once.
     """
     content = read_parameters(path)
-    common = {name: value for name, value in content.items() if name in COMMON}
+    common = OPTIONAL | {name: value for name, value in content.items() if name in (*COMMON, *OPTIONAL)}
     found = [f"{name} is missing." for name in (*COMMON, "registries", "identities", "vms") if name not in content]
-    unknown = set(content) - {*COMMON, "registries", "identities", "vms"}
+    unknown = set(content) - {*COMMON, *OPTIONAL, "registries", "identities", "vms"}
     found += [
         secret_problem(name, value, known=False) or f"{shown_name(name)} is not a parameter of a fleet."
         for name, value in content.items()

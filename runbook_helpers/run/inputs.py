@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from .. import parameter_file
 from ..errors import ParameterError
 from ..parameters import RULES, problems, read_parameters, secret_problem
 from ..secrets import shown, shown_name
@@ -36,12 +38,17 @@ def collect_parameters(file: Path, overrides: Sequence[tuple[str, str]]) -> dict
 
 
 def typed(overrides: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """The parameters of the command line, with true and false where the rules have them."""
-    flags = {"true": True, "false": False}
-    return {
-        name: flags.get(text.lower(), text) if name in RULES and RULES[name].kind is bool else text
-        for name, text in overrides
-    }
+    """The parameters of the command line, with true and false where the rules have them, and mappings in YAML or JSON."""
+    return {name: _value(RULES[name].kind if name in RULES else str, text) for name, text in overrides}
+
+
+def _value(kind: type, text: str) -> Any:
+    if kind is bool:
+        return {"true": True, "false": False}.get(text.lower(), text)
+    if kind is dict:
+        with contextlib.suppress(parameter_file.StrictError):
+            return parameter_file.load(text.encode())
+    return text
 
 
 def select_notebooks(only: Sequence[str], clean_up: bool) -> list[Path]:

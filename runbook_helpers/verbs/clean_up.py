@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..connection import Azure
 from ..errors import NotOurs
 from ..run.progress import step
 from .ensure import wait
-from .identities import principals_of
+from .identities import principals_of, remove_identity, show_identity
+from .registries import show_registry
 from .resource_groups import find_resource_group
-from .roles import made_here
+from .roles import made_here, role_assignments
 from .tags import TAG, is_ours
+from .virtual_machines import show_vm
 
 if TYPE_CHECKING:
     from azure.mgmt.authorization.v2022_04_01.models import RoleAssignment
     from azure.mgmt.resource.resources.models import ResourceGroup
 
+T = TypeVar("T")
 _OF_AZURE = "NetworkWatcherRG"
 _TAG = " ".join(f"{key}={value}" for key, value in TAG.items())
 
 
-def delete_resource_group(azure: Azure) -> list[str]:
+def delete_resource_group(
+    azure: Azure, *, registry_name: str | None = None, vm_name: str | None = None, identity_name: str | None = None
+) -> list[str]:
     """Delete what the runbook's identities were granted, then the resource group and all that is in it; done where
     it is gone. Returns what stays, a sentence each.
 
@@ -31,6 +36,10 @@ def delete_resource_group(azure: Azure) -> list[str]:
 
     Role assignments go first, wherever they are: Azure would leave those outside of the group to nobody. Only those that
     `assign_role` made are deleted.
+
+    Args:
+        registry_name, vm_name, identity_name: of what may be somebody else's, in another group (`connect` says where): it
+            stays. The VM loses the identities of our group, and both lose the roles on the registry that this runbook gave.
 
     Raises:
         NotOurs: this runbook did not make the group or something in it, which would be deleted too.
@@ -44,6 +53,8 @@ def delete_resource_group(azure: Azure) -> list[str]:
             _refuse_what_is_not_ours(azure, group)
             progress.waits_for("Azure takes the roles of its identities away")
             left += _take_grants_away(azure, str(group.id))
+        left += _leave_elsewhere(azure, registry_name, vm_name, identity_name)
+        if group is not None:
             progress.waits_for("Azure deletes what is in it")
             # Where an answer was lost, and the SDK has asked again, the group may be gone.
             with contextlib.suppress(ResourceNotFoundError):
@@ -98,6 +109,49 @@ def _take_grants_away(azure: Azure, group_id: str) -> list[str]:
     return left
 
 
+def _leave_elsewhere(
+    azure: Azure, registry_name: str | None, vm_name: str | None, identity_name: str | None
+) -> list[str]:
+    """Undo what was done to a VM, an identity and a registry of somebody else; returns what stays."""
+    stays, principals = [], []
+    if vm_name and azure.at_vm is not azure and (vm := _or_none(lambda: show_vm(azure, vm_name))):
+        ours = f"/subscriptions/{azure.subscription_id}/resourceGroups/{azure.resource_group}/".lower()
+        for identity_id, principal in principals_of(vm).items():
+            if identity_id is None:
+                principals.append(principal)
+            elif identity_id.lower().startswith(
+                ours
+            ):  # a VM that names an identity that is gone cannot be changed any more
+                remove_identity(azure, vm_name, identity_id)
+        stays.append(f"The VM {vm_name} stays as it is, with Docker and Azure CLI, {_where(azure.at_vm)}.")
+    foreign = identity_name and azure.at_identity is not azure
+    if foreign and (identity := _or_none(lambda: show_identity(azure, str(identity_name)))):
+        principals.append(str(identity.principal_id))
+        stays.append(f"The identity {identity_name} stays, {_where(azure.at_identity)}.")
+    granted = registry_name and (principals or azure.at_registry is not azure)
+    if granted and (registry := _or_none(lambda: show_registry(azure, str(registry_name)))):
+        scope = str(registry.id)
+        for each in [found for one in principals for found in role_assignments(azure, assignee=one, scope=scope)]:
+            if str(each.scope).lower() == scope.lower() and made_here(each):
+                azure.authorization.role_assignments.delete_by_id(str(each.id))
+        if azure.at_registry is not azure:
+            stays.append(f"The registry {registry_name} stays, with what was imported, {_where(azure.at_registry)}.")
+    return stays
+
+
+def _where(at: Azure) -> str:
+    return f"which is in the resource group {at.resource_group} of the subscription {at.subscription_id}"
+
+
+def _or_none(show: Callable[[], T]) -> T | None:
+    from azure.core.exceptions import ResourceNotFoundError
+
+    try:
+        return show()
+    except ResourceNotFoundError:
+        return None
+
+
 def _principals(azure: Azure) -> Iterator[tuple[str, str]]:
     """The identities that go with the group: what each is, and its principal id."""
     for identity in azure.identities.user_assigned_identities.list_by_resource_group(azure.resource_group):
@@ -113,12 +167,15 @@ def _assignments(azure: Azure, principal_id: str) -> tuple[list[RoleAssignment],
     from azure.core.exceptions import HttpResponseError
 
     wanted, assignments = f"principalId eq '{principal_id}'", azure.authorization.role_assignments
+    at, there = azure.at_registry, []
+    if at.subscription_id.lower() != azure.subscription_id.lower():
+        there = list(at.authorization.role_assignments.list_for_resource_group(at.resource_group, filter=wanted))
     try:
-        return list(assignments.list_for_subscription(filter=wanted)), True
+        return [*assignments.list_for_subscription(filter=wanted), *there], True
     except HttpResponseError as error:
         if error.status_code != 403:
             raise
-        return list(assignments.list_for_resource_group(azure.resource_group, filter=wanted)), False
+        return [*assignments.list_for_resource_group(azure.resource_group, filter=wanted), *there], False
 
 
 def _groups_that_stay(azure: Azure) -> list[str]:

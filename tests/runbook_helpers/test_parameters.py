@@ -212,3 +212,22 @@ def test_the_sandboxs_subscription_is_for_the_sandbox() -> None:
 def test_result_path(path: str) -> None:
     assert not problems({"result_path": path})
     assert problems({"result_path": path + "\n"})
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"costCenter": 42},
+        {"made-by": "me"},
+        {"a": "1", "A": "2"},
+        {"a/b": "1"},
+        {"": "1"},
+        {"a": "x" * 257},
+        "a=b",
+        ["a"],
+    ],
+)
+def test_tags_that_azure_does_not_take(tags: object) -> None:
+    assert problems({"tags": {"costCenter": "42", "部门": ""}}) == []
+    (problem,) = problems({"tags": tags})
+    assert problem.startswith("tags must be a mapping of names to texts")

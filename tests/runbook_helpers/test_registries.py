@@ -3,11 +3,13 @@ of them wants, and refusals that no role mends."""
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from azure.core.exceptions import HttpResponseError
 
 from runbook_helpers import (
     Azure,
@@ -19,6 +21,7 @@ from runbook_helpers import (
     create_registry,
     create_resource_group,
     create_vm,
+    delete_resource_group,
     docker_pull,
     import_image,
     install_azure_cli,
@@ -34,6 +37,7 @@ from runbook_helpers.errors import (
     AccessDenied,
     CommandFailed,
     CommandRefused,
+    NotFound,
     NotOurs,
     ParameterError,
     SignInRefused,
@@ -41,8 +45,10 @@ from runbook_helpers.errors import (
 from runbook_helpers.ssh.completed import FailureKind
 from runbook_helpers.verbs.permissions import object_id
 from runbook_helpers.verbs.registries import READER
+from runbook_helpers.verbs.roles import role_assignments
+from runbook_helpers.verbs.tags import TAG
 
-from ..conftest import SSH_SOURCE
+from ..conftest import SSH_SOURCE, connect_to
 
 SOURCE = "mcr.microsoft.com/azuredocs/aci-helloworld:latest"
 ABAC = {"roleAssignmentMode": "AbacRepositoryPermissions"}
@@ -172,3 +178,53 @@ def test_azure_cli_and_a_domain_name_label(azure: Azure, name: str) -> None:
             assert shell.run("az", "acr", "login", "--name", given, check=False).exit_status
         label = str(registry.login_server).partition(".")[0].partition("-")[2]
         shell.run("az", "acr", "login", "--name", name, "--suffix", label)
+
+
+def test_what_others_have_is_used_and_left(azure: Azure, name: str) -> None:
+    """Registry, VM and identity of a platform's group: found there, never made there; clean-up undoes what was done."""
+    theirs = connect_to(f"{name}-platform")
+    registry = create_registry(theirs, name)
+    with pytest.raises(HttpResponseError, match=f"set registry_resource_group to {name}-platform"):
+        create_registry(azure, name)
+    here = dataclasses.replace(
+        azure,
+        registry_resource_group=theirs.resource_group,
+        vm_resource_group=theirs.resource_group,
+        identity_resource_group=theirs.resource_group,
+    )
+    for make in (
+        lambda: create_registry(here, f"{name}x"),
+        lambda: create_vm(here, "other", ssh_source=SSH_SOURCE),
+        lambda: create_identity(here, "other"),
+    ):
+        with pytest.raises(NotFound, match="nothing is made there, since it is somebody else's"):
+            make()
+    create_vm(theirs, "vm", ssh_source=SSH_SOURCE)
+    identity = create_identity(theirs, "id1")
+    assert create_registry(here, name).id == registry.id
+    import_image(here, name, "app:v1", SOURCE)
+    assert signed_in_vm(here, registry, "AcrPull").id == identity.id
+    own = create_identity(azure, "ours")
+    vm = assign_identity(here, "vm", own.id)
+    assert own.id in vm.identity.user_assigned_identities
+    acr_login(here, "vm", name)
+    assert docker_pull(here, "vm", f"{registry.login_server}/app:v1")
+    left = " ".join(delete_resource_group(here, registry_name=name, vm_name="vm", identity_name="id1"))
+    assert all(f"The {each} stays" in left for each in (f"registry {name}", "VM vm", "identity id1")), left
+    assert not role_assignments(theirs, assignee=identity.principal_id, scope=registry.id)
+    kept = assign_identity(theirs, "vm").identity.user_assigned_identities  # a change of it still succeeds
+    assert list(kept) == [identity.id]
+
+
+def test_tags_are_on_all_that_is_made(azure: Azure, name: str) -> None:
+    here = dataclasses.replace(azure, tags={"costCenter": "42"})
+    create_vm(here, "vm", ssh_source=SSH_SOURCE)
+    create_registry(here, name)
+    create_identity(here, "id1")
+    found = {each.name: each.tags for each in here.resources.resources.list_by_resource_group(name)}
+    found["group"] = here.resources.resource_groups.get(name).tags
+    wanted = {"costCenter": "42", **TAG}
+    assert len(found) >= 8
+    assert {each for each, tags in found.items() if tags != wanted} <= {
+        each for each in found if "disk" in each.lower()
+    }
