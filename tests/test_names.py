@@ -90,7 +90,7 @@ def test_the_sandbox_refuses_in_azures_words(sandbox: Sandbox, path: str, code: 
     session, headers = sandbox.session, {"Authorization": f"Bearer {sandbox.token()}"}
 
     def put(path: str) -> requests.Response:
-        body = {"location": "chinanorth3", "sku": {"name": "Basic"}}
+        body = {"location": "chinanorth3", **({"sku": {"name": "Basic"}} if "/registries/" in path else {})}
         return session.put(
             f"{ARM}/resourceGroups/{path}", params={"api-version": "2024-07-01"}, json=body, headers=headers
         )

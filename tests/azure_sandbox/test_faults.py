@@ -231,7 +231,8 @@ def test_options_that_make_no_fault_are_refused(options: dict[str, object], name
 def test_a_stuck_operation_goes_on_when_the_rule_is_cleared(azure: Azure, folder: Path) -> None:
     faults.add(folder, faults.StuckOperation(method="PUT", path="*/publicIPAddresses/stuck"))
     addresses = azure.network.public_ip_addresses
-    body: Any = {"location": azure.location, "sku": {"name": "Standard"}}
+    static = {"publicIPAllocationMethod": "Static"}
+    body: Any = {"location": azure.location, "sku": {"name": "Standard"}, "properties": static}
     started: list[str] = []
 
     def keep(response: Any) -> None:

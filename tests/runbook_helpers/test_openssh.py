@@ -70,4 +70,6 @@ def test_what_is_missing_in_a_parameter_file_is_told(fresh: Path, tmp_path: Path
 def test_no_such_vm(fresh: Path) -> None:
     done = runbook_ssh("-p", "vm_name", "nobody")
     assert done.returncode == 3
-    assert done.stderr.startswith("Error: (Resource") and "Traceback" not in done.stderr
+    assert (
+        done.stderr.startswith("Error: Azure does not find the VM nobody: (Resource") and "Traceback" not in done.stderr
+    )
