@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from typing import Any
+
 import pytest
 import requests
+from azure.core.exceptions import HttpResponseError
+from azure.mgmt.network import models as network_models
 
 from azure_sandbox import Sandbox
 from azure_sandbox import resource as types
@@ -16,6 +21,7 @@ from runbook_helpers import (
     az_login,
     create_identity,
     create_registry,
+    create_resource_group,
     create_vm,
     docker_pull,
     import_image,
@@ -28,6 +34,7 @@ from runbook_helpers.parameters import RULES, problems
 
 from .conftest import SSH_SOURCE, connect_to
 
+models: Any = network_models  # their annotations leave out the keywords that all versions take
 ARM = "https://management.chinacloudapi.cn/subscriptions/00000000-0000-0000-0000-000000000000"
 SOURCE = "mcr.microsoft.com/azuredocs/aci-helloworld"
 OTHER = f"sha256:{1:064}"
@@ -98,6 +105,26 @@ def test_the_sandbox_refuses_in_azures_words(sandbox: Sandbox, path: str, code: 
     assert put("names").status_code in (200, 201)
     answer = put(path.format(group="names"))
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, code)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "taken"),
+    [("203.0.113.7", True), ("203.0.113.0/24", True), ("203.0.113.7/24", True), ("203.0.113.0/255.255.255.0", False),
+     ("203.0.113.7/032", False), ("203.0.113.256", False), ("203.0.113.0/33", False), ("a b", False)],
+)  # fmt: skip
+def test_the_address_that_may_connect(azure: Azure, prefix: str, taken: bool) -> None:
+    assert (problems({"ssh_source": prefix}) == []) == taken
+    create_resource_group(azure)
+    rule = models.SecurityRule(
+        name="r", priority=100, access="Allow", direction="Inbound", protocol="Tcp",
+        source_address_prefix=prefix, source_port_range="*", destination_address_prefix="*", destination_port_range="22",
+    )  # fmt: skip
+    group = models.NetworkSecurityGroup(location=azure.location, security_rules=[rule])
+    groups = azure.network.network_security_groups
+    with (
+        contextlib.nullcontext() if taken else pytest.raises(HttpResponseError, match="SecurityRuleInvalidAddressPref")
+    ):
+        groups.begin_create_or_update(azure.resource_group, "n", group).result()
 
 
 def test_a_walkthrough_with_the_longest_and_oddest_names(sandbox: Sandbox, name: str) -> None:

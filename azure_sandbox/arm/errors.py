@@ -272,6 +272,8 @@ no_basic_address = _Kind(400, "IPv4BasicSkuPublicIpCountLimitReached",
     "Cannot create more than 0 IPv4 Basic SKU public IP addresses for this subscription in this region.", details=True)
 address_must_be_static = _Kind(400, "StandardAndStandardV2SkuPublicIPAddressesMustBeStatic",
     "Standard sku publicIp {id} must have AllocationMethod set to Static.", details=True)
+invalid_address_prefix = _Kind(400, "SecurityRuleInvalidAddressPrefix",
+    "Security rule {name} has invalid Address prefix. Value provided: {prefix}", details=True)
 no_address_left = _Kind(400, "PublicIPCountLimitReached",
     "The sandbox has no public IP address left: delete some of the VMs' addresses.")
 missing_configurations = _Kind(400, "NetworkInterfaceMustHaveOneIpConfiguration",

@@ -187,6 +187,10 @@ def _rule(name: str, given: Json, *, default: bool = False) -> Json:
     lists = ("sourcePortRanges", "destinationPortRanges", "sourceAddressPrefixes", "destinationAddressPrefixes")
     rule: Json = {key: [] for key in lists}
     rule |= {key: value for key, value in given.items() if value is not None}
+    for prefixes in ("sourceAddressPrefix", "destinationAddressPrefix"):
+        for prefix in [*([rule[prefixes]] if prefixes in rule else []), *rule[f"{prefixes}es"]]:
+            if not _is_address_prefix(str(prefix)):
+                raise errors.invalid_address_prefix(name=name, prefix=prefix)
     choices = {"access": ("Allow", "Deny"), "direction": ("Inbound", "Outbound"), "protocol": _PROTOCOLS}
     for key, known in choices.items():  # taken in any case, and shown in one
         rule[key] = _choice(key, rule[key], known)
@@ -205,6 +209,17 @@ def _choice(member: str, value: object, known: tuple[str, ...]) -> str:
     if found is None:
         raise errors.no_such_value(member=member, value=value, known=", ".join(known))
     return found
+
+
+def _is_address_prefix(text: str) -> bool:
+    """Whether it is *, a service tag, or an address or range in CIDR notation."""
+    if re.fullmatch(r"\*|[A-Za-z][A-Za-z0-9.]*", text):
+        return True
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return re.fullmatch(r"[^/]+(/(0|[1-9][0-9]{0,2}))?", text) is not None  # Python takes /255.255.255.0 too
 
 
 def _fill_address(call: Call, resource: Resource, given: Json) -> None:
