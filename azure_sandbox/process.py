@@ -103,9 +103,10 @@ def start(
     Raises:
         SandboxError: it cannot be started.
     """
-    make_folder(folder)
+    check_folder(folder)
     _check_guest(folder, guest)
-    choice.make_ready(folder, guest, say)  # takes long, so before the lock
+    choice.make_ready(folder, guest, say)  # takes long, so before the lock; a refusal leaves no folder
+    make_folder(folder)
     with changing(folder):
         running = find(folder)
         if running:

@@ -145,7 +145,8 @@ def test_what_is_to_be_asked_again_much_later_is_told_at_once(
 def test_a_sign_in_that_nobody_answers_names_the_authority(azure: Azure, folder: Path, name: str) -> None:
     faults.add(folder, faults.Reset(host="login.*", times=0))
     with pytest.raises(
-        CloudUnavailable, match=r"No sign-in at https://login\.chinacloudapi\.cn: .*closed connection.*again"
+        CloudUnavailable,
+        match=r"No sign-in at https://login\.chinacloudapi\.cn: .*(closed connection|reset by peer).*again",
     ):
         show_registry(azure, name)
 

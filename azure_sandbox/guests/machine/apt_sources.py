@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.parse import unquote, urljoin, urlsplit
 
 from ...errors import SandboxError
@@ -134,6 +135,9 @@ def package_index() -> PackageIndex | None:
             links = re.findall(r'href="([^"#]+)', answer.read().decode("utf-8", "replace"))
         urls = [page, *(urljoin(page, link) for link in links)]
         return PackageIndex(url, tuple(sorted({host_and_port(each) for each in urls})))
+    except HTTPError as error:
+        error.close()  # it is an answer too
+        return None
     except (OSError, ValueError, HTTPException):
         return None
 
