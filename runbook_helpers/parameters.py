@@ -51,47 +51,16 @@ def _is_resource_group(value: str) -> bool:
 
 
 # https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-reserved-resource-name
-_RESERVED = set(
-    [
-        "access",
-        "azure",
-        "bing",
-        "bizspark",
-        "biztalk",
-        "cortana",
-        "directx",
-        "dotnet",
-        "dynamics",
-        "excel",
-        "exchange",
-        "forefront",
-        "groove",
-        "hololens",
-        "hyperv",
-        "kinect",
-        "lync",
-        "msdn",
-        "o365",
-        "office",
-        "office365",
-        "onedrive",
-        "onenote",
-        "outlook",
-        "powerpoint",
-        "sharepoint",
-        "skype",
-        "visio",
-        "visualstudio",
-        "xbox",
-    ]
+_RESERVED = re.compile(
+    "login.*|.*(microsoft|windows).*|access|azure|bing|bizspark|biztalk|cortana|directx|dotnet|dynamics|excel|exchange|"
+    "forefront|groove|hololens|hyperv|kinect|lync|msdn|o365|office|office365|onedrive|onenote|outlook|powerpoint|"
+    "sharepoint|skype|visio|visualstudio|xbox",
+    re.IGNORECASE,
 )
 
 
 def _is_registry_name(value: str) -> bool:
-    if not re.fullmatch("[A-Za-z0-9]{5,50}", value):
-        return False
-    name = value.lower()
-    return name not in _RESERVED and not name.startswith("login") and not re.search("microsoft|windows", name)
+    return re.fullmatch("[A-Za-z0-9]{5,50}", value) is not None and not _RESERVED.fullmatch(value)
 
 
 def _is_ssh_source(value: str) -> bool:
@@ -242,6 +211,12 @@ def _what_it_is(name: str, value: object) -> str:
         if not value.text:
             return "nothing stands there"
         return f"it is {shown(value.text)}, which YAML reads as {value.kind}: put it in quotes"
+    if isinstance(value, dict):
+        for key, each in value.items():
+            if isinstance(each, parameter_file.Unquoted):
+                return f"YAML reads what {shown_name(key)} is in it as {each.kind}: put it in quotes"
+    if value is None and rule.kind is str and rule.accepts(""):
+        return "it is None: write '' where it shall be empty"
     if isinstance(value, str) and re.fullmatch("<[^<>]+>", value):  # as the parameter files have it
         return f"it still is {shown(value)}: fill in {name}{HOW_TO_FIND.get(name, '')} (`runbook init` asks for it)"
     if rule.kind is bool and isinstance(value, str):
@@ -316,11 +291,17 @@ def read_parameters(path: Path) -> dict[str, Any]:
         raise ParameterError([f"The parameter file {path} cannot be read: {reason}."]) from error
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise ParameterError([f"The parameter file {path} must hold lines of the form `name: value` and nothing else."])
-    plain = {name for name, rule in RULES.items() if rule.kind is not str}
-    return {
-        name: value.value if name in plain and isinstance(value, parameter_file.Unquoted) else value
-        for name, value in content.items()
-    }
+    return {name: _meant(name, value) for name, value in content.items()}
+
+
+def _meant(name: str, value: object) -> object:
+    """A parameter's value in a file: true and false where they are meant, and nothing where it may be empty."""
+    rule = RULES.get(name)
+    if rule is None or not isinstance(value, parameter_file.Unquoted):
+        return value
+    if rule.kind is not str:
+        return value.value
+    return "" if not value.text and rule.accepts("") else value
 
 
 def split_image(image: str) -> tuple[str, str | None, str | None]:

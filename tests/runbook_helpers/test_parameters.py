@@ -126,9 +126,17 @@ def test_what_yaml_takes_for_something_else(tmp_path: Path, written: str, kind: 
 
 
 def test_nothing_stands_there(tmp_path: Path) -> None:
-    (tmp_path / "p.yaml").write_text("vm_name:\nlocation: ''\n")
+    (tmp_path / "p.yaml").write_text("vm_name:\nlocation: ''\nresult_path:\nregistry_resource_group:\n")
     found = problems(read_parameters(tmp_path / "p.yaml"))
     assert [problem.partition("; ")[2] for problem in found] == ["nothing stands there.", "it is ''."]
+    (problem,) = problems({"registry_resource_group": None})  # as papermill reads it
+    assert problem.endswith("; it is None: write '' where it shall be empty.")
+
+
+def test_a_number_inside_of_tags(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("tags: {costCenter: 0123, owner: me}\n")
+    (problem,) = problems(read_parameters(tmp_path / "p.yaml"))
+    assert problem.endswith("; YAML reads what costCenter is in it as a number: put it in quotes.")
 
 
 @pytest.mark.parametrize(("written", "value"), [("yes", True), ("off", False), ("true", True), ("False", False)])
