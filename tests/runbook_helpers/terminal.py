@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import re
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -64,6 +66,7 @@ def terminal(*arguments: str | Path, variables: Mapping[str, str] | None = None)
     process = subprocess.Popen(
         [sys.executable, "-c", _RUNBOOK, *map(str, arguments)],
         stdin=screen, stdout=screen, stderr=screen, start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # a shell wants to control its terminal
         env=clean_environment() | {"TERM": "xterm", **(variables or {})},
     )  # fmt: skip
     os.close(screen)
