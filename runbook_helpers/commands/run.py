@@ -55,7 +55,7 @@ def run(
     went well, 1 a notebook failed, 2 bad parameters, 3 Azure refused or did not answer in time, 4 the VM cannot be
     reached, 5 a pull was denied, 130 or 143 interrupted.
     """
-    from ..run import inputs, runner
+    from ..run import inputs, next_steps, runner
     from ..run.report import RESULT
 
     before: Report | None = None
@@ -88,11 +88,16 @@ def run(
             clean_up=clean_up,
             before=before,
         )
-    page = _write_page(report)
+    go_on = next_steps.how_to_go_on(report)
+    delete = next_steps.how_to_delete(report, plain=not (file or overrides or resume))
+    page = _write_page(report, go_on + delete)
     click.echo(f"\n{report.table()}\nResult: {report.output / RESULT}")
     if page:
         click.echo(f"Report: {page}")
-    _say_how_to_go_on(report, plain=not (file or overrides or resume))
+    for line in go_on:
+        click.echo(line, err=True)
+    for line in delete:
+        click.echo(line)
     sys.exit(128 + signals[-1] if signals else report.outcome.exit_code)
 
 
@@ -119,26 +124,16 @@ def _stops() -> Iterator[list[int]]:
             signal.signal(each, signal.SIG_IGN)
 
 
-def _write_page(report: Report) -> Path | None:
+def _write_page(report: Report, sentences: list[str]) -> Path | None:
     try:
         from ..run import html
 
-        return html.write(report)
+        return html.write(report, sentences)
     except ModuleNotFoundError as error:
         click.echo(f"report.html is not written: {error.name} is not installed.", err=True)
     except Exception as error:  # whatever it is, how the run ended is still to be said
         click.echo(f"report.html is not written: {error}", err=True)
     return None
-
-
-def _say_how_to_go_on(report: Report, plain: bool) -> None:
-    """The last lines; each command in them can be copied."""
-    from ..run import next_steps
-
-    for line in next_steps.how_to_go_on(report):
-        click.echo(line, err=True)
-    for line in next_steps.how_to_delete(report, plain):
-        click.echo(line)
 
 
 class _Lines:

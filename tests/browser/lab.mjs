@@ -23,7 +23,7 @@ export async function browse(work) {
     page.on("pageerror", (error) => seen.errors.push(String(error)));
     const note = (url) => {
       const { protocol, hostname, pathname } = new URL(url);
-      if (["data:", "blob:"].includes(protocol)) return;
+      if (["data:", "blob:", "file:"].includes(protocol)) return;
       (hostname === "127.0.0.1" ? seen.asked : seen.foreign).push(hostname === "127.0.0.1" ? pathname : url);
     };
     page.on("request", (request) => note(request.url()));

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ from typing import Any
 import nbformat
 import pytest
 
+from runbook_helpers.outcome import Outcome
+from runbook_helpers.run import html
 from runbook_helpers.run.inputs import NOTEBOOKS
+from runbook_helpers.run.report import NotebookRun, Report
 
 from ..test_notebooks import load
 from .conftest import BROKEN, KEPT, SLOW, Drive
@@ -108,6 +112,21 @@ def test_a_long_step_says_what_it_waits_for_and_leaves_one_line(drive: Drive) ->
     (output,) = seen["after"]
     lines = [line.rstrip() for line in "".join(output["text"]).splitlines()]
     assert lines == ["VM myDockerVM: ready", "Docker on myDockerVM: ready"]
+
+
+def test_a_report_reads_on_a_phone_and_in_the_dark(drive: Drive, screenshots: Path, tmp_path: Path) -> None:
+    """Made of the notebooks as they are kept, and of one that failed with long words."""
+    for name in NAMES:
+        shutil.copy(NOTEBOOKS / name, tmp_path)
+    steps = [NotebookRun(Path(name).stem, Outcome.OK, 1.0) for name in NAMES]
+    steps[1] = NotebookRun(steps[1].notebook, Outcome.CLOUD_REFUSED, 1.0, "InvalidParameter: " + "far" * 200)
+    page = html.write(Report({}, tmp_path, steps=steps), ["Go on with `runbook run --resume " + "a" * 100 + "`"])
+    views = drive("report.mjs", report=page.as_uri(), screenshots=str(screenshots))["views"]
+    assert [view["sideways"] for view in views] == [False] * 4
+    assert [len(view["pictures"]) for view in views] == [2] * 4
+    assert all(width > 0 for view in views for width in view["pictures"])
+    light, dark = views[0]["colours"], views[1]["colours"]
+    assert light == ["rgb(27, 27, 27)", "rgb(255, 255, 255)"] and dark == ["rgb(228, 230, 233)", "rgb(22, 25, 29)"]
 
 
 def test_a_trainee_clicks_to_the_next_notebook_and_runs_it(drive: Drive, screenshots: Path) -> None:

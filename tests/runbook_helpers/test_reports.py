@@ -24,7 +24,7 @@ from azure import identity
 from azure.core import exceptions
 
 from azure_sandbox import faults, process
-from runbook_helpers import create_resource_group, create_vm, errors, refusals
+from runbook_helpers import Journey, create_resource_group, create_vm, errors, refusals
 from runbook_helpers.errors import outcome_of
 from runbook_helpers.outcome import Outcome
 from runbook_helpers.run import html, inputs, next_steps, runner
@@ -384,6 +384,47 @@ def test_the_page_needs_nothing_else(tmp_path: Path) -> None:
     report.steps[1].outcome = Outcome.FAILED
     assert "<h1>The run failed</h1>" in html.write(report).read_text(encoding="utf-8")
     ElementTree.parse(tmp_path / "junit.xml")
+
+
+def test_the_page_says_at_its_head_where_it_was_and_what_to_do_next(tmp_path: Path) -> None:
+    subscription = "11111111-1111-1111-1111-111111111111"
+    steps = [NotebookRun("01_x", Outcome.CLOUD_REFUSED, 1.5, "QuotaExceeded: <no>"), NotebookRun("02_y")]
+    parameters = {"cloud": "AzureCloud", "sandbox": False, "subscription_id": subscription, "resource_group": "训练"}
+    report = Report(parameters, tmp_path, steps=steps)
+    text = html.write(report, ["Go on with `runbook run --resume <x>`"]).read_text(encoding="utf-8")
+    head, _, table = text.partition("<table>")
+    for words in ("AzureCloud (real Azure", subscription, "训练", "01_x: QuotaExceeded: &lt;no&gt;"):
+        assert words in head
+    assert "Go on with <code>runbook run --resume &lt;x&gt;</code>" in head
+    assert '<td class="not-run">not run</td><td class="number"></td>' in table
+    report.parameters = {}  # as the notebooks have it
+    assert "AzureChinaCloud (the sandbox" in html.write(report).read_text(encoding="utf-8")
+
+
+def test_the_page_shows_the_journey_and_leaves_out_what_has_not_happened(tmp_path: Path) -> None:
+    new: Any = nbformat.v4
+    journey = Journey("The token's journey: vm to <r>", [], "The image is pulled.", [], {})
+    failure = {"application/vnd.azure-acr-runbook.failure+json": {"schema": 1, "made": True}}
+    cells = [
+        new.new_code_cell(
+            "show_journey()", execution_count=1, outputs=[new.new_output("display_data", journey._repr_mimebundle_())]
+        ),
+        new.new_code_cell("pull()", execution_count=2, outputs=[new.new_output("display_data", failure)]),
+        new.new_markdown_cell("The image is there now."),
+        new.new_code_cell("never()"),
+    ]
+    nbformat.write(new.new_notebook(cells=cells), tmp_path / "04_x.ipynb")  # type: ignore[no-untyped-call]
+    report = Report({}, tmp_path, steps=[NotebookRun("04_x", Outcome.PULL_DENIED, 1.0, "no")])
+    text = html.write(report).read_text(encoding="utf-8")
+    open_part, _, folded = text.partition("<details open>")
+    assert (
+        "<h2>The token&#x27;s journey: vm to &lt;r&gt;</h2>" in open_part
+        and '<figure tabindex="0"><img alt=' in open_part
+    )
+    assert "The image is there now" not in text and "never" not in text
+    assert "The rest of the notebook was not run: 1 cells with code." in folded
+    report.steps[0].outcome = Outcome.OK
+    assert "The image is there now" in html.write(report).read_text(encoding="utf-8")
 
 
 def test_without_nbconvert_a_run_says_so(fresh: Path, tmp_path: Path) -> None:
