@@ -154,7 +154,7 @@ def _refuse_taken(registry_name: str, values: dict[str, Any]) -> None:
     azure = connect_with(values)
     try:
         find_resource_group(azure)  # says whether the subscription is known
-        found = name_taken(azure, registry_name, {})
+        found = name_taken(azure, registry_name)
     except RunbookError as error:
         reason = str(error).partition("\n")[0]
         click.echo(f"Whether the name {registry_name} is free is not known: {reason}", err=True)

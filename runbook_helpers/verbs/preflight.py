@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..arguments import checked
 from ..connection import Azure
 from ..errors import NotReady, PermissionsMissing
-from .permissions import Permission, allows, object_id, own_permissions
-from .registries import has_repository_permissions
+from .identities import show_identity
+from .permissions import Permission, allows, grant_command, own_permissions
+from .registries import READER, found_in, group_of_registry, has_repository_permissions, show_registry
 from .resource_groups import find_resource_group
 from .tags import is_ours
+from .virtual_machines import show_vm
 
 if TYPE_CHECKING:
     from azure.mgmt.resource.resources.models import ResourceGroup
@@ -119,16 +121,25 @@ def check_permissions(azure: Azure, *, registry_name: str, vm_name: str, identit
     group = _group(azure)
     subscription = f"/subscriptions/{azure.subscription_id}"
     scope = f"{subscription}/resourceGroups/{azure.resource_group}" if group else subscription
-    existing = _existing(azure, registry_name, vm_name, identity_name) if group else {}
+    elsewhere = _elsewhere(azure, registry_name, vm_name, identity_name)
+    existing = _existing(azure, registry_name, vm_name, identity_name, bool(group), elsewhere)
     if group:
         existing["group"] = group
-    held = _own(azure, scope)
-    missing = [need for need in _needs(existing) if not allows(held, need.action, need.data)]
-    missing = _not_granted_below(azure, missing, existing)
-    others = [*_unregistered(azure, subscription), *name_taken(azure, registry_name, existing)]
+    held = {kind: _own(azure, each) for kind, each in elsewhere.items()}
+    here = _own(azure, scope)
+    unseen = set(elsewhere) - set(existing)
+    needs = [need for need in _needs(existing) if need.makes not in elsewhere and need.on not in unseen]
+    missing = [need for need in needs if not allows(held.get(need.on, here), need.action, need.data)]
+    missing = _not_granted_below(azure, missing, {kind: existing[kind] for kind in existing if kind not in elsewhere})
+    others = _unregistered(azure, subscription)
+    if "registry" not in existing and "registry" not in elsewhere:
+        others += name_taken(azure, registry_name)
+    others += _not_there(elsewhere, existing)
     if missing:
         actions = [need.action for need in missing]
-        raise PermissionsMissing(scope, actions, [*_missing_lines(azure, scope, missing, bool(group)), *others])
+        raise PermissionsMissing(
+            scope, actions, [*_missing_lines(azure, scope, missing, bool(group), elsewhere), *others]
+        )
     if others:
         raise NotReady(others)
     return Preflight(scope)
@@ -145,15 +156,41 @@ def _group(azure: Azure) -> ResourceGroup | None:
         return None
 
 
-def _existing(azure: Azure, registry_name: str, vm_name: str, identity_name: str) -> dict[str, Any]:
-    """The resources of the walkthrough that exist in the group, of those that we may see."""
-    group = azure.resource_group
-    looks: dict[str, Callable[[], Any]] = {
-        "registry": lambda: azure.registries.registries.get(group, registry_name),
-        "vm": lambda: azure.compute.virtual_machines.get(group, vm_name),
-        "identity": lambda: azure.identities.user_assigned_identities.get(group, identity_name),
+def _elsewhere(azure: Azure, registry_name: str, vm_name: str, identity_name: str) -> dict[str, str]:
+    """The ids of what is somebody else's, in another group, by its kind."""
+    places = {
+        "registry": (azure.at_registry, _REGISTRY, registry_name),
+        "vm": (azure.at_vm, _VM, vm_name),
+        "identity": (azure.at_identity, _IDENTITY, identity_name),
     }
-    return {kind: found for kind, look in looks.items() if (found := _or_none(look)) is not None}
+    return {
+        kind: f"/subscriptions/{at.subscription_id}/resourceGroups/{at.resource_group}/providers/{of_type}/{name}"
+        for kind, (at, of_type, name) in places.items()
+        if at is not azure
+    }
+
+
+def _existing(
+    azure: Azure, registry_name: str, vm_name: str, identity_name: str, group: bool, elsewhere: Mapping[str, str]
+) -> dict[str, Any]:
+    """The resources of the walkthrough that exist, of those that we may see."""
+    looks: dict[str, Callable[[], Any]] = {
+        "registry": lambda: show_registry(azure, registry_name),
+        "vm": lambda: show_vm(azure, vm_name),
+        "identity": lambda: show_identity(azure, identity_name),
+    }
+    wanted = {kind: look for kind, look in looks.items() if group or kind in elsewhere}
+    return {kind: found for kind, look in wanted.items() if (found := _or_none(look)) is not None}
+
+
+def _not_there(elsewhere: Mapping[str, str], existing: Mapping[str, Any]) -> list[str]:
+    """The sentences on what is not where a parameter says that it is, or may not be seen there."""
+    return [
+        f"{each} is not there, or you may not see it: correct the name or {kind}_resource_group, since nothing is made in "
+        "somebody else's group."
+        for kind, each in elsewhere.items()
+        if kind not in existing
+    ]
 
 
 def _or_none(look: Callable[[], Any]) -> Any:
@@ -205,14 +242,14 @@ def _unregistered(azure: Azure, subscription: str) -> list[str]:
     ]
 
 
-def name_taken(azure: Azure, registry_name: str, existing: dict[str, Any]) -> list[str]:
+def name_taken(azure: Azure, registry_name: str) -> list[str]:
     """The sentence on a registry's name that is another's, since it is unique in the cloud: better known before the VM is made."""
-    if "registry" in existing:
-        return []
     request = {"name": registry_name, "type": _REGISTRY}
     status = _or_none(lambda: azure.registries.registries.check_name_availability(request))
     if status is None or status.name_available or _may_be_ours(azure, registry_name):
         return []
+    if group := group_of_registry(azure, registry_name):
+        return [f"The registry {registry_name} is in the resource group {group}: {found_in(group)}"]
     return [
         f"The registry's name {registry_name} cannot be had ({status.message or status.reason}): choose another registry_name."
     ]
@@ -231,25 +268,30 @@ def _may_be_ours(azure: Azure, registry_name: str) -> bool:
     return True
 
 
-def _missing_lines(azure: Azure, scope: str, missing: Sequence[RequiredAction], group_exists: bool) -> list[str]:
-    count = "A permission is missing" if len(missing) == 1 else f"{len(missing)} permissions are missing"
-    lines = [f"{count}, and nothing was made:"]
-    for need in missing:
-        roles = [name for name, role in BUILT_IN.items() if role.allows(need.action, need.data)]
-        lines.append(f"- {need.action} at {scope} (in the roles {', '.join(roles)})")
+def _roles_for(missing: Sequence[RequiredAction]) -> list[str]:
+    """The built-in roles that give what is missing at a scope."""
     grants = [Permission((need.action,)) for need in missing if not need.data]
     writes = any(allows(grants, f"{_ASSIGNMENT}/{word}") for word in ("write", "delete"))
     rest = any(BUILT_IN["Contributor"].allows(need.action, need.data) for need in missing)
     wanted = ["Contributor"] * rest + ["Role Based Access Control Administrator"] * writes
-    wanted += ["Container Registry Repository Reader"] * any(need.data for need in missing)
+    return wanted + [READER] * any(need.data for need in missing)
+
+
+def _missing_lines(
+    azure: Azure, scope: str, missing: Sequence[RequiredAction], group_exists: bool, elsewhere: Mapping[str, str]
+) -> list[str]:
+    count = "A permission is missing" if len(missing) == 1 else f"{len(missing)} permissions are missing"
+    lines = [f"{count}, and nothing was made:"]
+    for need in missing:
+        roles = [name for name, role in BUILT_IN.items() if role.allows(need.action, need.data)]
+        lines.append(f"- {need.action} at {elsewhere.get(need.on, scope)} (in the roles {', '.join(roles)})")
     lines.append(
         "An Owner, User Access Administrator or Role Based Access Control Administrator of that scope can grant them; a "
         "new role works after up to ten minutes:"
     )
-    who = object_id(azure) or "<your object id>"
-    lines += [
-        f'  az role assignment create --assignee-object-id {who} --role "{role}" --scope {scope}' for role in wanted
-    ]
+    for place in dict.fromkeys(elsewhere.get(need.on, scope) for need in missing):
+        wanted = _roles_for([need for need in missing if elsewhere.get(need.on, scope) == place])
+        lines += [f"  {grant_command(azure, role, place)}" for role in wanted]
     if not group_exists:
         lines.append(
             f"Or let somebody make the resource group {azure.resource_group} and grant you these roles on it alone."

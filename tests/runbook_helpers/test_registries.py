@@ -17,6 +17,7 @@ from runbook_helpers import (
     assign_identity,
     assign_role,
     az_login,
+    check_permissions,
     create_identity,
     create_registry,
     create_resource_group,
@@ -39,6 +40,7 @@ from runbook_helpers.errors import (
     CommandRefused,
     NotFound,
     NotOurs,
+    NotReady,
     ParameterError,
     SignInRefused,
 )
@@ -91,6 +93,8 @@ def test_the_role_follows_the_mode(mode: str | None, role: str) -> None:
 def test_a_registry_as_the_quickstart_makes_it(azure: Azure, name: str) -> None:
     """Repository permissions and a domain name label: what is missing is named, and with it the walkthrough works."""
     registry = registry_with(azure, name, {**ABAC, **LABEL})
+    with pytest.raises(NotReady, match=f'--role "{READER}" --scope'):
+        check_permissions(azure, registry_name=name, vm_name="vm", identity_name="id1")
     with pytest.raises(SignInRefused, match=f'--role "{READER}" --scope {registry.id}'):
         import_image(azure, name, "team/app:v1", SOURCE)
     grant_operator(azure, registry)
@@ -202,6 +206,12 @@ def test_what_others_have_is_used_and_left(azure: Azure, name: str) -> None:
     create_vm(theirs, "vm", ssh_source=SSH_SOURCE)
     identity = create_identity(theirs, "id1")
     assert create_registry(here, name).id == registry.id
+    names = {"registry_name": name, "vm_name": "vm", "identity_name": "id1"}
+    assert "No permission is missing" in repr(check_permissions(here, **names))
+    with pytest.raises(NotReady, match=f"registries/{name}x is not there, or you may not see it"):
+        check_permissions(here, **{**names, "registry_name": f"{name}x"})
+    with pytest.raises(NotReady, match=f"set registry_resource_group to {name}-platform"):
+        check_permissions(azure, **names)
     import_image(here, name, "app:v1", SOURCE)
     assert signed_in_vm(here, registry, "AcrPull").id == identity.id
     own = create_identity(azure, "ours")
