@@ -248,11 +248,9 @@ def name_taken(azure: Azure, registry_name: str) -> list[str]:
     status = _or_none(lambda: azure.registries.registries.check_name_availability(request))
     if status is None or status.name_available or _may_be_ours(azure, registry_name):
         return []
-    if group := group_of_registry(azure, registry_name):
-        return [f"The registry {registry_name} is in the resource group {group}: {found_in(group)}"]
-    return [
-        f"The registry's name {registry_name} cannot be had ({status.message or status.reason}): choose another registry_name."
-    ]
+    group = group_of_registry(azure, registry_name)
+    advice = f"it is in the resource group {group}, so {found_in(group)}" if group else "choose another registry_name."
+    return [f"The registry's name {registry_name} cannot be had ({status.message or status.reason}): {advice}"]
 
 
 def _may_be_ours(azure: Azure, registry_name: str) -> bool:
