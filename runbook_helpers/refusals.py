@@ -88,8 +88,9 @@ _ADVICE = (
     ("InvalidAuthenticationToken|ExpiredAuthenticationToken|AuthenticationFailed", _SIGN_IN_AGAIN),
     ("AuthorizationFailed", "`runbook check` says which roles are missing; a new one counts after some minutes, and a new "
      "sign-in."),
-    ("RequestDisallowedByPolicy|PolicyViolation", "A policy of your organisation forbids it: change what it names, or ask who "
-     "keeps the policies."),
+    ("RequestDisallowedByPolicy|PolicyViolation", "No role mends that: where the policy demands tags, give them with the "
+     "parameter tags (`-p tags '{{costCenter: \"42\"}}'`); where it demands something else, such as a region or a size, choose "
+     "what it allows; or ask who assigned it for an exemption."),
     ("DisabledSubscription|SubscriptionNotRegistered", "Use another subscription, or ask its owner to enable it."),
     ("MissingSubscriptionRegistration", "`az provider register --namespace` with the one that is named, then run this step "
      "again."),
@@ -166,7 +167,18 @@ def cause_in(error: Any) -> Cause | None:
         more = cause_in(detail)
         if more and more.message not in message:
             message += f": {more}"
+    for policy in _policies(error):
+        if policy not in message:
+            message += f" (the policy {policy!r})"
     return Cause(code, message)
+
+
+def _policies(error: dict[str, Any]) -> list[str]:
+    """The names of the Azure Policies that an error is of: its message does not always have them."""
+    kinds = [each for each in error.get("additionalInfo") or () if each.get("type") == "PolicyViolation"]
+    infos = [each.get("info") or {} for each in kinds]
+    names = [info.get("policyAssignmentDisplayName") or info.get("policyAssignmentName") for info in infos]
+    return [name for name in names if name]
 
 
 def cause_of_failure(error: HttpResponseError) -> Cause:

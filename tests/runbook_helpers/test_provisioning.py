@@ -309,3 +309,14 @@ def test_a_bare_sign_in_waits_for_the_identity_that_is_meant(azure: Azure, folde
     az_login(azure, "vm")
     assert not timer.is_alive()
     timer.join()
+
+
+def test_a_policy_that_refuses_is_named(azure: Azure, folder: Path, name: str) -> None:
+    info = {"type": "PolicyViolation", "info": {"policyAssignmentDisplayName": "Require costCenter"}}
+    message = f"Resource '{name}x' was disallowed by policy. Reasons: costCenter tag is required."
+    error = {"code": "RequestDisallowedByPolicy", "message": message, "additionalInfo": [info]}
+    body = json.dumps({"error": error})
+    headers = {"Content-Type": "application/json"}
+    faults.add(folder, faults.Status(403, method="PUT", path=f"*/{name}x", headers=headers, body=body))
+    with pytest.raises(HttpResponseError, match=r"the policy 'Require costCenter'.*parameter tags \(`-p tags '\{cost"):
+        create_registry(azure, f"{name}x")
