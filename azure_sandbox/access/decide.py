@@ -33,7 +33,9 @@ class Decision:
 
 
 def _matches(patterns: list[str], action: str) -> bool:
-    return any(conditions.like(action.lower(), pattern.lower().replace("?", r"\?")) for pattern in patterns)
+    # userAssignedIdentities/*/read is also userAssignedIdentities/read: Managed Identity Operator relies on it.
+    forms = {form for pattern in patterns for form in (pattern, pattern.replace("/*/", "/"))}
+    return any(conditions.like(action.lower(), form.lower().replace("?", r"\?")) for form in forms)
 
 
 def scope_of(assignment: Resource) -> ResourceId:

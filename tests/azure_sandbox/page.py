@@ -10,6 +10,7 @@ from pathlib import Path
 
 from starlette.routing import Host, Route
 
+from azure_sandbox.access.roles import BUILT_IN_ROLES
 from azure_sandbox.arm import ROUTES
 from azure_sandbox.clouds import CLOUDS
 from azure_sandbox.server import Server
@@ -38,6 +39,13 @@ purpose stands in the [overview](overview.md#different-on-purpose).
 The names are those of Azure China; the other clouds have the same.
 
 {others}
+
+## Built-in roles
+
+The roles that can be assigned besides the custom ones. A data action counts in the registries only: nobody signs in to a
+VM with a role.
+
+{roles}
 
 ## Recorded answers
 
@@ -101,6 +109,12 @@ def others() -> str:
     return "\n\n".join(found)
 
 
+def roles() -> str:
+    """The built-in roles, by name."""
+    found = sorted(BUILT_IN_ROLES.values(), key=lambda role: role.name)
+    return _table(("role", "id"), [(role.name, f"`{role.id}`") for role in found])
+
+
 def recordings() -> str:
     """What differs from the recorded answers, and what was not replayed."""
     different = [(f"`{name}`", why) for name, (_, why) in sorted(DEVIATIONS.items())]
@@ -113,7 +127,7 @@ def recordings() -> str:
 
 def written() -> str:
     """The page as it is now."""
-    return TEXT.format(management=management(), others=others(), recordings=recordings())
+    return TEXT.format(management=management(), others=others(), roles=roles(), recordings=recordings())
 
 
 if __name__ == "__main__":
