@@ -5,6 +5,7 @@ Hosts: login.chinacloudapi.cn, login.partner.microsoftonline.cn, login.microsoft
 
 from __future__ import annotations
 
+import json
 import uuid
 from urllib.parse import unquote
 
@@ -13,9 +14,14 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from .clouds import REGISTRY_AUDIENCE
-from .requests import basic_credentials, note_token, read_form
+from .requests import basic_credentials, not_emulated, note_token, otherwise, read_form
 from .tenant import Tenant
 
+_NO_USERS = (
+    "The sandbox has no users who could sign in: sign in as a service principal, with the variables that `runbook sandbox "
+    "env` sets: az login --service-principal --username $AZURE_CLIENT_ID --password $AZURE_CLIENT_SECRET --tenant "
+    "$AZURE_TENANT_ID; or on a VM: az login --identity."
+)
 LIFETIME = 3599  # seconds a client-credentials token is valid
 
 
@@ -55,6 +61,9 @@ class Login:
             Route("/{tenant}/discovery/v2.0/keys", self.keys),
             Route("/{tenant}/oauth2/token", self.token, methods=["POST"]),
             Route("/{tenant}/oauth2/v2.0/token", self.token, methods=["POST"]),
+            Route("/{tenant}/oauth2/v2.0/devicecode", self.device_code, methods=["POST"]),
+            Route("/common/userrealm/{user}", self.user_realm),
+            otherwise(self.not_emulated),
         ]
 
     async def instance_discovery(self, request: Request) -> JSONResponse:
@@ -108,6 +117,21 @@ class Login:
         except LoginError as error:
             return self._refusal(error)
 
+    async def device_code(self, request: Request) -> JSONResponse:
+        """Nobody can sign in with a code. azure-cli looks for one whatever the status is, and ends in a traceback where
+        there is none; with these members it shows the message, asks for a token, and prints why it gets none."""
+        refusal = self._refusal(LoginError(400, "invalid_request", 90023, _NO_USERS))
+        members = {"user_code": "", "device_code": "", "verification_uri": "", "message": _NO_USERS}
+        return JSONResponse({**json.loads(bytes(refusal.body)), **members, "expires_in": 0, "interval": 1}, 400)
+
+    async def user_realm(self, request: Request) -> JSONResponse:
+        """Where a user's password is checked: nowhere, since there are none."""
+        cloud = self._tenant.cloud.authority_hosts[-1].removeprefix("login.")
+        return JSONResponse({"ver": "1.0", "account_type": "Unknown", "cloud_instance_name": cloud})
+
+    async def not_emulated(self, request: Request) -> JSONResponse:
+        return self._refusal(LoginError(501, "NotImplementedInSandbox", 90023, not_emulated(request)))
+
     def _tenant_of(self, request: Request) -> str:
         tenant: str = request.path_params["tenant"]
         if tenant.lower() not in (self._tenant.tenant_id, "common", "organizations"):
@@ -116,8 +140,13 @@ class Login:
         return tenant
 
     def _client_credentials(self, request: Request, form: dict[str, str], *, v2: bool) -> JSONResponse:
-        if form.get("grant_type") != "client_credentials":
-            message = f"The app requested an unsupported grant type '{form.get('grant_type', '')}'."
+        grant = form.get("grant_type", "")
+        if grant == "password":
+            tenant = self._tenant.tenant_id
+            message = f"The user account {{EmailHidden}} does not exist in the {tenant} directory. {_NO_USERS}"
+            raise LoginError(400, "invalid_grant", 50034, message)
+        if grant != "client_credentials":
+            message = f"The app requested an unsupported grant type '{grant}'. {_NO_USERS}"
             raise LoginError(400, "unsupported_grant_type", 70003, message)
         client_id = form.get("client_id", "")
         principal = self._tenant.application(client_id)

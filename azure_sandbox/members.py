@@ -49,6 +49,17 @@ Microsoft.Authorization/roleAssignments
     properties.roleDefinitionId|principalId|principalType|condition|conditionVersion: string effect
     properties.description: string kept
 
+Microsoft.Authorization/denyAssignments
+    id|name|type: string shown
+    properties.scope|createdOn|updatedOn|createdBy|updatedBy: string shown
+    properties.isSystemProtected|doNotApplyToChildScopes: any shown =false
+    properties.denyAssignmentEffect: string shown ="Enforced"
+    properties.denyAssignmentName: string effect
+    properties.description: string kept
+    properties.permissions[].actions|notActions: strings effect
+    properties.permissions[].dataActions|notDataActions: any shown =[]
+    properties.principals[].id|type properties.excludePrincipals[].id|type: string effect
+
 Microsoft.Network/virtualNetworks/subnets
     name properties.addressPrefix properties.networkSecurityGroup.id: string effect
     id|type|etag properties.serviceEndpoints[].provisioningState: string shown

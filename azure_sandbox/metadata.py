@@ -16,7 +16,7 @@ from . import topology
 from .limits import INSTANCE_LIMIT, METADATA_LIMIT
 from .login import audiences
 from .proxy import Caller
-from .requests import note, note_token
+from .requests import not_emulated, note, note_token, otherwise
 from .resource import Resource, ResourceId
 from .tenant import Tenant
 
@@ -55,6 +55,7 @@ class Metadata:
             Route("/metadata/instance", self.instance),
             Route("/metadata/instance/{path:path}", self.instance),
             Route("/metadata/versions", self.versions),
+            otherwise(self.not_emulated),
         ]
 
     def _vm(self, request: Request) -> tuple[Tenant, Resource] | None:
@@ -150,10 +151,17 @@ class Metadata:
             return _no_vm()
         return _without_header(request) or JSONResponse({"apiVersions": VERSIONS})
 
+    async def not_emulated(self, request: Request) -> Response:
+        if self._vm(request) is None:
+            return _no_vm()
+        if request.method != "GET":
+            return MetadataError("method_not_allowed", "The metadata service answers to GET only.", 405).response()
+        return MetadataError("NotImplementedInSandbox", not_emulated(request), 501).response()
+
 
 def _no_vm() -> Response:
     message = "The metadata service answers to a VM only: this request did not come from one."
-    return PlainTextResponse(message, status_code=404)
+    return MetadataError("not_found", message, 404).response()
 
 
 def _without_header(request: Request) -> Response | None:

@@ -4,10 +4,37 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+
+class _Otherwise:
+    """An ASGI application, since a route to a function would take the methods only that it lists."""
+
+    def __init__(self, answer: Callable[[Request], Awaitable[Response]]) -> None:
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (await self._answer(Request(scope, receive)))(scope, receive, send)
+
+
+def otherwise(answer: Callable[[Request], Awaitable[Response]]) -> Route:
+    """The last route of a host: it answers what no other one does, whatever the path and the method."""
+    return Route("/{path:path}", _Otherwise(answer))
+
+
+def not_emulated(request: Request) -> str:
+    """The sentence for a request that no route answers."""
+    return (
+        f"The sandbox does not emulate {request.method} {request.url.path} at {request.url.hostname}: what it emulates is "
+        "in its documentation (docs/sandbox/operations.md)."
+    )
 
 
 async def read_form(request: Request) -> dict[str, list[str]]:

@@ -11,6 +11,7 @@ Json = dict[str, Any]
 
 ASSIGNMENT = "Microsoft.Authorization/roleAssignments"
 DEFINITION = "Microsoft.Authorization/roleDefinitions"
+DENIAL = "Microsoft.Authorization/denyAssignments"
 DEPLOYMENT = "Microsoft.Resources/deployments"
 GROUP = "Microsoft.Resources/resourceGroups"
 IDENTITY = "Microsoft.ManagedIdentity/userAssignedIdentities"

@@ -15,7 +15,7 @@ from .faults.active import Faults
 from .faults.pending import PendingOperations
 from .guests import Guests
 from .limits import Buckets
-from .resource import ASSIGNMENT, ResourceId
+from .resource import ASSIGNMENT, DENIAL, ResourceId
 from .store import Store
 from .tokens import Signer, TokenError, token_id
 
@@ -123,11 +123,26 @@ class Tenant:
         known_from = principal["created"] + self.clock.settings.directory_delay
         return principal if known_from <= self.clock.now() else None
 
+    # Groups of the directory: {"id", "displayName", "members": object ids, …}
+
+    def directory_group(self, object_id: str) -> dict[str, Any] | None:
+        """The group with an object id."""
+        return self.store.read("group", object_id)
+
+    def groups_of(self, object_id: str) -> set[str]:
+        """The object ids of the groups that a principal is in, be it through another group."""
+        groups, found, inner = self.store.documents("group"), set[str](), {object_id.lower()}
+        while inner:
+            inner = {group["id"] for group in groups if inner & set(group["members"])} - found
+            found |= inner
+        return found
+
     def delete_resource(self, resource_id: ResourceId) -> None:
-        """Remove a resource, and with it the role assignments at it and below: one made later has none of them."""
+        """Remove a resource, and with it the role and deny assignments at it and below: one made later has none of them."""
         with self.store.transaction():
-            for assignment in self.store.resources(under=resource_id, type=ASSIGNMENT):
-                self.store.delete(assignment.id)
+            for kind in (ASSIGNMENT, DENIAL):
+                for assignment in self.store.resources(under=resource_id, type=kind):
+                    self.store.delete(assignment.id)
             self.store.delete(resource_id)
 
     def ensure_operator(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 An action is allowed when a role assignment of the principal, at the scope or above it, names a role whose actions
 match it and whose notActions do not, and its condition holds, if it has one. An assignment counts only after the
 sandbox's role_delay, and a removed one goes on counting as long. A registry's own permissions follow from the same assignments; which actions
-count depends on its roleAssignmentMode (see `repository_actions`).
+count depends on its roleAssignmentMode (see `repository_actions`). A deny assignment takes away what roles give.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .. import clock
-from ..resource import ASSIGNMENT, REGISTRY, Resource, ResourceId
+from ..resource import ASSIGNMENT, DENIAL, REGISTRY, Resource, ResourceId
 from . import conditions
 from .roles import REPOSITORIES, role_definition
 
@@ -27,6 +27,8 @@ class Decision:
     allowed: bool
     reason: str
     assignment_id: str | None = None
+    denial: Resource | None = None
+    """The deny assignment that takes away what a role gives."""
 
     def __bool__(self) -> bool:
         return self.allowed
@@ -48,7 +50,8 @@ def role_id_of(assignment: Resource) -> str:
 
 
 def assignments(tenant: Tenant, principal_id: str) -> list[Resource]:
-    """The role assignments of a principal, at any scope, that are in effect now."""
+    """The role assignments of a principal and of its groups, at any scope, that are in effect now."""
+    holders = {principal_id.lower(), *tenant.groups_of(principal_id)}
     delay, now = tenant.clock.settings.role_delay, tenant.clock.now()
     found = tenant.store.resources(type=ASSIGNMENT)
     if delay:
@@ -60,7 +63,7 @@ def assignments(tenant: Tenant, principal_id: str) -> list[Resource]:
     return [
         assignment
         for assignment in found
-        if assignment.properties["principalId"].lower() == principal_id.lower()
+        if assignment.properties["principalId"].lower() in holders
         and (not delay or clock.parse(assignment.properties["createdOn"]) + delay <= now)
         and not tenant.pending.is_hidden(assignment["id"])
     ]
@@ -93,7 +96,6 @@ def decide(
     `attributes` are what a condition may ask for, by lower-case name: the repository's, for a data action. With
     `whatever_condition` it is enough that there are attributes for which the answer could be yes.
     """
-    kind = "dataActions" if data_action else "actions"
     held = [a for a in assignments(tenant, principal_id) if scope_of(a).covers(scope)]
     for assignment in held:
         definition = role_definition(tenant.store, role_id_of(assignment), tenant.subscription_id)
@@ -101,14 +103,42 @@ def decide(
         unmet = condition and not whatever_condition and not conditions.parse(condition)(action, attributes or {})
         if definition is None or unmet:
             continue
-        for permission in definition.properties["permissions"]:
-            denied = permission["notDataActions" if data_action else "notActions"]
-            if _matches(permission[kind], action) and not _matches(denied, action):
-                reason = f"{definition.properties['roleName']} at {scope_of(assignment)}"
-                return Decision(True, reason, str(assignment.id))
+        if _allows(definition, action, data_action):
+            if denial := denied(tenant, principal_id, action, scope, data_action=data_action):
+                return Decision(False, f"denied by {denial.id}", denial=denial)
+            reason = f"{definition.properties['roleName']} at {scope_of(assignment)}"
+            return Decision(True, reason, str(assignment.id))
     if held:
         return Decision(False, f"none of the {len(held)} role assignments at or above {scope} has {action}")
     return Decision(False, f"no role assignment of {principal_id} at or above {scope}")
+
+
+def _allows(resource: Resource, action: str, data_action: bool) -> bool:
+    """Whether a permission of a role definition, or of a deny assignment, has the action."""
+    kind, other = ("dataActions", "notDataActions") if data_action else ("actions", "notActions")
+    return any(
+        _matches(each.get(kind, []), action) and not _matches(each.get(other, []), action)
+        for each in resource.properties["permissions"]
+    )
+
+
+EVERYONE = "00000000-0000-0000-0000-000000000000"
+
+
+def denied(
+    tenant: Tenant, principal_id: str, action: str, scope: ResourceId, *, data_action: bool = False
+) -> Resource | None:
+    """The deny assignment, if any, by which the principal may not do the action on the scope, whatever its roles are."""
+    found = tenant.store.resources(type=DENIAL)
+    own = {EVERYONE, principal_id.lower(), *tenant.groups_of(principal_id)} if found else set()
+    for denial in found:
+        properties, at = denial.properties, scope_of(denial)
+        reaches = at == scope or (at.covers(scope) and not properties.get("doNotApplyToChildScopes"))
+        named, excluded = ({each["id"].lower() for each in properties.get(key) or []}
+                           for key in ("principals", "excludePrincipals"))  # fmt: skip
+        if reaches and own & named and not own & excluded and _allows(denial, action, data_action):
+            return denial
+    return None
 
 
 _LEGACY_ACTIONS = {

@@ -13,6 +13,7 @@ from . import (
     authorization,
     compute,
     container_registry,
+    deny_assignments,
     deployments,
     image_import,
     managed_identity,
@@ -25,7 +26,11 @@ SUBSCRIPTION = "/subscriptions/{subscription}"
 GROUPS = SUBSCRIPTION + "/resourcegroups"
 IN_GROUP = SUBSCRIPTION + "/resourceGroups/{group}/providers/"
 COMPUTE = SUBSCRIPTION + "/providers/Microsoft.Compute/locations/{location}"
-IMAGES = COMPUTE + "/publishers/{publisher}/artifacttypes/vmimage/offers/{offer}/skus/{sku}/versions"
+PUBLISHERS = COMPUTE + "/publishers"
+OFFERS = PUBLISHERS + "/{publisher}/artifacttypes/vmimage/offers"
+SKUS = OFFERS + "/{offer}/skus"
+IMAGES = SKUS + "/{sku}/versions"
+IMAGE = "Microsoft.Compute/images"
 NETWORK = SUBSCRIPTION + "/providers/Microsoft.Network/locations/{location}"
 REGISTRY = SUBSCRIPTION + "/providers/Microsoft.ContainerRegistry/locations/{location}"
 
@@ -84,6 +89,10 @@ def _roles(scope: str) -> list[Route]:
         ("PUT", "roleAssignments/{name}", "roleAssignments/write", authorization.put_assignment),
         ("GET", "roleAssignments/{name}", "roleAssignments/read", authorization.get_assignment),
         ("DELETE", "roleAssignments/{name}", "roleAssignments/delete", authorization.delete_assignment),
+        ("GET", "denyAssignments", "denyAssignments/read", deny_assignments.get_all),
+        ("PUT", "denyAssignments/{name}", "denyAssignments/write", deny_assignments.put),
+        ("GET", "denyAssignments/{name}", "denyAssignments/read", deny_assignments.get),
+        ("DELETE", "denyAssignments/{name}", "denyAssignments/delete", deny_assignments.delete),
     )
 
 
@@ -151,6 +160,10 @@ ROUTES = [
     ),
     Route("GET", COMPUTE + "/operations/{id}", None, compute.get_operation),
     Route("GET", COMPUTE + "/vmSizes", "Microsoft.Compute/locations/vmSizes/read", compute.list_sizes),
+    Route("GET", PUBLISHERS, "Microsoft.Compute/locations/publishers/read", compute.list_publishers),
+    Route("GET", OFFERS, "Microsoft.Compute/locations/publishers/artifacttypes/offers/read", compute.list_offers),
+    Route("GET", SKUS, "Microsoft.Compute/locations/publishers/artifacttypes/offers/skus/read", compute.list_skus),
+    Route("GET", f"{IN_GROUP}{IMAGE}/{{name}}", f"{IMAGE}/read", compute.get_custom_image),
     *_at(
         IMAGES,
         "Microsoft.Compute/locations/publishers/artifacttypes/offers/skus/versions",

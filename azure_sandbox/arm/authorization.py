@@ -14,16 +14,16 @@ from ..resource import ASSIGNMENT, DEFINITION, Json, Resource, ResourceId, spell
 from . import errors
 from .call import Call
 
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
-def _scope(call: Call) -> ResourceId:
+def named_scope(call: Call) -> ResourceId:
     """The scope in front of /providers/Microsoft.Authorization; in the case it was first stored in."""
     stored = call.tenant.store.get(call.id.scope)
     return stored.id if stored else call.id.scope
 
 
-def _exists(call: Call, scope: ResourceId) -> None:
+def require_scope(call: Call, scope: ResourceId) -> None:
     """404 where the scope of a new assignment is a group or a resource that is not there."""
     if not scope.group:
         return
@@ -41,7 +41,7 @@ async def list_definitions(call: Call) -> Json:
     rest = re.sub(r"(roleName|type) eq '[^']*'|atScopeAndBelow\(\)|\band\b|\s", "", wanted, flags=re.IGNORECASE)
     if rest:
         raise errors.filter_not_emulated(filter=wanted, known="roleName, type and atScopeAndBelow()")
-    store, subscription, scope = call.tenant.store, call.tenant.subscription_id, _scope(call)
+    store, subscription, scope = call.tenant.store, call.tenant.subscription_id, named_scope(call)
     found = [role_definition(store, role_id, subscription) for role_id in BUILT_IN_ROLES]
     value = [
         definition
@@ -72,7 +72,7 @@ async def get_definition(call: Call) -> Json:
 async def put_definition(call: Call) -> Response:
     """Make or change a custom role."""
     given, role_id, tenant = call.body.get("properties") or {}, call.parameters["name"], call.tenant
-    if not _GUID.fullmatch(role_id):
+    if not GUID.fullmatch(role_id):
         raise errors.invalid_role_id(id=role_id)
     if role_id.lower() in BUILT_IN_ROLES:
         raise errors.role_is_built_in(id=role_id)
@@ -118,14 +118,14 @@ async def delete_definition(call: Call) -> Response | Json:
 
 async def put_assignment(call: Call) -> Response:
     given = call.body.get("properties") or {}
-    name, scope = call.parameters["name"], _scope(call)
-    _exists(call, scope)
+    name, scope = call.parameters["name"], named_scope(call)
+    require_scope(call, scope)
     principal_id = _checked_principal_id(given)
     role_id = ResourceId(str(given.get("roleDefinitionId", ""))).name
     definition = role_definition(call.tenant.store, role_id, call.tenant.subscription_id)
     if definition is None or not _assignable(definition, scope):
         raise errors.role_not_found(id=role_id)
-    if not _GUID.fullmatch(name):
+    if not GUID.fullmatch(name):
         raise errors.invalid_assignment_name(name=name)
     condition = _checked_condition(given)
     principal_type = _principal_type(call, principal_id, given.get("principalType"))
@@ -170,7 +170,7 @@ def _checked_condition(given: Json) -> str | None:
 
 def _checked_principal_id(given: Json) -> str:
     principal_id = str(given.get("principalId", ""))
-    if not _GUID.fullmatch(principal_id):
+    if not GUID.fullmatch(principal_id):
         raise errors.invalid_principal_id(id=principal_id)
     return principal_id.lower()
 
@@ -183,12 +183,16 @@ def _principal_type(call: Call, principal_id: str, said: str | None) -> str:
     given = spelled(said or "", _PRINCIPAL_TYPES)
     if said and given is None:
         raise errors.invalid_principal_type(type=said, known=", ".join(_PRINCIPAL_TYPES))
-    known = call.tenant.in_directory(call.tenant.principal(principal_id))
-    if known is not None and given not in (None, "ServicePrincipal"):
-        raise errors.other_principal_type(id=principal_id.replace("-", ""), type=given)
-    if known is None and not given:
-        raise errors.principal_not_found(id=principal_id.replace("-", ""), tenant=call.tenant.tenant_id)
-    return given or "ServicePrincipal"
+    tenant = call.tenant
+    known = "ServicePrincipal" if tenant.in_directory(tenant.principal(principal_id)) else None
+    if tenant.directory_group(principal_id):
+        known = "Group"
+    if known and given not in (None, known):
+        raise errors.other_principal_type(id=principal_id.replace("-", ""), known=known, type=given)
+    found = given or known
+    if found is None:
+        raise errors.principal_not_found(id=principal_id.replace("-", ""), tenant=tenant.tenant_id)
+    return found
 
 
 def _conflict(call: Call, name: str, scope: ResourceId, principal_id: str, role_id: str) -> Resource | None:
@@ -223,18 +227,20 @@ async def delete_assignment(call: Call) -> Response | Json:
 
 async def list_assignments(call: Call) -> Json:
     """At the scope and, unless $filter says atScope(), below it; filters: atScope(), principalId eq, assignedTo()."""
-    scope = _scope(call)
+    scope = named_scope(call)
     wanted = call.request.query_params.get("$filter", "")
-    principal = re.search(r"(?:principalId eq|assignedTo\()\s*'([^']+)'", wanted, re.IGNORECASE)
+    principal = re.search(r"(principalId eq|assignedTo\()\s*'([^']+)'", wanted, re.IGNORECASE)
     rest = re.sub(r"atScope\(\)|(principalId eq\s*|assignedTo\()'[^']+'\)?|\band\b|\s", "", wanted, flags=re.IGNORECASE)
     if rest:
         raise errors.filter_not_emulated(filter=wanted, known="atScope(), principalId and assignedTo()")
-    at_scope = "atscope()" in wanted.lower()
+    at_scope, holders = "atscope()" in wanted.lower(), {principal[2].lower()} if principal else set()
+    if principal and principal[1].lower().startswith("assignedto"):  # what its groups have counts too
+        holders |= call.tenant.groups_of(principal[2])
     value = [
         assignment
         for assignment in call.tenant.store.resources(type=ASSIGNMENT)
         if (scope_of(assignment).covers(scope) or (not at_scope and scope.covers(scope_of(assignment))))
-        and (principal is None or assignment.properties["principalId"] == principal[1].lower())
+        and (principal is None or assignment.properties["principalId"] in holders)
     ]
     return {"value": value}
 
@@ -244,8 +250,8 @@ async def list_permissions(call: Call) -> Json:
 
     As in Azure, conditions are not in the answer.
     """
-    scope = _scope(call)
-    _exists(call, scope)
+    scope = named_scope(call)
+    require_scope(call, scope)
     held = [
         role_definition(call.tenant.store, role_id_of(assignment), call.tenant.subscription_id)
         for assignment in assignments(call.tenant, call.claims["oid"])

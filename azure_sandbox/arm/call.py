@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import compile_path
 
 from .. import members
-from ..access.decide import decide
+from ..access.decide import decide, scope_of
 from ..faults.active import F
 from ..resource import Json, Resource, ResourceId, spelled
 from ..tenant import Tenant
@@ -94,8 +94,20 @@ class Call:
 
     def authorize(self, action: str, scope: ResourceId) -> None:
         """Refuse the call where its caller may not do the action on the scope."""
-        if not self.may(action, scope):
-            client, principal = self.claims["appid"], self.claims["oid"]
+        decision = decide(self.tenant, self.claims["oid"], action, scope)
+        client, principal = self.claims["appid"], self.claims["oid"]
+        if denial := decision.denial:
+            name, denial_id = denial.properties["denyAssignmentName"], denial.name.replace("-", "")
+            raise errors.denied(
+                client=client,
+                principal=principal,
+                action=action,
+                scope=scope,
+                name=name,
+                id=denial_id,
+                at=scope_of(denial),
+            )
+        if not decision:
             raise errors.not_authorized(client=client, principal=principal, action=action, scope=scope)
 
     def require(self, action: str, scope: ResourceId) -> None:

@@ -532,10 +532,16 @@ IMAGE_VERSIONS = {
     "22.04": "22.04.202610150",
     "24.04": "24.04.202610140",
 }
-_RELEASES = {"bionic": "18.04", "focal": "20.04", "jammy": "22.04", "noble": "24.04"}
-
-
-_SKU = re.compile(r"(server|minimal)(-gen1|-arm64)?|\d\d[._]04-lts(-gen2|-arm64)?", re.IGNORECASE)
+PUBLISHER = "Canonical"
+_LTS = ("", "-gen2", "-arm64")
+_SERVER = tuple(f"{kind}{what}" for kind in ("server", "minimal") for what in ("", "-gen1", "-arm64"))
+_IMAGES = {  # offer: release, skus
+    "UbuntuServer": ("18.04", ("18.04-LTS", "18_04-lts-gen2", "18_04-lts-arm64")),
+    "0001-com-ubuntu-server-focal": ("20.04", tuple(f"20_04-lts{what}" for what in _LTS)),
+    "0001-com-ubuntu-server-jammy": ("22.04", tuple(f"22_04-lts{what}" for what in _LTS)),
+    "ubuntu-22_04-lts": ("22.04", _SERVER),
+    "ubuntu-24_04-lts": ("24.04", _SERVER),
+}
 
 
 def _is_arm64(image: Json) -> bool:
@@ -544,13 +550,50 @@ def _is_arm64(image: Json) -> bool:
 
 def _version(image: Json) -> str | None:
     """The newest version of an image of Canonical's."""
-    text = f"{image.get('offer', '')} {image.get('sku', '')}".lower().replace("_", ".")
-    if not _SKU.fullmatch(image.get("sku", "")):
+    offer, publisher = spelled(image.get("offer", ""), _IMAGES), str(image.get("publisher", ""))
+    if offer is None or publisher.lower() != PUBLISHER.lower():
         return None
-    for code_name, release in _RELEASES.items():
-        if image["publisher"].lower() == "canonical" and (code_name in text or release in text):
-            return IMAGE_VERSIONS[release]
-    return None
+    release, skus = _IMAGES[offer]
+    return IMAGE_VERSIONS[release] if spelled(image.get("sku", ""), skus) else None
+
+
+def _artifacts(call: Call, names: tuple[str, ...] | list[str]) -> list[Json]:
+    """Publishers, offers or skus, as they are listed."""
+    given = call.parameters
+    path = call.request.url.path.replace("/subscriptions/", "/Subscriptions/")
+    return [{"location": given["location"], "name": name, "id": f"{path}/{name}"} for name in names]
+
+
+async def list_publishers(call: Call) -> list[Json]:
+    return _artifacts(call, [PUBLISHER])
+
+
+async def list_offers(call: Call) -> list[Json]:
+    _require_publisher(call)
+    return _artifacts(call, list(_IMAGES))
+
+
+async def list_skus(call: Call) -> list[Json]:
+    _require_publisher(call)
+    offer = spelled(call.parameters["offer"], _IMAGES)
+    if offer is None:
+        raise _not_listed(call)
+    return _artifacts(call, _IMAGES[offer][1])
+
+
+def _require_publisher(call: Call) -> None:
+    if call.parameters["publisher"].lower() != PUBLISHER.lower():
+        raise _not_listed(call)
+
+
+def _not_listed(call: Call) -> errors.ArmError:
+    publisher, offer, sku = (call.parameters.get(name, "") for name in ("publisher", "offer", "sku"))
+    return errors.image_not_found(publisher=publisher, offer=offer, sku=sku)
+
+
+async def get_custom_image(call: Call) -> Json:
+    """An image that somebody made: the sandbox has none; az asks for one by each name that is no alias."""
+    return call.existing()
 
 
 def _image(call: Call) -> Json:
@@ -558,7 +601,7 @@ def _image(call: Call) -> Json:
     given = call.parameters
     version = _version(given)
     if version is None:
-        raise errors.image_not_found(publisher=given["publisher"], offer=given["offer"], sku=given["sku"])
+        raise _not_listed(call)
     image_id = (
         f"/Subscriptions/{call.tenant.subscription_id}/Providers/Microsoft.Compute/Locations/{given['location']}/"
         f"Publishers/{given['publisher']}/ArtifactTypes/VMImage/Offers/{given['offer']}/Skus/{given['sku']}/"

@@ -120,6 +120,8 @@ wrong_issuer = _gateway(401, "InvalidAuthenticationTokenTenant",
     "The access token is from the wrong issuer '{issuer}'. It must match the tenant '{expected}' associated with this subscription. Please use the authority (URL) '{authority}' to get the token. Note, if the subscription is transferred to another tenant there is no impact to the services, but information about new tenant could take time to propagate (up to an hour).")
 not_authorized = _gateway(403, "AuthorizationFailed",
     "The client '{client}' with object id '{principal}' does not have authorization to perform action '{action}' over scope '{scope}' or the scope is invalid. If access was recently granted, please refresh your credentials.")
+denied = _gateway(403, "DenyAssignmentAuthorizationFailed",
+    "The client '{client}' with object id '{principal}' has permission to perform action '{action}' on scope '{scope}'; however, the access is denied because of the deny assignment with name '{name}' and Id '{id}' at scope '{at}'.")
 not_authorized_on_linked = _gateway(403, "LinkedAuthorizationFailed",
     "The client '{client}' with object id '{principal}' has permission to perform action '{own}' on scope '{scope}'; however, it does not have permission to perform action '{action}' on the linked scope(s) '{linked}' or the linked scope(s) are invalid.")
 throttled = _gateway(429, "SubscriptionRequestsThrottled",
@@ -192,11 +194,14 @@ invalid_principal_id = _Kind(400, "InvalidPrincipalId",
     "The Principal ID '{id}' is not valid. Principal ID must be a GUID.")
 invalid_principal_type = _Kind(400, "InvalidPrincipalType", "The principal type '{type}' is invalid: use {known}.")
 other_principal_type = _Kind(400, "UnmatchedPrincipalType",
-    "The PrincipalId '{id}' has type 'ServicePrincipal', which is different from specified PrincipalType '{type}'.")
+    "The PrincipalId '{id}' has type '{known}', which is different from specified PrincipalType '{type}'.")
 principal_not_found = _Kind(400, "PrincipalNotFound",
     "Principal {id} does not exist in the directory {tenant}. Check that you have the correct principal ID. If you are creating this principal and then immediately assigning a role, this error might be related to a replication delay. In this case, set the role assignment principalType property to a value, such as ServicePrincipal, User, or Group.  See https://aka.ms/docs-principaltype")
 assignment_cannot_change = _Kind(400, "RoleAssignmentUpdateNotPermitted",
     "Tenant ID, application ID, principal ID, and scope are not allowed to be updated.")
+denial_not_found = _Kind(404, "DenyAssignmentNotFound", "The deny assignment '{name}' is not found.")
+denial_exists = _Kind(409, "DenyAssignmentExists", "Custom deny assignment with the same name {name} already exists.")
+invalid_denial = _Kind(400, "InvalidCreateDenyAssignmentRequest", "The deny assignment is invalid: {reason}.")
 assignment_exists = _Kind(409, "RoleAssignmentExists",
     "The role assignment already exists. The ID of the existing role assignment is {name}.")
 
@@ -240,7 +245,7 @@ unknown_command = _Kind(404, "NotFound",
     "The entity {command} was not found in this location: the sandbox emulates RunShellScript.")
 vm_is_not_running = _Kind(409, "OperationNotAllowed", "Cannot modify extensions in the VM when the VM is not running.")
 image_not_found = _Kind(404, "NotFound",
-    "Artifact: VMImage was not found: the sandbox has Ubuntu images of Canonical, not {publisher}:{offer}:{sku}.")
+    "Artifact: VMImage was not found: the sandbox has the Ubuntu images of Canonical that it lists, not '{publisher}:{offer}:{sku}'.")
 image_version_not_found = _Kind(404, "NotFound", "Artifact: VMImage was not found: {image}")
 
 # Microsoft.Network

@@ -18,7 +18,7 @@ from starlette.types import Scope
 from .. import members
 from ..clouds import plain
 from ..limits import ARM_LIMITS
-from ..requests import bearer_token, note, parse_json
+from ..requests import bearer_token, note, otherwise, parse_json
 from ..resource import Json, ResourceId
 from ..tenant import Tenant
 from ..tokens import TokenError
@@ -27,7 +27,6 @@ from .call import Call, Route
 from .errors import ArmError
 
 logger = logging.getLogger(__name__)
-_METHODS = ["GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE"]
 _API_VERSION = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(-\w+)?")
 
 
@@ -74,7 +73,7 @@ class Gateway:
         self._tenant, self._routes = tenant, routes
         self._providers = _providers(routes)
         self.routes: list[starlette.routing.BaseRoute] = [_CaseBlindRoute(self, route) for route in routes]
-        self.routes.append(starlette.routing.Route("/{path:path}", self.not_emulated, methods=_METHODS))
+        self.routes.append(otherwise(self.not_emulated))
 
     async def not_emulated(self, request: Request) -> Response:
         """Nobody learns anything without a token and a subscription; then what is missing is said."""

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from starlette.responses import JSONResponse, Response
 
 from .. import resource as types
-from ..access.decide import assignments, scope_of
+from ..access.decide import assignments
 from ..clouds import plain
 from ..requests import note
 from ..resource import Json, Resource, spelled
@@ -215,8 +215,8 @@ async def delete_group(call: Call) -> Response:
             await remove(call.tenant, resource)
     for deployment in store.resources(under=group.id, type=types.DEPLOYMENT):
         store.delete(deployment.id)
-    for assignment in store.resources(type=types.ASSIGNMENT):
-        if group.id.covers(scope_of(assignment)):
+    for kind in (types.ASSIGNMENT, types.DENIAL):
+        for assignment in store.resources(under=group.id, type=kind):
             store.delete(assignment.id)
     store.delete(group.id)
     job = base64.urlsafe_b64encode(f"RESOURCEGROUPDELETIONJOB-{group.name}-{group.location}".encode())

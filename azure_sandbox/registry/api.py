@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import BaseRoute, Route
 
 from ..clock import Clock
-from ..requests import parse_json
+from ..requests import otherwise, parse_json
 from ..store import LOCKS, Store
 from ..tenant import Tenant
 from .auth import Need, RegistryAccess, RegistryError
@@ -69,7 +69,7 @@ class Registry:
             self._route("/acr/v1/{name:path}", self.repository_properties, ["GET"], "metadata_read"),
             self._route("/acr/v1/{name:path}", self.update_attributes, ["PATCH"], "metadata_write"),
             self._route("/acr/v1/{name:path}", self.delete_repository, ["DELETE"], "delete"),
-            Route("/{path:path}", _unknown_operation, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
+            otherwise(_unknown_operation),
         ]
 
     def _route(self, path: str, handler: _Handler, methods: list[str], *actions: str) -> Route:

@@ -18,6 +18,7 @@ from azure.mgmt.msi import models as msi
 from azure.mgmt.network import models as network
 from azure.mgmt.resource.resources import models as resources
 
+from ..conftest import SUBSCRIPTION
 from .raw_http import ARM_HOST
 from .test_fuzz_requests import GROUP, HERE, VALID, Played, provider
 
@@ -170,3 +171,59 @@ def test_an_address_that_azure_does_not_make(sandbox: Played, body: dict[str, An
     path = provider("Network", "publicIPAddresses/new")
     status, answered = sandbox.ask("PUT", ARM_HOST, path, "api-version=2023-09-01", {**HERE, **body})
     assert (status, json.loads(answered)["error"]["code"]) == (400, code)
+
+
+COMPUTE = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Compute/locations/chinanorth3/publishers"
+OFFERS = f"{COMPUTE}/canonical/artifacttypes/vmimage/offers"
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        (COMPUTE, ["Canonical"]),
+        (OFFERS, None),
+        (f"{OFFERS}/ubuntu-24_04-LTS/skus", None),
+        (f"{OFFERS}/0001-com-ubuntu-server-jammy/skus/22_04-lts-gen2/versions", None),
+        (f"{COMPUTE}/nobody/artifacttypes/vmimage/offers", "NotFound"),
+        (f"{OFFERS}/nothing/skus", "NotFound"),
+        (f"{OFFERS}/ubuntu-24_04-lts/skus/nothing/versions", "NotFound"),
+        (f"{OFFERS}/ubuntu-24_04-lts/skus/server/versions/1.2.3", "NotFound"),
+        (provider("Compute", "images/nothing"), "ResourceNotFound"),
+    ],
+)
+def test_images_are_looked_up(sandbox: Played, path: str, wanted: Any) -> None:
+    status, answered = sandbox.ask("GET", ARM_HOST, path, "api-version=2024-03-01")
+    if isinstance(wanted, str):
+        assert (status, json.loads(answered)["error"]["code"]) == (404, wanted)
+    else:
+        names = [each["name"] for each in json.loads(answered)]
+        assert status == 200 and names and wanted in (None, names)
+
+
+def test_each_listed_image_makes_a_vm(sandbox: Played) -> None:
+    """What is listed is what there is: nothing more, nothing less."""
+    tried = 0
+
+    def ask(path: str) -> Any:
+        return json.loads(sandbox.ask("GET", ARM_HOST, path, "api-version=2024-03-01")[1])
+
+    for offer in ask(OFFERS):
+        for sku in ask(f"{OFFERS}/{offer['name']}/skus"):
+            arm = sku["name"].endswith("arm64")
+            image = {"publisher": "Canonical", "offer": offer["name"], "sku": sku["name"], "version": "latest"}
+            size = "Standard_D2ps_v5" if arm else "Standard_B1s"
+            body = machine(storageProfile__imageReference=image, hardwareProfile__vmSize=size)
+            other = copy.deepcopy(body)
+            other["properties"]["networkProfile"]["networkInterfaces"] = [
+                {"id": provider("Network", "networkInterfaces/o")}
+            ]
+            with sandbox.undone():
+                interface = copy.deepcopy(VALID[provider("Network", "networkInterfaces/n")][1])
+                del interface["properties"]["ipConfigurations"][0]["properties"]["publicIPAddress"]
+                sandbox.ask(
+                    "PUT", ARM_HOST, provider("Network", "networkInterfaces/o"), "api-version=2023-09-01", interface
+                )
+                status, answered = sandbox.ask("PUT", ARM_HOST, NEW, "api-version=2024-03-01", other)
+            assert status == 201, answered
+            tried += 1
+    assert tried > 10

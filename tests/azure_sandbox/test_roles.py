@@ -9,7 +9,11 @@ from typing import Any
 
 import pytest
 
+from azure_sandbox.access.decide import EVERYONE, decide, repository_actions
 from azure_sandbox.access.roles import BUILT_IN_ROLES, definition_id
+from azure_sandbox.clouds import CLOUDS
+from azure_sandbox.resource import DENIAL, Resource, ResourceId
+from azure_sandbox.resource import REGISTRY as ACR
 
 from ..conftest import SUBSCRIPTION
 from .raw_http import ARM_HOST
@@ -20,6 +24,7 @@ NETWORK, REGISTRY = (
     provider("Network", "virtualNetworks/v1"),
     provider("ContainerRegistry", "registries/fuzz12345"),
 )
+GRAPH = CLOUDS["AzureChinaCloud"].graph
 NAMED = {role.name: role.id for role in BUILT_IN_ROLES.values()}
 
 
@@ -95,3 +100,154 @@ def test_an_operator_of_identities_assigns_them(sandbox: Played) -> None:
         assert someone.ask("PATCH", MACHINE, body)[1]["error"]["code"] == "LinkedAuthorizationFailed"
         assign(sandbox, "Managed Identity Operator", someone.id, other)
         assert someone.ask("PATCH", MACHINE, body)[0] == 200
+
+
+# Groups, as Microsoft Graph makes them
+
+
+def graph(sandbox: Played, method: str, path: str, body: Any = b"", query: str = "") -> tuple[int, dict[str, Any]]:
+    status, answered = sandbox.ask(method, GRAPH, f"/v1.0/{path}", query, body, token=sandbox.graph)
+    return status, json.loads(answered or b"{}")
+
+
+def make_group(sandbox: Played, name: str, *members: str) -> str:
+    body = {"displayName": name, "mailNickname": name, "mailEnabled": False, "securityEnabled": True}
+    status, made = graph(sandbox, "POST", "groups", body)
+    assert status == 201, made
+    for member in members:
+        reference = {"@odata.id": f"https://{GRAPH}/v1.0/directoryObjects/{member}"}
+        assert graph(sandbox, "POST", f"groups/{made['id']}/members/$ref", reference)[0] == 204
+    return str(made["id"])
+
+
+def test_a_groups_role_is_its_members(sandbox: Played) -> None:
+    with sandbox.undone():
+        someone = Someone(sandbox)
+        inner = make_group(sandbox, "inner", someone.id)
+        outer = make_group(sandbox, "outer", inner)
+        assert someone.ask("GET", REGISTRY)[0] == 403
+        assign(sandbox, "Reader", outer, kind="Group")
+        assert someone.ask("GET", REGISTRY)[0] == 200
+
+        def assigned(filter: str) -> list[str]:
+            path = f"{GROUP}/providers/Microsoft.Authorization/roleAssignments"
+            answered = sandbox.ask("GET", ARM_HOST, path, f"api-version=2022-04-01&$filter={filter}")[1]
+            return [each["properties"]["principalId"] for each in json.loads(answered)["value"]]
+
+        assert assigned(f"assignedTo('{someone.id}')") == [outer]
+        assert assigned(f"atScope() and assignedTo('{someone.id.upper()}')") == [outer]
+        assert assigned(f"principalId eq '{someone.id}'") == []
+        assert graph(sandbox, "DELETE", f"groups/{inner}/members/{someone.id}/$ref")[0] == 204
+        assert someone.ask("GET", REGISTRY)[0] == 403
+
+
+def test_groups_of_the_directory(sandbox: Played) -> None:
+    with sandbox.undone():
+        someone = Someone(sandbox)
+        group = make_group(sandbox, "Pullers", someone.id)
+        assert graph(sandbox, "GET", f"groups/{group}")[1]["displayName"] == "Pullers"
+        (member,) = graph(sandbox, "GET", f"groups/{group}/members")[1]["value"]
+        assert (member["id"], member["@odata.type"]) == (someone.id, "#microsoft.graph.servicePrincipal")
+        found = graph(sandbox, "GET", "groups", query="$filter=startswith(displayName,'pull')")[1]["value"]
+        assert [each["id"] for each in found] == [group]
+        (seen,) = graph(sandbox, "POST", "directoryObjects/getByIds", {"ids": [group]})[1]["value"]
+        assert seen["@odata.type"] == "#microsoft.graph.group"
+        again = {"@odata.id": f"https://{GRAPH}/v1.0/directoryObjects/{someone.id}"}
+        assert graph(sandbox, "POST", f"groups/{group}/members/$ref", again)[1]["error"]["code"] == "Request_BadRequest"
+        mailed = {"displayName": "x", "mailNickname": "x", "mailEnabled": True, "securityEnabled": True}
+        assert graph(sandbox, "POST", "groups", mailed)[0] == 501
+        assert graph(sandbox, "DELETE", f"groups/{group}")[0] == 204
+        assert graph(sandbox, "GET", f"groups/{group}")[1]["error"]["code"] == "Request_ResourceNotFound"
+
+
+def test_a_group_is_assigned_as_one(sandbox: Played) -> None:
+    with sandbox.undone():
+        group = make_group(sandbox, "typed")
+        path = f"{GROUP}/providers/Microsoft.Authorization/roleAssignments/{uuid.uuid4()}"
+        reader = definition_id(SUBSCRIPTION, NAMED["Reader"])
+        for kind, wanted in (("User", 400), (None, 201)):
+            body = {"properties": {"roleDefinitionId": reader, "principalId": group, "principalType": kind}}
+            status, answered = sandbox.ask("PUT", ARM_HOST, path, "api-version=2022-04-01", body)
+            assert status == wanted, answered
+        assert json.loads(answered)["properties"]["principalType"] == "Group"
+
+
+def test_a_managed_identity_does_not_manage_groups(sandbox: Played) -> None:
+    principal = json.loads(sandbox.ask("GET", ARM_HOST, IDENTITY, "api-version=2023-01-31")[1])["properties"]
+    found = sandbox.cloud.principal(principal["principalId"])
+    assert found
+    token = sandbox.cloud.issue_token(found, f"https://{GRAPH}", 3600, {})
+    status, answered = sandbox.ask("POST", GRAPH, "/v1.0/groups", "", {"displayName": "x"}, token=token)
+    assert (status, json.loads(answered)["error"]["code"]) == (403, "Authorization_RequestDenied")
+
+
+# Deny assignments
+
+
+def deny(sandbox: Played, properties: dict[str, Any], scope: str = GROUP) -> tuple[int, dict[str, Any]]:
+    path = f"{scope}/providers/Microsoft.Authorization/denyAssignments/{uuid.uuid4()}"
+    status, answered = sandbox.ask("PUT", ARM_HOST, path, "api-version=2024-07-01-preview", {"properties": properties})
+    return status, json.loads(answered)
+
+
+DENIED = {"denyAssignmentName": "no changes", "permissions": [{"actions": ["*/write", "*/delete"], "notActions": []}]}
+
+
+def test_a_deny_assignment_counts_and_can_be_read(sandbox: Played) -> None:
+    with sandbox.undone():
+        someone = Someone(sandbox)
+        assign(sandbox, "Contributor", someone.id)
+        body = VALID[IDENTITY][1]
+        assert someone.ask("PUT", IDENTITY, body)[0] == 200
+        status, made = deny(sandbox, {**DENIED, "principals": [{"id": someone.id, "type": "ServicePrincipal"}]})
+        assert status == 201 and made["properties"]["isSystemProtected"] is False
+        status, refused = someone.ask("PUT", IDENTITY, body)
+        assert (status, refused["error"]["code"]) == (403, "DenyAssignmentAuthorizationFailed")
+        assert "'no changes'" in refused["error"]["message"] and GROUP in refused["error"]["message"]
+        assert someone.ask("GET", IDENTITY)[0] == 200
+        assert sandbox.ask("PUT", ARM_HOST, IDENTITY, "api-version=2023-01-31", body)[0] == 200  # the operator
+        listed = someone.ask("GET", f"{IDENTITY}/providers/Microsoft.Authorization/denyAssignments")[1]["value"]
+        assert [each["id"] for each in listed] == [made["id"]]
+        assert someone.ask("GET", made["id"])[1]["properties"] == made["properties"]
+        assert sandbox.ask("DELETE", ARM_HOST, made["id"], "api-version=2024-07-01-preview")[0] == 200
+        assert someone.ask("PUT", IDENTITY, body)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"principals": [{"id": EVERYONE, "type": "SystemDefined"}]},
+        {"principals": [{"id": str(uuid.uuid4()), "type": "Group"}]},
+        {"principals": []},
+        {"principals": [{"id": str(uuid.uuid4()), "type": "User"}], "permissions": [{"actions": ["*/read"]}]},
+        {"principals": [{"id": str(uuid.uuid4()), "type": "User"}], "denyAssignmentName": ""},
+    ],
+)
+def test_a_deny_assignment_that_users_cannot_make(sandbox: Played, members: dict[str, Any]) -> None:
+    status, answered = deny(sandbox, {**DENIED, **members})
+    assert (status, answered["error"]["code"]) == (400, "InvalidCreateDenyAssignmentRequest")
+
+
+def test_what_azure_itself_denies(sandbox: Played) -> None:
+    """One as a managed application has it: for everyone but one, data actions too, and not below its scope."""
+    registry = ResourceId(REGISTRY)
+    everyone = {"id": EVERYONE, "type": "SystemDefined"}
+    with sandbox.undone():
+        someone, spared = Someone(sandbox), Someone(sandbox)
+        for each in (someone, spared):
+            assign(sandbox, "Contributor", each.id)
+        properties = {
+            "denyAssignmentName": "locked", "scope": str(registry), "principals": [everyone], "doNotApplyToChildScopes": True,
+            "excludePrincipals": [{"id": spared.id, "type": "ServicePrincipal"}], "isSystemProtected": True,
+            "permissions": [{"actions": ["*/pull/read"], "notActions": [], "dataActions": ["*"], "notDataActions": []}],
+        }  # fmt: skip
+        name = str(uuid.uuid4())
+        denial = {"id": f"{registry}/providers/{DENIAL}/{name}", "type": DENIAL, "name": name, "properties": properties}
+        sandbox.cloud.store.put(Resource(denial))
+        found = sandbox.cloud.store.get(registry)
+        assert found
+        assert "pull" not in repository_actions(sandbox.cloud, someone.id, found, "app")
+        assert "pull" in repository_actions(sandbox.cloud, spared.id, found, "app")
+        pull = f"{ACR}/pull/read"
+        assert decide(sandbox.cloud, someone.id, pull, registry.child("x", "y"))
+        assert not decide(sandbox.cloud, someone.id, pull, registry)
