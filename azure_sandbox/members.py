@@ -104,7 +104,7 @@ Microsoft.Network/publicIPAddresses
     properties.publicIPAddressVersion: string shown ="IPv4"
     properties.provisioningState|resourceGuid: string shown
     location|sku.name properties.publicIPAllocationMethod|dnsSettings.domainNameLabel: string effect
-    sku.tier: string kept
+    sku.tier: string shown ="Regional"
     tags: free kept patch
     zones properties.idleTimeoutInMinutes|ipTags: any kept
     properties.ipConfiguration: object shown

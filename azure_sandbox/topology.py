@@ -62,17 +62,17 @@ def find_subnet(store: Store, subnet: ResourceId) -> Resource | None:
     return next((each for each in network.children("subnets") if each.id == subnet), None) if network else None
 
 
+def location_of_subnet(store: Store, subnet: ResourceId) -> str:
+    """Where a subnet is: where its network is."""
+    network = store.get(subnet.parent)
+    return network.location if network else ""
+
+
 def _references(interface: Resource) -> list[ResourceId]:
     found = [reference(interface.properties, "networkSecurityGroup")]
     for configuration in interface.children("ipConfigurations"):
         found += [reference(configuration.properties, member) for member in ("subnet", "publicIPAddress")]
     return [each for each in found if each]
-
-
-def interface_using(store: Store, resource: ResourceId) -> Resource | None:
-    """The first interface that refers to a subnet, an address or a security group, or to something in a network."""
-    interfaces = store.resources(type=INTERFACE)
-    return next((each for each in interfaces if any(resource.covers(used) for used in _references(each))), None)
 
 
 def configurations_using(store: Store, resource: ResourceId) -> list[ResourceId]:

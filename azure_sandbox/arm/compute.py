@@ -226,7 +226,8 @@ def _updated(call: Call, vm: Resource) -> Resource:
     before = vm.properties
     for path in _FIXED:
         asked, present = _member(given, path), _member(before, path)
-        if asked is not None and json.dumps(asked).lower() != json.dumps(present).lower():
+        same = json.dumps(asked, sort_keys=True).lower() == json.dumps(present, sort_keys=True).lower()
+        if asked is not None and not same:
             raise errors.property_cannot_change(name=path)
     disk = (given.get("storageProfile") or {}).get("osDisk") or {}
     changed = {name: disk[name] for name in ("caching", "deleteOption") if name in disk}

@@ -82,11 +82,6 @@ def _not_emulated(sentence: str) -> _Kind:
     return _Kind(501, "NotImplementedInSandbox", sentence)
 
 
-def _in_use(code: str, what: str) -> _Kind:
-    sentence = f"{what} {{id}} can not be deleted since it is still in use by {{user}}."
-    return _Kind(400, code, sentence, details=True)
-
-
 def deployment_failed(status: int, details: list[Json]) -> ArmError:
     """What a deployment answers where one of its resources cannot be made; `details` have that resource's error."""
     message = (
@@ -136,6 +131,16 @@ operation_not_found = _Kind(404, "NotFound", "The operation was not found.")
 provider_not_registered = _gateway(409, "MissingSubscriptionRegistration",
     "The subscription is not registered to use namespace '{provider}'. See https://aka.ms/rps-not-found for how to register subscriptions.")
 invalid_provider = _gateway(404, "InvalidResourceNamespace", "The resource namespace '{provider}' is invalid.")
+other_location = _gateway(409, "InvalidResourceLocation",
+    "The resource '{name}' already exists in location '{existing}' in resource group '{group}'. A resource with the same name cannot be created in location '{location}'. Please select a new resource name.")
+invalid_tag_characters = _gateway(400, "InvalidTagNameCharacters",
+    "The tag names '{names}' have reserved characters '<,>,%,&,\\,?,/' or control characters.")
+tag_name_too_long = _gateway(400, "InvalidTagName",
+    "Tag key too large. Following tag key '{name}' exceeded the maximum length. Maximum allowed length for tag key - '512' characters.")
+tag_value_too_long = _gateway(400, "InvalidTagValueLength",
+    "Tag value too large. Following tag value '{value}' exceeded the maximum length. Maximum allowed length for tag value - '256' characters.")
+too_many_tags = _gateway(400, "TooManyTags",
+    "The number of tags on the resource is {count}: the maximum number of tags is 50.")
 location_required = _gateway(400, "LocationRequired", "The location property is required for this definition.")
 location_not_available = _gateway(400, "LocationNotAvailableForResourceType",
     "The provided location '{location}' is not available for resource type '{kind}'. List of available regions for the resource type is '{regions}'.")
@@ -257,10 +262,39 @@ interface_is_used = _Kind(400, "NicInUse", "Network Interface {id} is used by ex
 interface_is_attached = _Kind(400, "NicInUse",
     "Network Interface {id} is used by existing resource {user}. In order to delete the network interface, it must be dissociated from the resource. To learn more, see aka.ms/deletenic.", details=True)
 
-network_in_use = _in_use("InUseSubnetCannotBeDeleted", "Virtual network")
-subnet_in_use = _in_use("InUseSubnetCannotBeDeleted", "Subnet")
-security_group_in_use = _in_use("InUseNetworkSecurityGroupCannotBeDeleted", "Network security group")
-address_in_use = _in_use("PublicIPAddressCannotBeDeleted", "Public IP address")
+subnet_in_use = _Kind(400, "InUseSubnetCannotBeDeleted",
+    "Subnet {name} is in use by {users} and cannot be deleted. In order to delete the subnet, delete all the resources within the subnet. See aka.ms/deletesubnet.", details=True)
+prefix_in_use = _Kind(400, "InUsePrefixCannotBeDeleted",
+    "IpPrefix {prefix} on Subnet {name} has active allocations and cannot be deleted.", details=True)
+security_group_in_use = _Kind(400, "InUseNetworkSecurityGroupCannotBeDeleted",
+    "Network security group {id} cannot be deleted because it is in use by the following resources: {users}. In order to delete the Network security group, remove the association with the resource(s). To learn how to do this, see aka.ms/deletensg.", details=True)
+address_in_use = _Kind(400, "PublicIPAddressCannotBeDeleted",
+    "Public IP address {id} can not be deleted since it is still allocated to resource {users}. In order to delete the public IP, disassociate/detach the Public IP address from the resource.  To learn how to do this, see aka.ms/deletepublicip.", details=True)
+address_is_allocated = _Kind(400, "PublicIPAddressInUse",
+    "Resource {id} is referencing public IP address {address} that is already allocated to resource {user}.", details=True)
+label_in_use = _Kind(400, "DnsRecordInUse", "DNS record {name} is already used by another public IP.", details=True)
+invalid_label = _Kind(400, "InvalidDomainNameLabel",
+    "The domain name label {label} is invalid. It must conform to the following regular expression: {pattern}.", details=True)
+duplicate_name = _Kind(400, "DuplicateResourceName",
+    "Resource {id} has two child resources with the same name ({name}).", details=True)
+rules_conflict = _Kind(400, "SecurityRuleConflict",
+    "Security rule {name} conflicts with rule {other}. Rules cannot have the same Priority and Direction.", details=True)
+invalid_port_range = _Kind(400, "SecurityRuleInvalidPortRange",
+    "Security rule has invalid Port range. Value provided: {value}. Value should be an integer OR integer range with '-' delimiter. Valid range 0-65535. Security rule: {name}.", details=True)
+invalid_rule_prefix = _Kind(400, "SecurityRuleInvalidAddressPrefix",
+    "Security rule has invalid Address prefix. Value provided: {value}. Security rule: {name}.", details=True)
+subnets_overlap = _Kind(400, "NetcfgSubnetRangesOverlap",
+    "Subnet '{name}' is not valid because its IP address range overlaps with that of an existing subnet '{other}' in virtual network '{network}'.", details=True)
+invalid_prefix = _Kind(400, "InvalidAddressPrefixFormat",
+    "Address prefix {prefix} of resource {id} is not formatted correctly. It should follow CIDR notation, for example 10.0.0.0/24.", details=True)
+invalid_cidr = _Kind(400, "InvalidCIDRNotation",
+    "The address prefix {prefix} in resource {id} has an invalid CIDR notation. For the given prefix length, the address prefix should be {right}.", details=True)
+address_not_in_subnet = _Kind(400, "PrivateIPAddressNotInSubnet",
+    "Private static IP address {address} does not belong to the range of subnet prefix {prefix}.", details=True)
+address_is_reserved = _Kind(400, "PrivateIPAddressInReservedRange",
+    "Private static IP address {address} falls within reserved IP range of subnet prefix {prefix}.", details=True)
+private_address_is_allocated = _Kind(400, "PrivateIPAddressIsAllocated",
+    "IP configuration {id} is using the private IP address {address} which is already allocated to resource {user}.", details=True)
 invalid_network_name = _Kind(400, "InvalidResourceName",
     "Resource name {name} is invalid. It can be up to {longest} characters long, must begin with a letter or digit, must end with a letter, a digit or '_', and may contain letters, digits, '.', '-' and '_'.", details=True)
 missing_names = _Kind(400, "InvalidRequestFormat", "Each of properties.{collection} needs a name.", details=True)
@@ -277,8 +311,6 @@ no_basic_address = _Kind(400, "IPv4BasicSkuPublicIpCountLimitReached",
     "Cannot create more than 0 IPv4 Basic SKU public IP addresses for this subscription in this region.", details=True)
 address_must_be_static = _Kind(400, "StandardAndStandardV2SkuPublicIPAddressesMustBeStatic",
     "Standard sku publicIp {id} must have AllocationMethod set to Static.", details=True)
-invalid_address_prefix = _Kind(400, "SecurityRuleInvalidAddressPrefix",
-    "Security rule {name} has invalid Address prefix. Value provided: {prefix}", details=True)
 no_address_left = _Kind(400, "PublicIPCountLimitReached",
     "The sandbox has no public IP address left: delete some of the VMs' addresses.")
 missing_configurations = _Kind(400, "NetworkInterfaceMustHaveOneIpConfiguration",

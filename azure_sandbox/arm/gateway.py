@@ -126,6 +126,7 @@ class Gateway:
             raise errors.group_not_found(group=group)
         kind = (route.action or "").rpartition("/")[0]
         call.body = await _read_body(request, kind)
+        _check_tags(call.body.get("tags") or {})
         if request.method == "PUT" and group:
             _check_new(call, kind)
         return call
@@ -173,9 +174,33 @@ def _check_new(call: Call, kind: str) -> None:
     if not resources.is_registered(tenant, provider):
         raise errors.provider_not_registered(provider=provider)
     region = plain(str(location or ""))
-    if region and region not in (*tenant.cloud.locations, "global"):
+    if region and region not in tenant.cloud.locations:
         regions = ",".join(tenant.cloud.locations)
         raise errors.location_not_available(location=location, kind=kind, regions=regions)
+
+    existing = call.stored()
+    if region and existing and existing.location and region != plain(existing.location):
+        raise errors.other_location(
+            name=existing.name, existing=existing.location, group=existing.id.group, location=location
+        )
+
+
+_NOT_IN_TAGS = re.compile(r"[<>%&\\?/\x00-\x1f\x7f]")
+
+
+def _check_tags(tags: Json) -> None:
+    """The limits of tags, which hold for resources of all types."""
+    if len(tags) > 50:
+        raise errors.too_many_tags(count=len(tags))
+    if bad := [name for name in tags if _NOT_IN_TAGS.search(name)]:
+        raise errors.invalid_tag_characters(names=", ".join(bad))
+    for name, value in tags.items():
+        if value is not None and not isinstance(value, str):
+            raise errors.invalid_body(reason=f"'tags.{name} must be a string'")
+        if len(name) > 512:
+            raise errors.tag_name_too_long(name=name)
+        if len(value or "") > 256:
+            raise errors.tag_value_too_long(value=value)
 
 
 def _count(call: Call) -> dict[str, str]:

@@ -11,7 +11,19 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from .. import members, topology
-from ..resource import ADDRESS, INTERFACE, NETWORK, SECURITY_GROUP, SUBNET, Json, Resource, ResourceId, spelled
+from ..clouds import plain
+from ..resource import (
+    ADDRESS,
+    INTERFACE,
+    NETWORK,
+    SECURITY_GROUP,
+    SUBNET,
+    Json,
+    Resource,
+    ResourceId,
+    reference,
+    spelled,
+)
 from ..store import Store
 from ..tenant import Tenant
 from . import errors, names, operations
@@ -48,7 +60,8 @@ def _require_reference(call: Call, reference: Json | None, what: str) -> Resourc
     """The resource another one refers to by id; 400 where it does not exist."""
     reference_id = (reference or {}).get("id", "")
     found = call.tenant.store.get(reference_id) or topology.find_subnet(call.tenant.store, ResourceId(reference_id))
-    if found is None:
+    home = found and (found.location or topology.location_of_subnet(call.tenant.store, found.id))
+    if found is None or plain(str(home)) != plain(call.location()):
         raise errors.invalid_reference(id=reference_id, user=call.id, member=what)
     call.require(f"{found.type}/join/action", found.id)
     return found
@@ -59,12 +72,16 @@ def _references(call: Call, given: Json, member: str) -> Json:
     return {member: {"id": str(_require_reference(call, given[member], member).id)}} if given.get(member) else {}
 
 
-def _named(children: list[Json], collection: str) -> list[Json]:
-    """The children in a body, which must have names."""
+def _named(parent: ResourceId, children: list[Json], collection: str) -> list[Json]:
+    """The children in a body, which must have names, each its own."""
     if not all(child.get("name") for child in children):
         raise errors.missing_names(collection=collection)
+    seen: set[str] = set()
     for child in children:
         _check_name(SUBNET, child["name"])
+        if child["name"].lower() in seen:
+            raise errors.duplicate_name(id=parent, name=child["name"])
+        seen.add(child["name"].lower())
     return children
 
 
@@ -75,6 +92,8 @@ def _check_name(kind: str, name: str) -> None:
 
 def _fill_network(call: Call, resource: Resource, given: Json) -> None:
     space = given.get("addressSpace") or {"addressPrefixes": []}
+    for prefix in space.get("addressPrefixes", []):
+        _range(prefix, resource.id)
     defaults: Json = {"dhcpOptions": {"dnsServers": []}, "encryption": {"enforcement": "AllowUnencrypted"}}
     resource.properties.update(
         {
@@ -86,10 +105,14 @@ def _fill_network(call: Call, resource: Resource, given: Json) -> None:
             "privateEndpointVNetPolicies": given.get("privateEndpointVNetPolicies", "Disabled"),
         }
     )
-    resource.properties["subnets"] = [
-        _child(resource, "subnets", subnet["name"], _subnet_properties(call, resource, subnet["name"], subnet))
-        for subnet in _named(given.get("subnets", []), "subnets")
-    ]
+    before = call.stored()
+    resource.properties["subnets"] = []
+    for subnet in _named(resource.id, given.get("subnets", []), "subnets"):
+        made = _child(resource, "subnets", subnet["name"], _subnet_properties(call, resource, subnet["name"], subnet))
+        resource.properties["subnets"].append(made)
+    for gone in before.children("subnets") if before else []:
+        if gone.id not in [each.id for each in resource.children("subnets")]:
+            _refuse_where_used(call.tenant, gone)
 
 
 def _subnet_properties(call: Call, network: Resource, name: str, subnet: Json) -> Json:
@@ -98,19 +121,23 @@ def _subnet_properties(call: Call, network: Resource, name: str, subnet: Json) -
     prefix = given.get("addressPrefix") or prefixes[0]
     if prefixes != [prefix]:
         raise errors.subnet_prefixes_not_emulated()
+    subnet_id = network.id.child("subnets", name)
+    wanted = _range(prefix, subnet_id)
     spaces = network.properties["addressSpace"].get("addressPrefixes", [])
-    try:
-        wanted = ipaddress.ip_network(prefix)
-        inside = any(_contains(ipaddress.ip_network(space), wanted) for space in spaces)
-    except ValueError:
-        inside = False
-    if not inside:
+    if not any(_contains(_range(space, network.id), wanted) for space in spaces):
         raise errors.subnet_outside_network(name=name, prefix=prefix, network=network.name)
+    for other in network.children("subnets"):
+        if other.id != subnet_id and wanted.overlaps(ipaddress.ip_network(other.properties["addressPrefix"])):
+            raise errors.subnets_overlap(name=name, other=other.name, network=network.name)
+    before = topology.find_subnet(call.tenant.store, subnet_id)
+    was = before.properties["addressPrefix"] if before else prefix
+    if was != prefix and topology.configurations_using(call.tenant.store, subnet_id):
+        raise errors.prefix_in_use(prefix=was, name=name)
     properties: Json = {
         "addressPrefix": prefix,
         **_service_endpoints(network, given),
         "delegations": [
-            _delegation(network, name, each) for each in _named(given.get("delegations", []), "delegations")
+            _delegation(network, name, each) for each in _named(subnet_id, given.get("delegations", []), "delegations")
         ],
         "privateEndpointNetworkPolicies": "Disabled",
         "privateLinkServiceNetworkPolicies": "Enabled",
@@ -142,15 +169,29 @@ def _delegation(network: Resource, subnet: str, given: Json) -> Json:
     return _child(parent, "delegations", given["name"], properties)
 
 
+def _range(prefix: str, resource_id: ResourceId) -> Any:
+    """The addresses of a prefix in CIDR notation."""
+    try:
+        if "/" not in prefix:
+            raise ValueError(prefix)
+        found = ipaddress.ip_network(prefix, strict=False)
+    except ValueError as error:
+        raise errors.invalid_prefix(prefix=prefix, id=resource_id) from error
+    if str(found.network_address) != prefix.partition("/")[0]:
+        raise errors.invalid_cidr(prefix=prefix, id=resource_id, right=found)
+    return found
+
+
 def _contains(space: Any, wanted: Any) -> bool:
     return bool(space.version == wanted.version and wanted.subnet_of(space))
 
 
 def _fill_security_group(call: Call, resource: Resource, given: Json) -> None:
-    resource.properties["securityRules"] = [
-        _child(resource, "securityRules", rule["name"], _rule(rule["name"], rule.get("properties", {})))
-        for rule in _named(given.get("securityRules", []), "securityRules")
-    ]
+    resource.properties["securityRules"] = []
+    for rule in _named(resource.id, given.get("securityRules", []), "securityRules"):
+        made = _child(resource, "securityRules", rule["name"], _rule(rule["name"], rule.get("properties", {})))
+        _refuse_conflict(resource, made)
+        resource.properties["securityRules"].append(made)
     resource.properties["defaultSecurityRules"] = [
         _child(
             resource,
@@ -187,17 +228,61 @@ def _rule(name: str, given: Json, *, default: bool = False) -> Json:
     lists = ("sourcePortRanges", "destinationPortRanges", "sourceAddressPrefixes", "destinationAddressPrefixes")
     rule: Json = {key: [] for key in lists}
     rule |= {key: value for key, value in given.items() if value is not None}
-    for prefixes in ("sourceAddressPrefix", "destinationAddressPrefix"):
-        for prefix in [*([rule[prefixes]] if prefixes in rule else []), *rule[f"{prefixes}es"]]:
-            if not _is_address_prefix(str(prefix)):
-                raise errors.invalid_address_prefix(name=name, prefix=prefix)
     choices = {"access": ("Allow", "Deny"), "direction": ("Inbound", "Outbound"), "protocol": _PROTOCOLS}
     for key, known in choices.items():  # taken in any case, and shown in one
         rule[key] = _choice(key, rule[key], known)
     highest = 65500 if default else 4096
-    if not isinstance(rule["priority"], int) or not 100 <= rule["priority"] <= highest:
+    if type(rule["priority"]) is not int or not 100 <= rule["priority"] <= highest:
         raise errors.invalid_priority(name=name, priority=rule["priority"])
+    for member, is_valid, refusal in _RANGES:
+        values = [*filter(None, [rule.get(member)]), *rule[f"{member}{'es' if member.endswith('x') else 's'}"]]
+        if not values:
+            raise errors.incomplete_security_rule(name=name, member=member)
+        for value in values:
+            if not is_valid(value):
+                raise refusal(value=value, name=name)
     return rule
+
+
+def _is_port_range(text: str) -> bool:
+    first, dash, last = text.partition("-")
+    ports = [first, last] if dash else [first]
+    if text == "*" or not all(re.fullmatch("[0-9]{1,5}", port) for port in ports):
+        return text == "*"
+    return int(first) <= int(ports[-1]) <= 65535
+
+
+_SERVICE_TAGS = {  # that may stand in a rule; most also with a region behind a dot. (azure-docs, service-tags-overview)
+    "Internet", "VirtualNetwork", "AzureLoadBalancer", "AzureCloud", "AzureActiveDirectory", "AzureContainerRegistry",
+    "MicrosoftContainerRegistry", "AzureFrontDoor", "AzureKeyVault", "AzureMonitor", "AzureResourceManager",
+    "AzureTrafficManager", "AzureBackup", "AzureDevOps", "AzureCosmosDB", "AzureEventHub", "AppService", "EventHub",
+    "GatewayManager", "GuestAndHybridManagement", "LogicApps", "ServiceBus", "Sql", "Storage", "ApiManagement",
+    "AzureKubernetesService", "AzurePlatformDNS", "AzurePlatformIMDS", "AzurePlatformLKM", "AzureSiteRecovery",
+}  # fmt: skip
+
+
+def _is_rule_prefix(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return text == "*" or spelled(text.partition(".")[0], _SERVICE_TAGS) is not None
+    return re.fullmatch(r"[^/]+(/(0|[1-9][0-9]{0,2}))?", text) is not None  # Python takes /255.255.255.0 too
+
+
+_RANGES: tuple[tuple[str, Callable[[str], bool], Any], ...] = (
+    ("sourcePortRange", _is_port_range, errors.invalid_port_range),
+    ("destinationPortRange", _is_port_range, errors.invalid_port_range),
+    ("sourceAddressPrefix", _is_rule_prefix, errors.invalid_rule_prefix),
+    ("destinationAddressPrefix", _is_rule_prefix, errors.invalid_rule_prefix),
+)
+
+
+def _refuse_conflict(group: Resource, rule: Resource) -> None:
+    """Two rules of one direction have two priorities."""
+    for other in group.children("securityRules"):
+        same = all(other.properties[key] == rule.properties[key] for key in ("priority", "direction"))
+        if same and other.id != rule.id:
+            raise errors.rules_conflict(name=rule.name, other=other.name)
 
 
 _PROTOCOLS = ("Tcp", "Udp", "Icmp", "Esp", "Ah", "*")
@@ -211,15 +296,7 @@ def _choice(member: str, value: object, known: tuple[str, ...]) -> str:
     return found
 
 
-def _is_address_prefix(text: str) -> bool:
-    """Whether it is *, a service tag, or an address or range in CIDR notation."""
-    if re.fullmatch(r"\*|[A-Za-z][A-Za-z0-9.]*", text):
-        return True
-    try:
-        ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        return False
-    return re.fullmatch(r"[^/]+(/(0|[1-9][0-9]{0,2}))?", text) is not None  # Python takes /255.255.255.0 too
+_LABEL = "^[a-z][a-z0-9-]{1,61}[a-z0-9]$"
 
 
 def _fill_address(call: Call, resource: Resource, given: Json) -> None:
@@ -227,10 +304,13 @@ def _fill_address(call: Call, resource: Resource, given: Json) -> None:
     allocated = {address.properties.get("ipAddress") for address in store.resources(type=ADDRESS)}
     before = store.get(resource.id)
     free = (str(host) for host in ADDRESS_RANGES[call.tenant.cloud.name].hosts() if str(host) not in allocated)
-    sku, method = (call.body.get("sku") or {}).get("name", "Basic"), given.get("publicIPAllocationMethod", "Dynamic")
+    sku = _choice("sku.name", (call.body.get("sku") or {}).get("name", "Basic"), ("Basic", "Standard"))
+    method = _choice(
+        "publicIPAllocationMethod", given.get("publicIPAllocationMethod", "Dynamic"), ("Static", "Dynamic")
+    )
     if sku == "Basic" and not before:  # Azure makes none any more; one that is there stays
         raise errors.no_basic_address()
-    if sku != "Basic" and method.lower() != "static":
+    if sku != "Basic" and method != "Static":
         raise errors.address_must_be_static(id=call.id)
     ip_address = before.properties["ipAddress"] if before else next(free, None)
     if ip_address is None:
@@ -239,16 +319,21 @@ def _fill_address(call: Call, resource: Resource, given: Json) -> None:
         {
             "ipAddress": ip_address,
             "publicIPAddressVersion": "IPv4",
-            "publicIPAllocationMethod": method.capitalize(),
+            "publicIPAllocationMethod": method,
             "idleTimeoutInMinutes": given.get("idleTimeoutInMinutes", 4),
             "ipTags": given.get("ipTags", []),
         }
     )
     label = (given.get("dnsSettings") or {}).get("domainNameLabel")
     if label:
+        if not re.fullmatch(_LABEL, label):
+            raise errors.invalid_label(label=label, pattern=_LABEL)
         name = f"{label}.{resource.location}.{_DNS_SUFFIXES[call.tenant.cloud.name]}"
+        for other in store.resources(type=ADDRESS):
+            if other.id != resource.id and other.properties.get("dnsSettings", {}).get("fqdn") == name:
+                raise errors.label_in_use(name=name)
         resource.properties["dnsSettings"] = {"domainNameLabel": label, "fqdn": name}
-    resource["sku"] = {"name": "Basic", "tier": "Regional", **(call.body.get("sku") or {})}
+    resource["sku"] = {"tier": "Regional", **(call.body.get("sku") or {}), "name": sku}
     if resource["sku"]["name"] == "Standard":
         resource.properties["ddosSettings"] = {"protectionMode": "VirtualNetworkInherited"}
     if call.body.get("zones"):
@@ -260,17 +345,25 @@ def _fill_interface(call: Call, resource: Resource, given: Json) -> None:
     for position, configuration in enumerate(given.get("ipConfigurations", [])):
         wanted = configuration.get("properties", {})
         subnet = _require_reference(call, wanted.get("subnet"), "subnet")
+        method = _choice(
+            "privateIPAllocationMethod", wanted.get("privateIPAllocationMethod", "Dynamic"), ("Dynamic", "Static")
+        )
+        name = configuration.get("name", "ipconfig1")
+        own = resource.id.child("ipConfigurations", name)
+        if method == "Static" and wanted.get("privateIPAddress"):
+            _check_private_address(call, own, wanted["privateIPAddress"], subnet)
         properties: Json = {
             "privateIPAddress": wanted.get("privateIPAddress") or _private_address(call, resource.id, subnet),
-            "privateIPAllocationMethod": _choice(
-                "privateIPAllocationMethod", wanted.get("privateIPAllocationMethod", "Dynamic"), ("Dynamic", "Static")
-            ),
+            "privateIPAllocationMethod": method,
             "subnet": {"id": str(subnet.id)},
             "primary": position == 0,
             "privateIPAddressVersion": "IPv4",
             **_references(call, wanted, "publicIPAddress"),
         }
-        name = configuration.get("name", "ipconfig1")
+        if address := reference(properties, "publicIPAddress"):
+            for user in topology.configurations_using(call.tenant.store, address):
+                if user != own:
+                    raise errors.address_is_allocated(id=own, address=address, user=user)
         configurations.append(_child(resource, "ipConfigurations", name, properties))
     if not configurations:
         raise errors.missing_configurations(id=call.id)
@@ -314,6 +407,25 @@ def _private_address(call: Call, interface_id: ResourceId, subnet: Resource) -> 
     if free is None:
         raise errors.subnet_is_full(name=subnet.name)
     return free
+
+
+def _check_private_address(call: Call, own: ResourceId, address: str, subnet: Resource) -> None:
+    """A static address is one of the subnet's, none of the five that Azure keeps, and nobody else's."""
+    prefix = subnet.properties["addressPrefix"]
+    space = ipaddress.ip_network(prefix)
+    try:
+        wanted = ipaddress.ip_address(address)
+    except ValueError as error:
+        raise errors.no_such_value(member="privateIPAddress", value=address, known="the addresses of IPv4") from error
+    if wanted not in space:
+        raise errors.address_not_in_subnet(address=address, prefix=prefix)
+    if wanted in (*(space[position] for position in range(4)), space[-1]):
+        raise errors.address_is_reserved(address=address, prefix=prefix)
+    for user in topology.configurations_using(call.tenant.store, subnet.id):
+        interface = call.tenant.store.get(user.parent)
+        for each in interface.children("ipConfigurations") if interface else []:
+            if each.id == user != own and each.properties["privateIPAddress"] == address:
+                raise errors.private_address_is_allocated(id=own, address=address, user=user)
 
 
 Fill = Callable[[Call, Resource, Json], None]
@@ -460,14 +572,16 @@ def _refuse_where_used(tenant: Tenant, resource: Resource) -> None:
     """In Azure what is in use cannot be deleted."""
     if resource.type == INTERFACE and (vm := topology.vm_of_interface(tenant.store, resource.id)):
         raise errors.interface_is_attached(id=resource.id, user=vm.id)
-    in_use = {
-        NETWORK: errors.network_in_use,
-        SECURITY_GROUP: errors.security_group_in_use,
-        SUBNET: errors.subnet_in_use,
-        ADDRESS: errors.address_in_use,
-    }.get(resource.type)
-    if in_use and (interface := topology.interface_using(tenant.store, resource.id)):
-        raise in_use(id=resource.id, user=interface.id)
+    store, users = tenant.store, ", ".join
+    if resource.type == SECURITY_GROUP:
+        if guarded := topology.guarded_by(store, resource.id):
+            names = [each["id"] for kind in guarded.values() for each in kind]
+            raise errors.security_group_in_use(id=resource.id, users=users(names))
+        return
+    for used in resource.children("subnets") if resource.type == NETWORK else [resource]:
+        if found := topology.configurations_using(store, used.id):
+            in_use = errors.address_in_use if resource.type == ADDRESS else errors.subnet_in_use
+            raise in_use(id=used.id, name=used.name, users=users(map(str, found)))
 
 
 async def remove(tenant: Tenant, resource: Resource) -> None:
@@ -485,6 +599,7 @@ async def put_security_rule(call: Call) -> Response:
     group, name = call.parent(), call.parameters["name"]
     _check_name(SUBNET, name)
     rule = _child(group, "securityRules", name, _rule(name, call.body.get("properties") or {}))
+    _refuse_conflict(group, rule)
     return _put_child(call, group, "securityRules", rule, retry_after=1)
 
 

@@ -244,7 +244,7 @@ class PublicCloud(Sandbox):
             self.make(path.rpartition("/")[0].rpartition("/")[0], {})
         for reference in set(re.findall(r'"(/subscriptions/[^"]+/providers/[^"]+)"', json.dumps(body))):
             if not missing:
-                self.make(reference, {})
+                self.make(reference, {"location": body.get("location")})
 
     def make(self, path: str, shown: Json, interface: str | None = None) -> None:
         """Make a resource that is like the one that the recording shows."""
@@ -289,7 +289,7 @@ class PublicCloud(Sandbox):
             subnet = (configuration.get("subnet") or {}).get("id") or (
                 f"{group}/providers/Microsoft.Network/virtualNetworks/other/subnets/s"
             )
-            self.make(subnet, {})
+            self.make(subnet, {"location": body["location"]})
             body["properties"] = {"ipConfigurations": [{"name": "ipconfig1", "properties": {"subnet": {"id": subnet}}}]}
         elif kind == "virtualMachines":
             body["properties"] = self._vm(group, given, interface)

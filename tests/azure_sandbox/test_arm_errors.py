@@ -22,7 +22,7 @@ def test_each_error_is_called_with_what_its_sentence_names() -> None:
                 wanted = {field.partition(".")[0] for field in fields}
                 assert {keyword.arg for keyword in node.keywords} == wanted, (path.name, node.lineno)
                 called.add(node.func.attr)
-    indirectly = {"network_in_use", "security_group_in_use", "subnet_in_use", "address_in_use"}
+    indirectly = {"subnet_in_use", "address_in_use", "invalid_port_range", "invalid_rule_prefix"}
     assert called | indirectly == set(KINDS)
 
 

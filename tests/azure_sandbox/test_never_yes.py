@@ -159,6 +159,16 @@ def test_a_vm_that_is_not_made_so(sandbox: Played, path: str, changes: dict[str,
     assert (answered, json.loads(body)["error"]["code"]) == (status, code)
 
 
+def test_a_vm_is_put_as_it_was_shown(sandbox: Played) -> None:
+    """As `az vm update` does; its members may come in another order."""
+    shown = json.loads(sandbox.ask("GET", ARM_HOST, THERE, "api-version=2024-03-01")[1])
+    key = shown["properties"]["osProfile"]["linuxConfiguration"]["ssh"]["publicKeys"][0]
+    shown["properties"]["osProfile"]["linuxConfiguration"]["ssh"]["publicKeys"][0] = dict(reversed(key.items()))
+    with sandbox.undone():
+        status, answered = sandbox.ask("PUT", ARM_HOST, THERE, "api-version=2024-03-01", {**shown, "tags": {"a": "b"}})
+    assert status == 200, answered
+
+
 @pytest.mark.parametrize(
     ("body", "code"),
     [
@@ -227,3 +237,142 @@ def test_each_listed_image_makes_a_vm(sandbox: Played) -> None:
             assert status == 201, answered
             tried += 1
     assert tried > 10
+
+
+# Networks
+
+
+GROUPS, ADDRESSES = (provider("Network", f"{kind}/new") for kind in ("networkSecurityGroups", "publicIPAddresses"))
+NETWORK_PATH, INTERFACES = provider("Network", "virtualNetworks/v1"), provider("Network", "networkInterfaces/new")
+RULE = VALID[provider("Network", "networkSecurityGroups/w")][1]["properties"]["securityRules"][0]["properties"]
+
+
+def rules(*changes: dict[str, Any], names: str = "abcdef") -> dict[str, Any]:
+    made = [
+        {"name": name, "properties": {key: value for key, value in {**RULE, **change}.items() if value is not None}}
+        for name, change in zip(names, changes, strict=False)
+    ]
+    return {**HERE, "properties": {"securityRules": made}}
+
+
+def network_of(*prefixes: str, space: str = "10.0.0.0/16", names: str = "stuvw") -> dict[str, Any]:
+    made = [{"name": n, "properties": {"addressPrefix": p}} for n, p in zip(names, prefixes, strict=False)]
+    return {**HERE, "properties": {"addressSpace": {"addressPrefixes": [space]}, "subnets": made}}
+
+
+def interface_at(address: str = "10.0.0.9", method: str = "Static", public: str | None = None) -> dict[str, Any]:
+    subnet = {"id": f"{NETWORK_PATH}/subnets/s"}
+    configuration = {"subnet": subnet, "privateIPAddress": address, "privateIPAllocationMethod": method}
+    more = {"publicIPAddress": {"id": public}} if public else {}
+    return {**HERE, "properties": {"ipConfigurations": [{"name": "c", "properties": {**configuration, **more}}]}}
+
+
+def public(**properties: Any) -> dict[str, Any]:
+    return {**HERE, "sku": {"name": "Standard"}, "properties": {"publicIPAllocationMethod": "Static", **properties}}
+
+
+def tagged(tags: Any) -> dict[str, Any]:
+    return {**HERE, "tags": tags}
+
+
+IDENTITIES = provider("ManagedIdentity", "userAssignedIdentities/new")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "code"),
+    [
+        (GROUPS, rules({}, {}), "SecurityRuleConflict"),
+        (GROUPS, rules({}, {"priority": 200}, names="aA"), "DuplicateResourceName"),
+        *((GROUPS, rules({"destinationPortRange": port}), "SecurityRuleInvalidPortRange")
+          for port in ("80,443", "x", "65536", "90-80", "-1", "22-", "２２")),
+        (GROUPS, rules({"destinationPortRange": None, "destinationPortRanges": ["22", "x"]}), "SecurityRuleInvalidPortRange"),
+        *((GROUPS, rules({"sourceAddressPrefix": prefix}), "SecurityRuleInvalidAddressPrefix")
+          for prefix in ("x", "20.20.20.20/16", "1.2.3", "AzureBastionSubnet", "10.0.0.0/33")),
+        (GROUPS, rules({"sourceAddressPrefix": None}), "SecurityRuleInvalidParameter"),
+        *((GROUPS, rules({"priority": priority}), "SecurityRuleInvalidPriority") for priority in (99, 4097, "100", 100.5, True)),
+        *((GROUPS, rules({key: "x"}), "InvalidRequestFormat") for key in ("access", "direction", "protocol")),
+        (NETWORK_PATH, network_of("10.0.0.0/24", "10.0.0.128/25"), "NetcfgSubnetRangesOverlap"),
+        (NETWORK_PATH, network_of("10.0.0.0/24", "10.1.0.0/24"), "NetcfgInvalidSubnet"),
+        (NETWORK_PATH, network_of("10.0.0.0/24", "10.0.1.0/24", names="sS"), "DuplicateResourceName"),
+        (NETWORK_PATH, network_of("10.0.0.0/24", "10.0.1.1/24"), "InvalidCIDRNotation"),
+        (NETWORK_PATH, network_of("10.0.0.0/24", "10.0.1.0"), "InvalidAddressPrefixFormat"),
+        (NETWORK_PATH, network_of("10.0.0.0/24", space="ten"), "InvalidAddressPrefixFormat"),
+        (NETWORK_PATH, network_of("10.0.0.0/25"), "InUsePrefixCannotBeDeleted"),
+        (NETWORK_PATH, network_of(), "InUseSubnetCannotBeDeleted"),
+        (f"{NETWORK_PATH}/subnets/t", {"properties": {"addressPrefix": "10.0.0.0/28"}}, "NetcfgSubnetRangesOverlap"),
+        (INTERFACES, interface_at("10.1.0.9"), "PrivateIPAddressNotInSubnet"),
+        (INTERFACES, interface_at("10.0.0.3"), "PrivateIPAddressInReservedRange"),
+        (INTERFACES, interface_at("10.0.0.4"), "PrivateIPAddressIsAllocated"),
+        (INTERFACES, interface_at(public=provider("Network", "publicIPAddresses/i")), "PublicIPAddressInUse"),
+        (INTERFACES, {**interface_at(), "location": "chinaeast2"}, "InvalidResourceReference"),
+        (ADDRESSES, public(dnsSettings={"domainNameLabel": "Not a label"}), "InvalidDomainNameLabel"),
+        (ADDRESSES, {**public(), "sku": {"name": "Strange"}}, "InvalidRequestFormat"),
+        (IDENTITIES, tagged({f"t{number}": "x" for number in range(51)}), "TooManyTags"),
+        (IDENTITIES, tagged({"a/b": "x"}), "InvalidTagNameCharacters"),
+        (IDENTITIES, tagged({"a" * 513: "x"}), "InvalidTagName"),
+        (IDENTITIES, tagged({"a": "x" * 257}), "InvalidTagValueLength"),
+        (IDENTITIES, tagged({"a": 1}), "InvalidRequestContent"),
+        (IDENTITIES, {"location": "global"}, "LocationNotAvailableForResourceType"),
+        (provider("ManagedIdentity", "userAssignedIdentities/uuu"), {"location": "chinaeast2"}, "InvalidResourceLocation"),
+        (NEW, {**HERE, "tags": {"a?": "x"}}, "InvalidTagNameCharacters"),
+    ],
+)  # fmt: skip
+def test_a_value_that_azure_does_not_take(sandbox: Played, path: str, body: dict[str, Any], code: str) -> None:
+    with sandbox.undone():
+        status, answered = sandbox.ask("PUT", ARM_HOST, path, "api-version=2023-09-01", body)
+    assert json.loads(answered)["error"]["code"] == code and status in (400, 409), answered
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (GROUPS, rules({"destinationPortRange": "0-65535"}, {"priority": 101, "sourceAddressPrefix": "storage.ChinaNorth3"},
+                       {"priority": 102, "sourceAddressPrefix": "10.0.0.1"}, {"direction": "Outbound"})),
+        (NETWORK_PATH, network_of("10.0.0.0/24", "10.0.1.0/24")),
+        (INTERFACES, interface_at()),
+        (INTERFACES, interface_at("", "Dynamic")),
+        (ADDRESSES, public(dnsSettings={"domainNameLabel": "a-label"})),
+        (IDENTITIES, tagged({f"t{number}": "x" * 256 for number in range(50)})),
+    ],
+)  # fmt: skip
+def test_a_value_that_azure_takes(sandbox: Played, path: str, body: dict[str, Any]) -> None:
+    with sandbox.undone():
+        status, answered = sandbox.ask("PUT", ARM_HOST, path, "api-version=2023-09-01", body)
+    assert status in (200, 201), answered
+
+
+def test_two_addresses_with_one_label(sandbox: Played) -> None:
+    body = public(dnsSettings={"domainNameLabel": "a-label"})
+    with sandbox.undone():
+        sandbox.ask("PUT", ARM_HOST, ADDRESSES, "api-version=2023-09-01", body)
+        status, answered = sandbox.ask("PUT", ARM_HOST, f"{ADDRESSES}2", "api-version=2023-09-01", body)
+    assert (status, json.loads(answered)["error"]["code"]) == (400, "DnsRecordInUse")
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "sentence"),
+    [
+        (provider("Network", "networkSecurityGroups/w"), "InUseNetworkSecurityGroupCannotBeDeleted",
+         r"^Network security group \S+/w cannot be deleted because it is in use by the following resources: \S+/networkInterfaces/n\. In order to"),
+        (provider("Network", "publicIPAddresses/i"), "PublicIPAddressCannotBeDeleted",
+         r"^Public IP address \S+/i can not be deleted since it is still allocated to resource \S+/ipConfigurations/c\. In order to"),
+        (NETWORK_PATH, "InUseSubnetCannotBeDeleted", r"^Subnet s is in use by \S+/ipConfigurations/c and cannot be deleted\. In order to"),
+        (f"{NETWORK_PATH}/subnets/s", "InUseSubnetCannotBeDeleted", r"^Subnet s is in use by \S+/ipConfigurations/c and cannot be"),
+        (provider("Network", "networkInterfaces/n"), "NicInUse", r"^Network Interface \S+/n is used by existing resource \S+/m\. In order to"),
+    ],
+)  # fmt: skip
+def test_what_is_in_use_is_not_deleted(sandbox: Played, path: str, code: str, sentence: str) -> None:
+    """In the words of recorded answers."""
+    status, answered = sandbox.ask("DELETE", ARM_HOST, path, "api-version=2023-09-01")
+    error = json.loads(answered)["error"]
+    assert (status, error["code"]) == (400, code) and re.match(sentence, error["message"]), error
+
+
+def test_a_security_group_of_a_subnet_is_in_use(sandbox: Played) -> None:
+    body = network_of("10.0.0.0/24")
+    with sandbox.undone():
+        sandbox.ask("PUT", ARM_HOST, GROUPS, "api-version=2023-09-01", HERE)
+        body["properties"]["subnets"][0]["properties"]["networkSecurityGroup"] = {"id": GROUPS}
+        sandbox.ask("PUT", ARM_HOST, NETWORK_PATH, "api-version=2023-09-01", body)
+        status, answered = sandbox.ask("DELETE", ARM_HOST, GROUPS, "api-version=2023-09-01")
+    assert status == 400 and f"{NETWORK_PATH}/subnets/s" in json.loads(answered)["error"]["message"]

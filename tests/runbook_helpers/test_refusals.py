@@ -100,7 +100,7 @@ def test_a_refusal_is_a_sentence_with_the_name_the_cause_once_and_advice(
          f"`az cloud set -n AzureChinaCloud`, then `az login --tenant {TENANTS[1]}`"),
         (401, "ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than now.", "then `az login`, and"),
         (403, "RequestDisallowedByPolicy", "Resource was disallowed by policy. Reasons: MFA is required.", "`az logout`, then"),
-        (403, "RequestDisallowedByPolicy", "Resource 'x' was disallowed by policy.", "ask who keeps the policies"),
+        (403, "RequestDisallowedByPolicy", "Resource 'x' was disallowed by policy.", "ask who assigned it"),
         (403, "AuthorizationFailed", "The client has no authorization.", "`runbook check` says which"),
         (409, "ScopeLocked", "The scope cannot be written because of locks.", "`az lock list`"),
         (409, "OperationNotAllowed", "It exceeds the approved Total Regional Cores quota.", "Ask for a higher quota"),
