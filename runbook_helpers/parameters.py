@@ -67,7 +67,7 @@ def _is_ssh_source(value: str) -> bool:
     if not re.fullmatch(r"[0-9.]+(/([1-9]|[12][0-9]|3[0-2]))?", value):  # Python also takes /255.255.255.0 and /032
         return False
     try:
-        return ipaddress.ip_network(value, strict=False).version == 4
+        return ipaddress.ip_network(value).version == 4
     except ValueError:
         return False
 
@@ -141,7 +141,7 @@ RULES: dict[str, Rule] = {
     "ssh_source": Rule(
         str,
         _is_ssh_source,
-        "be an IPv4 address or CIDR range, and not the whole internet: this machine's public address",
+        "be an IPv4 address or CIDR range (which begins at its first address), and not the whole internet: this machine's public address",
     ),
     "vm_resource_group": _elsewhere("resource_group", "the name of the resource group that has the VM"),
     "identity_name": _pattern(

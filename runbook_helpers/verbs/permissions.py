@@ -74,7 +74,9 @@ def _permission(given: Mapping[str, Any]) -> Permission:
 
 
 def _any(patterns: Iterable[str], action: str) -> bool:
-    return any(_compiled(pattern).fullmatch(action) for pattern in patterns)
+    # userAssignedIdentities/*/read is also userAssignedIdentities/read: Managed Identity Operator relies on it.
+    forms = {form for pattern in patterns for form in (pattern, pattern.replace("/*/", "/"))}
+    return any(_compiled(form).fullmatch(action) for form in forms)
 
 
 @lru_cache(maxsize=1024)

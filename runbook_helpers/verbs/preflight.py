@@ -70,16 +70,20 @@ NEEDS = (
 """The actions of the notebooks."""
 
 _WRITES_OF_ROLES = ("Microsoft.Authorization/*/Write", "Microsoft.Authorization/*/Delete")
+_USUAL = ("Microsoft.Authorization/*/read", "Microsoft.Resources/subscriptions/resourceGroups/read")
 BUILT_IN = {
     # What is needed here of Azure's built-in roles; the narrow ones first.
     "AcrPull": Permission((f"{_REGISTRY}/pull/read",)),
     "Container Registry Repository Reader": Permission(data_actions=(f"{_REGISTRY}/repositories/*/read",)),
     "Reader": Permission(("*/read",)),
-    "Managed Identity Operator": Permission((f"{_IDENTITY}/*/read", f"{_IDENTITY}/read", f"{_IDENTITY}/*/assign/action",
-                                             f"{_IDENTITY}/assign/action")),
-    "Managed Identity Contributor": Permission((f"{_IDENTITY}/read", f"{_IDENTITY}/write", f"{_IDENTITY}/delete")),
-    "Network Contributor": Permission((f"{_NETWORK}/*",)),
-    "Virtual Machine Contributor": Permission((f"{_VM}/*", f"{_NETWORK}/networkInterfaces/*")),
+    "Managed Identity Operator": Permission((*_USUAL, f"{_IDENTITY}/*/read", f"{_IDENTITY}/*/assign/action")),
+    "Managed Identity Contributor": Permission((*_USUAL, f"{_IDENTITY}/read", f"{_IDENTITY}/write", f"{_IDENTITY}/delete")),
+    "Network Contributor": Permission((*_USUAL, f"{_NETWORK}/*")),
+    "Virtual Machine Contributor": Permission((
+        *_USUAL, f"{_VM}/*", f"{_NETWORK}/networkInterfaces/*", f"{_NETWORK}/virtualNetworks/read",
+        f"{_NETWORK}/virtualNetworks/subnets/join/action", f"{_NETWORK}/networkSecurityGroups/read",
+        f"{_NETWORK}/networkSecurityGroups/join/action", f"{_NETWORK}/publicIPAddresses/read",
+        f"{_NETWORK}/publicIPAddresses/join/action")),
     "Role Based Access Control Administrator": Permission((f"{_ASSIGNMENT}/write", f"{_ASSIGNMENT}/delete", "*/read")),
     "User Access Administrator": Permission(("*/read", "Microsoft.Authorization/*")),
     "Contributor": Permission(("*",), _WRITES_OF_ROLES),

@@ -280,7 +280,8 @@ def test_the_command(here: Azure, limit: Limit, name: str, tmp_path: Path) -> No
     [
         ("*", "a/b/c", True),
         ("*/read", "A/b/C/Read", True),
-        ("a/*/read", "a/read", False),
+        ("a/*/read", "a/read", True),
+        ("a/*/read", "aread", False),
         ("a/*/read", "a/b/c/read", True),
         ("a.b/c", "axb/c", False),
         ("a/b", "a/b/c", False),
