@@ -48,31 +48,31 @@ def check_source(method: str, target: str, fields: Fields, serves: Callable[[str
     hosts = [value.decode("latin-1") for name, value in fields if name == b"host"]
     if len(hosts) > 1:
         raise RequestRefused(400, "the request has more than one Host")
-    asked = authority(hosts[0]) if hosts else None
+    asked = host_of(hosts[0]) if hosts else None
     if method == "CONNECT":  # who may be reached so is decided afterwards
-        if hosts and asked != authority(target):
+        if hosts and asked != host_of(target):
             raise RequestRefused(421, "Host and destination differ")
     elif asked is None or not serves(asked):
         raise RequestRefused(421, "the sandbox does not serve this host")
-    elif target.lower().startswith("http://") and authority(target[7:].partition("/")[0].partition("?")[0]) != asked:
+    elif target.lower().startswith("http://") and host_of(target[7:].partition("/")[0].partition("?")[0]) != asked:
         raise RequestRefused(421, "Host and destination differ")
     for name, value in fields:
         text = value.decode("latin-1").strip().lower()
         if (
             (name == b"origin" and text not in (f"https://{asked}", f"http://{asked}"))
-            or (name == b"referer" and not serves(_host_of(text)))
+            or (name == b"referer" and not serves(_host_of_url(text)))
             or (name == b"sec-fetch-site" and text not in ("none", "same-origin"))
         ):
             raise RequestRefused(403, "a page of another site has made this request")
 
 
-def authority(text: str) -> str | None:
+def host_of(text: str) -> str | None:
     """The host name of an authority, in lower case; None where it is malformed or has a port."""
     matched = _AUTHORITY.fullmatch(text)
     return matched[1].lower() if matched else None
 
 
-def _host_of(url: str) -> str:
+def _host_of_url(url: str) -> str:
     try:
         return urlsplit(url).hostname or ""
     except ValueError:

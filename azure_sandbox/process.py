@@ -43,7 +43,7 @@ class Running:
         return f"http://127.0.0.1:{self.port}"
 
     @property
-    def authority_file(self) -> Path:
+    def ca_file(self) -> Path:
         """The CA certificate to trust."""
         return self.folder / "ca.pem"
 
@@ -249,7 +249,7 @@ def environment(running: Running, cloud_name: str, vm_name: str | None = None) -
     """The environment variables that turn a program into the operator, or into a VM (which unsets OPERATOR_VARIABLES)."""
     proxy = vm_proxy(running, cloud_name, vm_name) if vm_name else running.proxy
     values = {**dict.fromkeys(_PROXY_VARIABLES, proxy), "NO_PROXY": "", "no_proxy": ""}
-    values |= dict.fromkeys(_TRUST_VARIABLES, str(running.authority_file))
+    values |= dict.fromkeys(_TRUST_VARIABLES, str(running.ca_file))
     if not vm_name:
         values |= {f"AZURE_{name.upper()}": value for name, value in running.operator(cloud_name).items()}
         values["AZURE_AUTHORITY_HOST"] = CLOUDS[cloud_name].authority

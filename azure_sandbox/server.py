@@ -25,7 +25,7 @@ from uvicorn import Config
 
 from . import topology
 from .arm import compute
-from .authority import authority
+from .certificate_authority import open_ca
 from .clock import Clock
 from .clouds import CLOUDS
 from .faults.active import Faults
@@ -120,7 +120,7 @@ class Server:
         _write_operator(folder, self.clouds)
         self.app = Hosts(self.clouds, self._public, self._faults, self._setup_script())
         names = certificate_names(self.clouds)
-        certificate = authority(folder, names).issue_cert(*names)
+        certificate = open_ca(folder, names).issue_cert(*names)
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         certificate.configure_cert(tls)
         config = Config(

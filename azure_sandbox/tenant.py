@@ -29,7 +29,7 @@ class ProxyAddress:
     """Where the sandbox's proxy listens, and the CA certificate its host names are proved with."""
 
     port: int
-    authority_file: Path
+    ca_file: Path
 
     def url(self, user: str, password: str) -> str:
         """The proxy with a VM's credentials in it."""

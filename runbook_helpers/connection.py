@@ -62,7 +62,7 @@ class Azure:
     tags: Mapping[str, str] = field(default_factory=dict)
     """On all that is made, beside our own."""
     proxy: str | None = None
-    authority_file: Path | None = None
+    ca_file: Path | None = None
     timeouts: Timeouts = DEFAULTS
     journal: Journal = field(default_factory=Journal)
     """The requests and commands of this session."""
@@ -102,7 +102,7 @@ class Azure:
     @property
     def transport(self) -> dict[str, Any]:
         """Keywords that every SDK client and credential takes: the proxy, the CA to trust, how long to wait at most."""
-        return transport(self.proxy, self.authority_file, self.timeouts)
+        return transport(self.proxy, self.ca_file, self.timeouts)
 
     def _client(self, kind: type[_SdkClient], **options: Any) -> Any:
         # Both are needed: some clients know the clouds by themselves, the authorization client knows only the public one.
@@ -181,7 +181,7 @@ class Azure:
         )
 
 
-def transport(proxy: str | None, authority_file: Path | None, timeouts: Timeouts = DEFAULTS) -> dict[str, Any]:
+def transport(proxy: str | None, ca_file: Path | None, timeouts: Timeouts = DEFAULTS) -> dict[str, Any]:
     """The Azure SDKs' keywords for how requests reach the cloud and how long they wait; what is left out is the
     environment's."""
     options: dict[str, Any] = {
@@ -191,8 +191,8 @@ def transport(proxy: str | None, authority_file: Path | None, timeouts: Timeouts
     }
     if proxy:
         options["proxies"] = {"http": proxy, "https": proxy}
-    if authority_file:
-        options["connection_verify"] = str(authority_file)
+    if ca_file:
+        options["connection_verify"] = str(ca_file)
     return options
 
 
@@ -209,7 +209,7 @@ def connect(
     identity_resource_group: str = "",
     tags: Mapping[str, str] | None = None,
     proxy: str | None = None,
-    authority_file: str | None = None,
+    ca_file: str | None = None,
     timeouts: Timeouts = DEFAULTS,
 ) -> Azure:
     """Connect to a cloud; nothing is asked of it yet.
@@ -226,7 +226,7 @@ def connect(
         vm_resource_group, identity_resource_group: the same for the VM and the user-assigned identity.
         tags: on all that is made, as a policy may demand.
         proxy: URL of an HTTP proxy, for https and for SSH; without it the environment's HTTPS_PROXY counts for https.
-        authority_file: PEM file of a CA to trust in place of the usual ones.
+        ca_file: PEM file of a CA to trust in place of the usual ones.
         timeouts: how long to wait for what.
 
     Outside the sandbox the credential is azure-identity's DefaultAzureCredential: environment variables, a managed
@@ -255,12 +255,12 @@ def connect(
         sys.stderr.write("This terminal is in the sandbox: its cloud is on this machine, also for sandbox false.\n")
     from azure.identity import DefaultAzureCredential
 
-    trusted = Path(authority_file) if authority_file else None
+    trusted = Path(ca_file) if ca_file else None
     credential = DefaultAzureCredential(authority=found.authority, **transport(proxy, trusted, timeouts))
     keys = KeyStore(platformdirs.user_state_path("azure-acr-runbook") / "ssh")
     journal = Journal(shown=True)
     journal.show_on_error()
-    return Azure(found, credential, keys=keys, proxy=proxy, authority_file=trusted, journal=journal, **common)
+    return Azure(found, credential, keys=keys, proxy=proxy, ca_file=trusted, journal=journal, **common)
 
 
 def connect_with(parameters: Mapping[str, Any]) -> Azure:
@@ -291,7 +291,7 @@ def _connect_sandbox(cloud: Cloud, common: dict[str, Any]) -> Azure:
         operator["client_secret"],
         authority=cloud.authority,
         disable_instance_discovery=True,
-        **transport(running.proxy, running.authority_file, common["timeouts"]),
+        **transport(running.proxy, running.ca_file, common["timeouts"]),
     )
 
     def wake() -> None:
@@ -309,7 +309,7 @@ def _connect_sandbox(cloud: Cloud, common: dict[str, Any]) -> Azure:
         keys=KeyStore(running.folder / "ssh"),
         journal=journal,
         proxy=running.proxy,
-        authority_file=running.authority_file,
+        ca_file=running.ca_file,
         traffic=lambda: process.traffic(running, cloud.name),
         wake=wake,
         **common,

@@ -378,7 +378,7 @@ def machine(tenant: Tenant, vm: Resource) -> Machine:
         custom_data=base64.b64decode(vm["customData"]).decode("utf-8", "replace"),
         cloud_name=tenant.cloud.name,
         proxy=tenant.proxy.url(vm_id, secret),
-        authority_file=str(tenant.proxy.authority_file),
+        ca_file=str(tenant.proxy.ca_file),
         memory_mib=_SIZES.get(size, (2, 8192))[1],
         architecture=processor(size),
     )

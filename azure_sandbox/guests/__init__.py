@@ -26,7 +26,7 @@ class Machine:
     cloud_name: str
     proxy: str
     """The sandbox's proxy with this VM's own credentials, as a URL: all the network the guest has."""
-    authority_file: str
+    ca_file: str
     """Path of the CA certificate that signs the certificates of the emulated hosts."""
     memory_mib: int = 8192
     """How much memory the VM's size has."""

@@ -66,7 +66,7 @@ def azure(connected: Azure, folder: Path) -> Iterator[Azure]:
 def proxy(folder: Path) -> requests.Session:
     """A client that never tries again."""
     running = process.start(folder)
-    return session(running.proxy, str(running.authority_file))
+    return session(running.proxy, str(running.ca_file))
 
 
 SCOPE = "https://management.chinacloudapi.cn/.default"

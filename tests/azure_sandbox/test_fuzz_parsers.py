@@ -205,7 +205,7 @@ YAML = ["#cloud-config\n", "ssh_keys:", "  ed25519_private: ", "packages:", "wri
 def machine(custom_data: str) -> Machine:
     return Machine(
         vm_id="vm1", resource_id="/vm", computer_name="vm", admin_username="azureuser", public_keys=("ssh-rsa AAAA",), custom_data=custom_data,
-        cloud_name="AzureChinaCloud", proxy="http://127.0.0.1:9", authority_file="/nowhere",
+        cloud_name="AzureChinaCloud", proxy="http://127.0.0.1:9", ca_file="/nowhere",
     )  # fmt: skip
 
 

@@ -496,6 +496,6 @@ def test_malformed_ssh_greeting_ends_the_connection(azure: Azure, sandbox: Sandb
     assert b"200 Connection established" in received
 
 
-def test_the_authority_file_is_the_only_thing_a_client_needs(sandbox: Sandbox) -> None:
+def test_the_ca_file_is_the_only_thing_a_client_needs(sandbox: Sandbox) -> None:
     assert Path(sandbox.ca_file).read_text().count("BEGIN CERTIFICATE") == 1
     assert "PRIVATE" not in Path(sandbox.ca_file).read_text()

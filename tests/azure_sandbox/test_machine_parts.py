@@ -263,10 +263,10 @@ async def _tell_caller(scope: Any, receive: Any, send: Any) -> None:
 
 @pytest.mark.parametrize("tls", [False, True])
 def test_a_connection_from_inside_is_that_vm(tls: bool) -> None:
-    authority = trustme.CA()
+    ca = trustme.CA()
     server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
-    authority.issue_cert("mcr.microsoft.com").configure_cert(server)
-    authority.configure_trust(client)
+    ca.issue_cert("mcr.microsoft.com").configure_cert(server)
+    ca.configure_trust(client)
 
     async def refuse(host: str, caller: Caller) -> socket.socket:
         raise RequestRefused(403, host)

@@ -23,7 +23,7 @@ INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 @contextlib.contextmanager
 def machine(folder: Path, public: PublicCloud, architecture: str) -> Iterator[House]:
     """A VM with Docker, of a processor's architecture."""
-    facts = {"cloud_name": "AzureCloud", "proxy": public.proxy, "authority_file": public.ca_file}
+    facts = {"cloud_name": "AzureCloud", "proxy": public.proxy, "ca_file": public.ca_file}
     house = House(folder, architecture=architecture, **facts)
     try:
         assert house.run("sudo apt-get update && sudo apt-get install -y docker.io")[0] == 0

@@ -63,7 +63,7 @@ class House:
             custom_data="",
             cloud_name="AzureChinaCloud",
             proxy="http://127.0.0.1:9",  # the discard port: nobody answers
-            authority_file="/nowhere/ca.pem",
+            ca_file="/nowhere/ca.pem",
         )
         self.machine = replace(machine, **facts)
         self.do(self.guests.boot(self.machine))

@@ -149,7 +149,7 @@ def shell(azure: Azure, vm_name: str, command: str) -> str:
 
 
 def test_a_boot_that_fails_leaves_no_groups(tmp_path: Path) -> None:
-    machine = Machine("vm", "/vm", "vm", "me", (), "", "AzureCloud", "", authority_file=str(tmp_path / "missing.pem"))
+    machine = Machine("vm", "/vm", "vm", "me", (), "", "AzureCloud", "", ca_file=str(tmp_path / "missing.pem"))
     with pytest.raises(FileNotFoundError, match=r"missing\.pem"):
         asyncio.run(MachineGuests(tmp_path, choice.Choice(choice.MACHINE)).boot(machine))
     assert not left(tmp_path)["groups"]

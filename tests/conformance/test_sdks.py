@@ -107,7 +107,7 @@ from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, 
 from azure.mgmt.containerregistry.models import RegistryUpdateParameters
 from runbook_helpers.connection import transport
 create_registry(azure, "sdkcontent", sku="Standard")
-options = transport(azure.proxy, azure.authority_file)
+options = transport(azure.proxy, azure.ca_file)
 endpoint = "https://sdkcontent.azurecr.cn"
 with ContainerRegistryClient(endpoint, azure.credential, **options) as registry:
     digest, size = registry.upload_blob("library/hello", io.BytesIO(b"layer" * 100000))

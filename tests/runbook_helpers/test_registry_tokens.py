@@ -71,11 +71,11 @@ class Redirecting:
     """A proxy on loopback behind which a registry answers everything with a redirect to a thief."""
 
     def __init__(self, folder: Path, status: int, challenges: bool) -> None:
-        authority = trustme.CA()
-        self.authority_file = folder / "ca.pem"
-        authority.cert_pem.write_to_path(str(self.authority_file))
+        ca = trustme.CA()
+        self.ca_file = folder / "ca.pem"
+        ca.cert_pem.write_to_path(str(self.ca_file))
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("*.azurecr.cn").configure_cert(self._tls)
+        ca.issue_cert("*.azurecr.cn").configure_cert(self._tls)
         self._status, self._challenges = status, challenges
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -122,7 +122,7 @@ def redirecting(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Redi
 
 
 def test_redirects_are_not_followed(redirecting: Redirecting) -> None:
-    azure = azure_with(Credential(), proxy=redirecting.url, authority_file=redirecting.authority_file)
+    azure = azure_with(Credential(), proxy=redirecting.url, ca_file=redirecting.ca_file)
     with pytest.raises((AzureError, RunbookError)), azure.registry_content(SERVER) as content:
         list(content.list_repository_names(retry_total=0))
     assert redirecting.asked
@@ -135,7 +135,7 @@ def test_redirects_would_be_followed_otherwise(tmp_path: Path) -> None:
 
     server = Redirecting(tmp_path, 307, challenges=False)
     try:
-        azure = azure_with(Credential(), proxy=server.url, authority_file=server.authority_file)
+        azure = azure_with(Credential(), proxy=server.url, ca_file=server.ca_file)
         with (
             pytest.raises(AzureError),
             ContainerRegistryClient(f"https://{SERVER}", azure.credential, audience="x", **azure.transport) as content,

@@ -52,7 +52,7 @@ def test_refused_by_name(name: str) -> None:
     assert name in problem and "a secret is never a parameter" in problem and "hunter2" not in problem
 
 
-@pytest.mark.parametrize("name", [*RULES, "monkey", "keyboard", "vm_nmae", "compass", "authority_file", "path"])
+@pytest.mark.parametrize("name", [*RULES, "monkey", "keyboard", "vm_nmae", "compass", "ca_file", "path"])
 def test_other_names_are_none(name: str) -> None:
     assert not is_secret_name(name)
 

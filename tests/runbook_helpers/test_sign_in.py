@@ -52,7 +52,7 @@ def real(sandbox: Sandbox) -> Azure:
     """A connection as to a real cloud, with DefaultAzureCredential; the sandbox answers."""
     return connect(
         "AzureChinaCloud", subscription_id=SUBSCRIPTION, resource_group="g", location="chinanorth3",
-        proxy=sandbox.proxy, authority_file=sandbox.ca_file,
+        proxy=sandbox.proxy, ca_file=sandbox.ca_file,
     )  # fmt: skip
 
 
@@ -144,7 +144,7 @@ def connect_again(azure: Azure) -> Azure:
     """The same connection, with a credential that has read the environment anew."""
     return connect(
         azure.cloud.name, subscription_id=azure.subscription_id, resource_group="g", location="chinanorth3",
-        proxy=azure.proxy, authority_file=str(azure.authority_file),
+        proxy=azure.proxy, ca_file=str(azure.ca_file),
     )  # fmt: skip
 
 

@@ -309,7 +309,7 @@ def test_a_cell_that_fails_tells_its_request_ids(sandbox: Sandbox, name: str) ->
         name: sandbox.environment[name] for name in ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET")
     }
     target = {"subscription_id": SUBSCRIPTION, "resource_group": name, "location": "chinanorth3"}
-    target |= {"proxy": sandbox.proxy, "authority_file": sandbox.ca_file}
+    target |= {"proxy": sandbox.proxy, "ca_file": sandbox.ca_file}
     cells = [
         "from runbook_helpers import connect, create_registry\n"
         f"create_registry(connect('AzureChinaCloud', **{target}), {name!r})",

@@ -35,7 +35,7 @@ def each_boot(machine: Machine, index_url: str) -> str:
             cloud_init.write("/etc/hostname", f"{name}\n", "644"),
             cloud_init.write("/etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {name}\n", "644"),
             cloud_init.write("/etc/pip.conf", pip, f"{apt_sources.mode([pip]):o}"),
-            cloud_init.write(f"{trusted}.new", Path(machine.authority_file).read_text(), "644"),
+            cloud_init.write(f"{trusted}.new", Path(machine.ca_file).read_text(), "644"),
             f"cmp -s {trusted}.new {trusted} || {{ mv {trusted}.new {trusted}; update-ca-certificates >/dev/null 2>&1; }}",
             f"rm -f {trusted}.new",
         ]

@@ -66,7 +66,7 @@ def _session(machine: Machine) -> Session:
     session = requests.Session()
     session.trust_env = False
     session.proxies = {"http": machine.proxy, "https": machine.proxy}
-    session.verify = machine.authority_file
+    session.verify = machine.ca_file
     session.mount("http://", Adapter())
     session.mount("https://", Adapter())
     return session

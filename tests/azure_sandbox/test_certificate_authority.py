@@ -14,7 +14,7 @@ import trustme
 from cryptography import x509
 
 from azure_sandbox import Sandbox
-from azure_sandbox.authority import authority
+from azure_sandbox.certificate_authority import open_ca
 
 from .conftest import ARM
 from .raw_http import ARM_HOST, inside
@@ -22,11 +22,11 @@ from .raw_http import ARM_HOST, inside
 NAMES = [ARM_HOST, "*.azurecr.cn", "mcr.microsoft.com"]
 
 
-def handshake(ca: trustme.CA, authority_file: Path, name: str) -> None:
+def handshake(ca: trustme.CA, ca_file: Path, name: str) -> None:
     """A TLS client that trusts the CA, and a server with a certificate of it for a name. Raises ssl.SSLError."""
     server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ca.issue_cert(name).configure_cert(server_side)
-    client_side = ssl.create_default_context(cafile=authority_file)
+    client_side = ssl.create_default_context(cafile=ca_file)
     ours, theirs = socket.socketpair()
 
     def serve() -> None:
@@ -47,7 +47,7 @@ def handshake(ca: trustme.CA, authority_file: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", [ARM_HOST, "*.azurecr.cn", "myregistry.azurecr.cn", "mcr.microsoft.com"])
 def test_played_names_are_trusted(tmp_path: Path, name: str) -> None:
-    handshake(authority(tmp_path, NAMES), tmp_path / "ca.pem", name)
+    handshake(open_ca(tmp_path, NAMES), tmp_path / "ca.pem", name)
 
 
 @pytest.mark.parametrize(
@@ -55,13 +55,13 @@ def test_played_names_are_trusted(tmp_path: Path, name: str) -> None:
     ["example.com", "azurecr.cn.evil.example", "evilazurecr.cn", "chinacloudapi.cn", "login.evil.example", "127.0.0.1"],
 )
 def test_other_names_are_not(tmp_path: Path, name: str) -> None:
-    ca = authority(tmp_path, NAMES)
+    ca = open_ca(tmp_path, NAMES)
     with pytest.raises(ssl.SSLCertVerificationError, match="subtree violation"):
         handshake(ca, tmp_path / "ca.pem", name)
 
 
-def test_no_further_authority_may_be_made(tmp_path: Path) -> None:
-    authority(tmp_path, NAMES)
+def test_no_further_ca_may_be_made(tmp_path: Path) -> None:
+    open_ca(tmp_path, NAMES)
     certificate = x509.load_pem_x509_certificate((tmp_path / "ca.pem").read_bytes())
     constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
     assert constraints.critical and constraints.value.path_length == 0
@@ -69,15 +69,15 @@ def test_no_further_authority_may_be_made(tmp_path: Path) -> None:
 
 
 def test_it_is_made_once_and_anew_where_it_leaves_out_a_name(tmp_path: Path) -> None:
-    authority(tmp_path, NAMES)
+    open_ca(tmp_path, NAMES)
     first = (tmp_path / "ca.pem").read_text()
-    authority(tmp_path, NAMES[:2])
+    open_ca(tmp_path, NAMES[:2])
     assert (tmp_path / "ca.pem").read_text() == first
-    authority(tmp_path, [*NAMES, "new.microsoft.com"])
+    open_ca(tmp_path, [*NAMES, "new.microsoft.com"])
     assert (tmp_path / "ca.pem").read_text() != first
 
 
-def test_authority_of_an_earlier_version_goes_on_to_work(fresh: Path) -> None:
+def test_ca_of_an_earlier_version_goes_on_to_work(fresh: Path) -> None:
     old = trustme.CA(organization_name="Azure sandbox of this runbook")
     fresh.mkdir(mode=0o700)
     (fresh / "start.lock").touch()

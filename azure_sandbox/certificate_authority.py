@@ -22,7 +22,7 @@ _FROM, _UNTIL = datetime.datetime(2000, 1, 1), datetime.datetime(3000, 1, 1)
 _NO_ADDRESS = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
 
 
-def authority(folder: Path, names: list[str]) -> trustme.CA:
+def open_ca(folder: Path, names: list[str]) -> trustme.CA:
     """The CA of a sandbox's folder for these names; made once, so that what trusts it goes on trusting it.
 
     One that an earlier version made without a constraint is kept; one whose constraint leaves out a name is made anew.
@@ -32,13 +32,13 @@ def authority(folder: Path, names: list[str]) -> trustme.CA:
         kept = x509.load_pem_x509_certificate(certificate.read_bytes())
         if _permits(kept, names):
             return trustme.CA.from_pem(certificate.read_bytes(), key.read_bytes())
-    certificate_pem, key_pem = new_authority(names)
+    certificate_pem, key_pem = new_ca(names)
     write_atomic(key, key_pem)
     write_atomic(certificate, certificate_pem)
     return trustme.CA.from_pem(certificate_pem.encode(), key_pem.encode())
 
 
-def new_authority(names: list[str]) -> tuple[str, str]:
+def new_ca(names: list[str]) -> tuple[str, str]:
     """Certificate and key of a new CA, as PEM, constrained to DNS names and what is below them."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, "Azure sandbox of this runbook")])
