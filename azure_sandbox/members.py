@@ -1,6 +1,6 @@
 """What the sandbox knows of each member of a resource, or of a request: one table, and what is asked of it.
 
-A line has the paths of members and what holds for them: their JSON kind; whether they have an effect, are kept (taken and
+A line has the paths of members and what holds for them: their JSON type; whether they have an effect, are kept (taken and
 shown as they are, without an effect) or are only shown (the sandbox's own, whatever is sent); whether PATCH changes them;
 the one value that they may have (=JSON), since another one would have an effect in Azure that the sandbox does not emulate;
 and the preview and the stable version of the API that show them first (or never). What is in no line is refused.
@@ -215,7 +215,7 @@ Microsoft.ContainerRegistry/checkNameAvailability
 class Member:
     """What holds for a member, and for those inside it."""
 
-    kind: str = "object"
+    json_type: str = "object"
     role: str = ""
     """effect, kept or shown; nothing for an object that only holds others."""
     patch: bool = False
@@ -229,7 +229,7 @@ class Member:
         found = self
         for name in path.split("."):
             found = found.members.setdefault(name.removesuffix("[]"), Member())
-            found.kind = "objects" if name.endswith("[]") else found.kind
+            found.json_type = "objects" if name.endswith("[]") else found.json_type
         return found
 
     @property
@@ -247,25 +247,25 @@ class Member:
 
     def refusal(self, value: Any) -> str:
         """What the value should be, where it is something else."""
-        items = {"objects": dict, "strings": str}.get(self.kind)
+        items = {"objects": dict, "strings": str}.get(self.json_type)
         if items and not isinstance(value, list):
             return "an array"
         if items and not all(isinstance(each, items) for each in value):
-            return f"an array of {self.kind}"
-        if self.kind in ("object", "free") and not isinstance(value, dict):
+            return f"an array of {self.json_type}"
+        if self.json_type in ("object", "free") and not isinstance(value, dict):
             return "an object"
-        return "a string" if self.kind == "string" and not isinstance(value, str) else ""
+        return "a string" if self.json_type == "string" and not isinstance(value, str) else ""
 
 
 def _read(table: str) -> dict[str, Member]:
     types: dict[str, Member] = {}
     for line in filter(None, table.splitlines()):
         if not line.startswith(" "):
-            kind = types.setdefault(line, Member())
+            resource = types.setdefault(line, Member())
             continue
         groups, _, words = line.partition(": ")
-        for member in (kind.at(path) for group in groups.split() for path in _paths(group)):
-            member.kind, member.role, *further = words.split()
+        for member in (resource.at(path) for group in groups.split() for path in _paths(group)):
+            member.json_type, member.role, *further = words.split()
             for word in further:
                 if word == "patch":
                     member.patch = True
@@ -294,14 +294,14 @@ class NotEmulated(Exception):
     """A member that is neither emulated nor kept and shown: to take it would be to say yes to what is not done."""
 
 
-def checked(body: Json, kind: str, *, patch: bool = False) -> Json:
+def checked(body: Json, resource_type: str, *, patch: bool = False) -> Json:
     """The body of a request, or of a PATCH, without the members that are null, which mean the same as absent.
 
     Raises:
         ValueError: a member is not what it must be; the handlers rely on it.
         NotEmulated: a member, or its value, is none that the table knows.
     """
-    known = TYPES.get(kind, _UNKNOWN)
+    known = TYPES.get(resource_type, _UNKNOWN)
     result: Json = _checked(body, known, "", patch and known.changeable)
     return result
 
@@ -309,7 +309,7 @@ def checked(body: Json, kind: str, *, patch: bool = False) -> Json:
 def _checked(value: Any, member: Member, path: str, patch: bool) -> Any:
     if isinstance(value, list):
         return [_checked(each, member, f"{path}[{position}]", patch) for position, each in enumerate(value)]
-    if not isinstance(value, dict) or member.kind == "free":
+    if not isinstance(value, dict) or member.json_type == "free":
         return value
     result: Json = {}
     for name, given in value.items():

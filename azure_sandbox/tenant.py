@@ -140,8 +140,8 @@ class Tenant:
     def delete_resource(self, resource_id: ResourceId) -> None:
         """Remove a resource, and with it the role and deny assignments at it and below: one made later has none of them."""
         with self.store.transaction():
-            for kind in (ASSIGNMENT, DENIAL):
-                for assignment in self.store.resources(under=resource_id, type=kind):
+            for resource_type in (ASSIGNMENT, DENIAL):
+                for assignment in self.store.resources(under=resource_id, type=resource_type):
                     self.store.delete(assignment.id)
             self.store.delete(resource_id)
 

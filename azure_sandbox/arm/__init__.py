@@ -43,30 +43,30 @@ def _at(path: str, prefix: str, *routes: tuple[str, str, str | None, Handler]) -
     ]
 
 
-def _lists(kind: str, provider: ModuleType) -> list[Route]:
+def _lists(resource_type: str, provider: ModuleType) -> list[Route]:
     """The resources of a type in a group, and in the subscription: those that the caller may read."""
-    paths = (IN_GROUP + kind, f"{SUBSCRIPTION}/providers/{kind}")
+    paths = (IN_GROUP + resource_type, f"{SUBSCRIPTION}/providers/{resource_type}")
     return [Route("GET", path, None, provider.get_all) for path in paths]
 
 
-def _resources(kind: str, provider: ModuleType) -> list[Route]:
+def _resources(resource_type: str, provider: ModuleType) -> list[Route]:
     """What can be done with the resources of each type."""
     resource = _at(
-        IN_GROUP + kind + "/{name}",
-        kind,
+        IN_GROUP + resource_type + "/{name}",
+        resource_type,
         ("PUT", "", "/write", provider.put),
         ("PATCH", "", "/write", provider.patch),
         ("GET", "", "/read", provider.get),
         ("DELETE", "", "/delete", provider.delete),
     )
-    return [*_lists(kind, provider), *resource]
+    return [*_lists(resource_type, provider), *resource]
 
 
-def _children(path: str, kind: str, put: Handler) -> list[Route]:
+def _children(path: str, resource_type: str, put: Handler) -> list[Route]:
     """What can be done with the resources that are stored inside another one."""
     return _at(
         IN_GROUP + path,
-        kind,
+        resource_type,
         ("GET", "", "/read", network.list_children),
         ("GET", "/{name}", "/read", network.get_child),
         ("PUT", "/{name}", "/write", put),

@@ -50,7 +50,7 @@ class Call:
         )
 
     @property
-    def kind(self) -> str:
+    def resource_type(self) -> str:
         """The type of the resource, or of the resources, that the request is about, as Azure's reference writes it."""
         found = spelled(self.id.type, members.TYPES)
         assert found, self.id
@@ -124,13 +124,13 @@ class Call:
 
     def readable(self) -> list[Resource]:
         """The resources of the type, below the group or subscription that is asked for, which the caller may read."""
-        found = self.tenant.store.resources(under=self.id.scope, type=self.kind)
-        return [resource for resource in found if self.may(f"{self.kind}/read", resource.id)]
+        found = self.tenant.store.resources(under=self.id.scope, type=self.resource_type)
+        return [resource for resource in found if self.may(f"{self.resource_type}/read", resource.id)]
 
-    def fault(self, kind: type[F]) -> F | None:
-        """The fault of a kind, such as Hide, that affects this request."""
+    def fault(self, fault_type: type[F]) -> F | None:
+        """The fault of a type, such as Hide, that affects this request."""
         url = self.request.url
-        return self.tenant.faults.take(kind, host=url.hostname or "", method=self.request.method, path=url.path)
+        return self.tenant.faults.take(fault_type, host=url.hostname or "", method=self.request.method, path=url.path)
 
 
 Handler = Callable[[Call], Awaitable[Response | Json | list[Json]]]

@@ -93,14 +93,16 @@ async def get_operation(call: Call) -> Json:
 def _providers(resources: list[Json]) -> list[Json]:
     found: dict[str, dict[str, list[str]]] = {}
     for resource in resources:
-        namespace, _, kind = resource["type"].partition("/")
-        found.setdefault(namespace, {}).setdefault(kind, []).append(resource.get("location", ""))
+        namespace, _, resource_type = resource["type"].partition("/")
+        found.setdefault(namespace, {}).setdefault(resource_type, []).append(resource.get("location", ""))
     return [
         {
             "namespace": namespace,
-            "resourceTypes": [{"resourceType": kind, "locations": at} for kind, at in kinds.items()],
+            "resourceTypes": [
+                {"resourceType": resource_type, "locations": at} for resource_type, at in resource_types.items()
+            ],
         }
-        for namespace, kinds in found.items()
+        for namespace, resource_types in found.items()
     ]
 
 
@@ -146,10 +148,10 @@ def _path(call: Call, resource: Json) -> str:
     return _resource_id(call, resource["type"], *resource["name"].split("/"))
 
 
-def _resource_id(call: Call, kind: str, *names: str) -> str:
+def _resource_id(call: Call, resource_type: str, *names: str) -> str:
     """The id of a resource in the deployment's group."""
-    provider, *kinds = kind.split("/")
-    pairs = "".join(f"/{each}/{name}" for each, name in zip(kinds, names, strict=True))
+    provider, *resource_types = resource_type.split("/")
+    pairs = "".join(f"/{each}/{name}" for each, name in zip(resource_types, names, strict=True))
     return f"{call.tenant.group(call.parameters['group'])}/providers/{provider}{pairs}"
 
 
@@ -179,7 +181,7 @@ async def _make(call: Call, path: str, resource: Json) -> None:
         raise errors.deployment_failed(response.status_code, [error])
 
 
-_KINDS = ("String", "SecureString", "Int", "Bool", "Array", "Object", "SecureObject")
+_PARAMETER_TYPES = ("String", "SecureString", "Int", "Bool", "Array", "Object", "SecureObject")
 
 
 class _Evaluator:
@@ -198,8 +200,12 @@ class _Evaluator:
         declared = self._template.get("parameters") or {}
         shown = {}
         for name, value in self._parameters.items():
-            kind = spelled(str((declared.get(name) or {}).get("type", "")), _KINDS) or "String"
-            shown[name] = {"type": kind} if kind.startswith("Secure") else {"type": kind, "value": value}
+            parameter_type = spelled(str((declared.get(name) or {}).get("type", "")), _PARAMETER_TYPES) or "String"
+            shown[name] = (
+                {"type": parameter_type}
+                if parameter_type.startswith("Secure")
+                else {"type": parameter_type, "value": value}
+            )
         return shown
 
     def resources(self, resources: list[Json]) -> list[Json]:

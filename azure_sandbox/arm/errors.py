@@ -143,7 +143,7 @@ too_many_tags = _gateway(400, "TooManyTags",
     "The number of tags on the resource is {count}: the maximum number of tags is 50.")
 location_required = _gateway(400, "LocationRequired", "The location property is required for this definition.")
 location_not_available = _gateway(400, "LocationNotAvailableForResourceType",
-    "The provided location '{location}' is not available for resource type '{kind}'. List of available regions for the resource type is '{regions}'.")
+    "The provided location '{location}' is not available for resource type '{resource_type}'. List of available regions for the resource type is '{regions}'.")
 reserved_name = _gateway(400, "ReservedResourceName",
     "The resource name '{name}' or a part of the name is a trademarked or reserved word.")
 invalid_group_name = _gateway(400, "InvalidResourceGroupName",
@@ -160,7 +160,7 @@ sandbox_failed = _Kind(500, "InternalServerError",
 
 request_not_emulated = _not_emulated(
     "The sandbox does not emulate {method} {path}: it emulates the operations of the walkthrough only, which its documentation lists (docs/sandbox/operations.md).")
-member_not_emulated = _not_emulated("The sandbox does not emulate {member} of {kind}: leave it out.")
+member_not_emulated = _not_emulated("The sandbox does not emulate {member} of {resource_type}: leave it out.")
 filter_not_emulated = _not_emulated("The sandbox does not emulate the filter {filter!r}: only {known}.")
 linked_template_not_emulated = _not_emulated(
     "The sandbox emulates deployments with an inline template; properties.template is missing.")

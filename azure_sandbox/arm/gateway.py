@@ -124,11 +124,11 @@ class Gateway:
         group = call.parameters.get("group")
         if group is not None and tenant.store.get(tenant.group(group)) is None:
             raise errors.group_not_found(group=group)
-        kind = (route.action or "").rpartition("/")[0]
-        call.body = await _read_body(request, kind)
+        resource_type = (route.action or "").rpartition("/")[0]
+        call.body = await _read_body(request, resource_type)
         _check_tags(call.body.get("tags") or {})
         if request.method == "PUT" and group:
-            _check_new(call, kind)
+            _check_new(call, resource_type)
         return call
 
     def _finished(self, request: Request, response: Response, headers: dict[str, str]) -> Response:
@@ -167,16 +167,16 @@ def _check_subscription(tenant: Tenant, subscription: str) -> None:
         raise errors.subscription_not_found(subscription=subscription)
 
 
-def _check_new(call: Call, kind: str) -> None:
+def _check_new(call: Call, resource_type: str) -> None:
     """What a resource that is made needs: a provider that is registered, and a region that there is."""
     tenant, location = call.tenant, call.body.get("location")
-    provider = kind.partition("/")[0]
+    provider = resource_type.partition("/")[0]
     if not resources.is_registered(tenant, provider):
         raise errors.provider_not_registered(provider=provider)
     region = plain(str(location or ""))
     if region and region not in tenant.cloud.locations:
         regions = ",".join(tenant.cloud.locations)
-        raise errors.location_not_available(location=location, kind=kind, regions=regions)
+        raise errors.location_not_available(location=location, resource_type=resource_type, regions=regions)
 
     existing = call.stored()
     if region and existing and existing.location and region != plain(existing.location):
@@ -256,7 +256,7 @@ def _unauthorized(refusal: ArmError, description: str = "", authority: str = "ht
     return refusal.with_headers(WWW_Authenticate=challenge, Connection="close")
 
 
-async def _read_body(request: Request, kind: str) -> Json:
+async def _read_body(request: Request, resource_type: str) -> Json:
     """The JSON object of a request, as the table of members wants it; empty where there is no body."""
     content = await request.body()
     if not content:
@@ -264,9 +264,9 @@ async def _read_body(request: Request, kind: str) -> Json:
     try:
         body = parse_json(content)
         if isinstance(body, dict):
-            return members.checked(body, kind, patch=request.method == "PATCH")
+            return members.checked(body, resource_type, patch=request.method == "PATCH")
     except ValueError as error:
         raise errors.invalid_body(reason=f"'{error}'") from error
     except members.NotEmulated as error:
-        raise errors.member_not_emulated(member=error, kind=kind) from error
+        raise errors.member_not_emulated(member=error, resource_type=resource_type) from error
     raise errors.invalid_body(reason="a JSON object was expected")

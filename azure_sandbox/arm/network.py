@@ -85,9 +85,9 @@ def _named(parent: ResourceId, children: list[Json], collection: str) -> list[Js
     return children
 
 
-def _check_name(kind: str, name: str) -> None:
-    if not names.is_valid(kind, name):
-        raise errors.invalid_network_name(name=name, longest=64 if kind == NETWORK else 80)
+def _check_name(resource_type: str, name: str) -> None:
+    if not names.is_valid(resource_type, name):
+        raise errors.invalid_network_name(name=name, longest=64 if resource_type == NETWORK else 80)
 
 
 def _fill_network(call: Call, resource: Resource, given: Json) -> None:
@@ -429,7 +429,7 @@ def _check_private_address(call: Call, own: ResourceId, address: str, subnet: Re
 
 
 Fill = Callable[[Call, Resource, Json], None]
-_KINDS: dict[str, tuple[Fill, int, int]] = {
+_FILLS: dict[str, tuple[Fill, int, int]] = {
     # type: how its properties are filled, Retry-After of PUT and of DELETE in seconds (0: answered at once)
     NETWORK: (_fill_network, 3, 10),
     SECURITY_GROUP: (_fill_security_group, 1, 1),
@@ -443,15 +443,15 @@ def _operation_url(call: Call, location: str, kind: str = "operations", name: st
 
 
 async def put(call: Call) -> Response:
-    kind, existing, location = call.kind, call.stored(), call.location()
-    fill, retry_after, _ = _KINDS[kind]
-    _check_name(kind, call.parameters["name"])
+    resource_type, existing, location = call.resource_type, call.stored(), call.location()
+    fill, retry_after, _ = _FILLS[resource_type]
+    _check_name(resource_type, call.parameters["name"])
     resource = Resource(
         {
             "name": call.parameters["name"],
             "id": str(existing.id if existing else call.id),
             "etag": f'W/"{uuid.uuid4()}"',
-            "type": kind,
+            "type": resource_type,
             "location": location,
             "properties": {
                 "provisioningState": "Succeeded",
@@ -467,7 +467,7 @@ async def put(call: Call) -> Response:
     status = 200 if existing else 201
     if not retry_after:
         return answer(shown, status=status)
-    if kind == ADDRESS and not existing:  # it is allocated while the operation goes on
+    if resource_type == ADDRESS and not existing:  # it is allocated while the operation goes on
         shown["properties"].pop("ipAddress", None)
     return _under_way(call, shown, status, resource.location, retry_after, changed=_differs(existing, resource))
 
@@ -554,7 +554,7 @@ async def delete(call: Call) -> Response:
         return Response(status_code=204)
     _refuse_where_used(call.tenant, resource)
     await remove(call.tenant, resource)
-    return _deleting(call, resource.location, _KINDS[call.kind][2])
+    return _deleting(call, resource.location, _FILLS[call.resource_type][2])
 
 
 def _deleting(call: Call, location: str, retry_after: int) -> Response:

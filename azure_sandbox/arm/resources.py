@@ -210,13 +210,13 @@ async def list_groups(call: Call) -> Json:
 async def delete_group(call: Call) -> Response:
     group = _group(call)
     store = call.tenant.store
-    for kind, remove in REMOVERS.items():
-        for resource in store.resources(under=group.id, type=kind):
+    for resource_type, remove in REMOVERS.items():
+        for resource in store.resources(under=group.id, type=resource_type):
             await remove(call.tenant, resource)
     for deployment in store.resources(under=group.id, type=types.DEPLOYMENT):
         store.delete(deployment.id)
-    for kind in (types.ASSIGNMENT, types.DENIAL):
-        for assignment in store.resources(under=group.id, type=kind):
+    for resource_type in (types.ASSIGNMENT, types.DENIAL):
+        for assignment in store.resources(under=group.id, type=resource_type):
             store.delete(assignment.id)
     store.delete(group.id)
     job = base64.urlsafe_b64encode(f"RESOURCEGROUPDELETIONJOB-{group.name}-{group.location}".encode())

@@ -286,7 +286,7 @@ def test_the_interfaces_of_a_vm_can_be_changed(public: PublicCloud, group: str) 
 def test_a_deployment_refers_to_what_it_made(public: PublicCloud, group: str) -> None:
     """As az vm create --assign-identity --scope --role does it."""
     registry = f"r{uuid.uuid4().hex[:10]}"
-    kind = "Microsoft.ContainerRegistry/registries"
+    resource_type = "Microsoft.ContainerRegistry/registries"
     role = (
         f"/subscriptions/{ZERO}/providers/Microsoft.Authorization/roleDefinitions/acdd72a7-3385-48ef-bd42-f606fba81ae7"
     )
@@ -295,15 +295,15 @@ def test_a_deployment_refers_to_what_it_made(public: PublicCloud, group: str) ->
             "type": "Microsoft.Authorization/roleAssignments",
             "apiVersion": "2022-04-01",
             "name": str(uuid.uuid4()),
-            "dependsOn": [f"{kind}/{registry}"],
+            "dependsOn": [f"{resource_type}/{registry}"],
             "properties": {
                 "roleDefinitionId": role,
-                "principalId": f"[reference('{kind}/{registry}', '2025-11-01', 'Full').identity.principalId]",
+                "principalId": f"[reference('{resource_type}/{registry}', '2025-11-01', 'Full').identity.principalId]",
                 "principalType": "ServicePrincipal",
             },
         },
         {
-            "type": kind,
+            "type": resource_type,
             "apiVersion": "2025-11-01",
             "name": registry,
             "location": "westus",
@@ -319,7 +319,7 @@ def test_a_deployment_refers_to_what_it_made(public: PublicCloud, group: str) ->
     shown = public.arm("GET", path).json()["properties"]
     assert shown["parameters"] == {"secret": {"type": "SecureString"}}
     assert shown["dependencies"][0]["dependsOn"][0]["resourceName"] == registry
-    principal = public.arm("GET", f"{group}/providers/{kind}/{registry}").json()["identity"]["principalId"]
+    principal = public.arm("GET", f"{group}/providers/{resource_type}/{registry}").json()["identity"]["principalId"]
     listed = public.arm(
         "GET", f"{group}/providers/Microsoft.Authorization/roleAssignments", version="2022-04-01"
     ).json()

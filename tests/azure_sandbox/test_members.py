@@ -41,13 +41,13 @@ def test_all_that_is_shown_is_in_the_table(tmp_path: Path) -> None:
 
 def test_each_line_has_a_kind_and_a_role() -> None:
     def walk(member: members.Member) -> None:
-        assert member.kind in ("string", "strings", "object", "objects", "free", "any")
+        assert member.json_type in ("string", "strings", "object", "objects", "free", "any")
         assert member.role in ("effect", "kept", "shown") or member.members
         for inner in member.members.values():
             walk(inner)
 
-    for kind in members.TYPES.values():
-        walk(kind)
+    for known in members.TYPES.values():
+        walk(known)
 
 
 @pytest.mark.parametrize(

@@ -102,16 +102,16 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
 CASES = {path: case for path, case in [(REGISTRY[0], REGISTRY[1:]), (GROUP, ("2022-09-01", HERE)), *VALID.items()]}
 
 
-@pytest.mark.parametrize("kind", MODELS)
-def test_a_member_is_shown_as_it_was_sent_or_refused(sandbox: Played, kind: str) -> None:
+@pytest.mark.parametrize("resource_type", MODELS)
+def test_a_member_is_shown_as_it_was_sent_or_refused(sandbox: Played, resource_type: str) -> None:
     path, (version, body) = next(
-        (path, case) for path, case in CASES.items() if path.split("/")[-2].lower() == kind.lower()
+        (path, case) for path, case in CASES.items() if path.split("/")[-2].lower() == resource_type.lower()
     )
     silent, tried, query = [], 0, f"api-version={version}"
-    for member, value in probes(*MODELS[kind]):
+    for member, value in probes(*MODELS[resource_type]):
         asked = copy.deepcopy(body)
         put(asked, member, value)
-        for method in ("PUT", "PATCH") if kind != "roleAssignments" else ("PUT",):
+        for method in ("PUT", "PATCH") if resource_type != "roleAssignments" else ("PUT",):
             sent = asked if method == "PUT" else {}
             if method == "PATCH":
                 put(sent, member, value)
@@ -242,7 +242,7 @@ def test_each_listed_image_makes_a_vm(sandbox: Played) -> None:
 # Networks
 
 
-GROUPS, ADDRESSES = (provider("Network", f"{kind}/new") for kind in ("networkSecurityGroups", "publicIPAddresses"))
+GROUPS, ADDRESSES = (provider("Network", f"{name}/new") for name in ("networkSecurityGroups", "publicIPAddresses"))
 NETWORK_PATH, INTERFACES = provider("Network", "virtualNetworks/v1"), provider("Network", "networkInterfaces/new")
 RULE = VALID[provider("Network", "networkSecurityGroups/w")][1]["properties"]["securityRules"][0]["properties"]
 
