@@ -67,7 +67,7 @@ class Hosts:
         }
         self.routes = routes
         self._app: ASGIApp = Guard(
-            _Traffic(FaultMiddleware(Router(routes), faults, self._vm_name), clouds), self._could_play
+            _Traffic(FaultMiddleware(Router(routes), faults, self._vm_name), clouds), self._emulates
         )
 
     def serves(self, host: str) -> bool:
@@ -78,7 +78,7 @@ class Hosts:
             if host.endswith(tenant.cloud.registry_suffix)
         )
 
-    def _could_play(self, host: str) -> bool:
+    def _emulates(self, host: str) -> bool:
         """Also the login servers of registries that are not there (any more): these say so themselves."""
         return host in self._names or any(host.endswith(tenant.cloud.registry_suffix) for tenant in self._clouds)
 

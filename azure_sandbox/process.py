@@ -97,7 +97,7 @@ def start(
     Args:
         port: on loopback; 0 takes a free one.
         guest: what stands behind the VMs, `simulated` or `machine`; None goes on with what the folder has.
-        say: told what takes long.
+        say: called with what takes long.
         within: seconds that it may take to open its proxy.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The documentation does what it says: every shell line in it is run, or it is told here who runs it."""
+"""The documentation does what it says: every shell line in it is run, or it is reported here who runs it."""
 
 from __future__ import annotations
 

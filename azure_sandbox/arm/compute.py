@@ -276,7 +276,7 @@ async def patch(call: Call) -> Response:
     vm["changes"] += 1
     call.tenant.store.put(vm)
     attached = vm.get("identity", {}).get("userAssignedIdentities", {})
-    for identity_id in attached:  # of one that is being attached no ids are told yet
+    for identity_id in attached:  # of one that is being attached no ids are shown yet
         if identity_id not in before:
             attached[identity_id] = {}
     return _started(call, vm, status=200, state="Updating")
@@ -324,7 +324,7 @@ def _shown(call: Call, vm: Resource) -> Json:
     shown = members.shown(document, call.api_version)
     if "2022-08" <= call.api_version < "2024-03":  # it came, and it went
         shown["properties"]["osProfile"]["linuxConfiguration"]["enableVMAgentPlatformUpdates"] = False
-    if vm["powerState"] == "deallocated":  # the disk's size and kind are told while it is in use only
+    if vm["powerState"] == "deallocated":  # the disk's size and kind are shown while it is in use only
         disk = shown["properties"]["storageProfile"]["osDisk"]
         disk.pop("diskSizeGB", None)
         disk["managedDisk"].pop("storageAccountType", None)
@@ -364,7 +364,7 @@ def _has_boot_diagnostics(vm: Resource) -> bool:
 
 
 def machine(tenant: Tenant, vm: Resource) -> Machine:
-    """What the guest is told about a VM."""
+    """The VM as its guest knows it."""
     profile, vm_id = vm.properties["osProfile"], vm.properties["vmId"]
     keys = profile["linuxConfiguration"].get("ssh", {"publicKeys": []})["publicKeys"]
     secret = (tenant.store.read("secret", vm_id) or {"value": ""})["value"]

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 _API_VERSION = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(-\w+)?")
 
 
-class _CaseBlindRoute(starlette.routing.Route):
+class _CaseInsensitiveRoute(starlette.routing.Route):
     """Resource Manager takes a path in any case; clients do write resourcegroups and resourceGroups."""
 
     def __init__(self, gateway: Gateway, route: Route) -> None:
@@ -72,7 +72,7 @@ class Gateway:
     def __init__(self, tenant: Tenant, routes: list[Route]) -> None:
         self._tenant, self._routes = tenant, routes
         self._providers = _providers(routes)
-        self.routes: list[starlette.routing.BaseRoute] = [_CaseBlindRoute(self, route) for route in routes]
+        self.routes: list[starlette.routing.BaseRoute] = [_CaseInsensitiveRoute(self, route) for route in routes]
         self.routes.append(otherwise(self.not_emulated))
 
     async def not_emulated(self, request: Request) -> Response:
@@ -231,7 +231,7 @@ def _authenticate(tenant: Tenant, request: Request) -> Json:
         return claims
     except TokenError as error:
         if error.reason == TokenError.EXPIRED:
-            refusal = errors.expired_token(expiry=_spoken(error.moment), now=_spoken(tenant.clock.now()))
+            refusal = errors.expired_token(expiry=_us_date_time(error.moment), now=_us_date_time(tenant.clock.now()))
             raise _unauthorized(refusal, "The access token has expired.") from error
         if error.reason == TokenError.AUDIENCE:
             allowed = ",".join(f"{audience}/" for audience in tenant.cloud.audiences)
@@ -243,7 +243,7 @@ def _authenticate(tenant: Tenant, request: Request) -> Json:
         raise _unauthorized(errors.invalid_token()) from error
 
 
-def _spoken(moment: float) -> str:
+def _us_date_time(moment: float) -> str:
     """A moment as Resource Manager puts it in a sentence: 10/16/2018 6:09:32 PM."""
     time = datetime.fromtimestamp(moment, UTC)
     return f"{time.month}/{time.day}/{time.year} {time.hour % 12 or 12}:{time:%M:%S} {time:%p}"

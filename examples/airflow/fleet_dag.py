@@ -57,7 +57,7 @@ def _folder(params: dict[str, Any], run_id: str) -> Path:
     doc_md=__doc__,
 )
 def fleet() -> None:
-    # What to do, from the file. One that is wrong stays wrong: all that is wrong is told, and nothing has been called.
+    # What to do, from the file. One that is wrong stays wrong: all that is wrong is listed, and nothing has been called.
     @task(retries=0)
     def registries(params: dict[str, Any], run_id: str) -> list[dict[str, Any]]:
         return _fleet(params).registry_runs(_folder(params, run_id))

@@ -1,4 +1,4 @@
-"""The sandbox's CA speaks for the played names and for no others, and those that are there already go on to work."""
+"""The sandbox's CA speaks for the emulated names and for no others, and those that are there already go on to work."""
 
 from __future__ import annotations
 

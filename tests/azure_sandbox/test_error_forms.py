@@ -12,7 +12,7 @@ from azure_sandbox.clouds import CLOUDS
 from azure_sandbox.metadata import HOST as METADATA
 
 from .raw_http import ARM_HOST
-from .test_fuzz_requests import REGISTRY, Played
+from .test_fuzz_requests import REGISTRY, InProcessSandbox
 
 CHINA = CLOUDS["AzureChinaCloud"]
 LOGIN, GRAPH = CHINA.authority_hosts[0], CHINA.graph
@@ -20,10 +20,10 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND")
 
 
 @pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
-    played = Played(tmp_path_factory.mktemp("forms") / "sandbox")
-    yield played
-    played.server.close()
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessSandbox]:
+    sandbox = InProcessSandbox(tmp_path_factory.mktemp("forms") / "sandbox")
+    yield sandbox
+    sandbox.server.close()
 
 
 def sentence(host: str, answer: dict[str, Any]) -> str:
@@ -52,7 +52,7 @@ def sentence(host: str, answer: dict[str, Any]) -> str:
         *((REGISTRY, path) for path in ("/", "/v3/", "/acr/v1/a/b", "/v2/app/strange")),
     ],
 )  # fmt: skip
-def test_a_route_that_is_not_emulated(sandbox: Played, host: str, path: str, method: str) -> None:
+def test_a_route_that_is_not_emulated(sandbox: InProcessSandbox, host: str, path: str, method: str) -> None:
     token = sandbox.graph if host == GRAPH else sandbox.registry if host == REGISTRY else None
     status, answered = sandbox.ask(method, host, path, "api-version=2022-09-01", token=token)
     said = sentence(host, json.loads(answered))
@@ -70,13 +70,13 @@ def test_a_route_that_is_not_emulated(sandbox: Played, host: str, path: str, met
         ("POST", REGISTRY, "/v2/"),
     ],
 )
-def test_a_route_with_another_method(sandbox: Played, method: str, host: str, path: str) -> None:
+def test_a_route_with_another_method(sandbox: InProcessSandbox, method: str, host: str, path: str) -> None:
     token = sandbox.graph if host == GRAPH else None
     status, answered = sandbox.ask(method, host, path, token=token)
     assert status >= 400 and sentence(host, json.loads(answered))
 
 
-def test_users_cannot_sign_in(sandbox: Played) -> None:
+def test_users_cannot_sign_in(sandbox: InProcessSandbox) -> None:
     """The device code is refused with the members that azure-cli reads, then so is the token that it asks for."""
     status, answered = sandbox.ask(
         "POST", LOGIN, "/organizations/oauth2/v2.0/devicecode", "", b"client_id=x&scope=y", token=""
@@ -95,7 +95,7 @@ def test_users_cannot_sign_in(sandbox: Played) -> None:
     assert "AADSTS50034" in sentence(LOGIN, json.loads(answered))
 
 
-def test_graph_knows_no_users(sandbox: Played) -> None:
+def test_graph_knows_no_users(sandbox: InProcessSandbox) -> None:
     status, answered = sandbox.ask("GET", GRAPH, "/v1.0/me", token=sandbox.graph)
     assert (status, json.loads(answered)["error"]["code"]) == (400, "BadRequest")
     query = "$filter=userPrincipalName eq 'me@example.com'"

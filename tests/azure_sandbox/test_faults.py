@@ -150,12 +150,12 @@ def test_an_answer_is_cut(azure: Azure, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "told"),
+    ("what", "sentence"),
     [("refused", "connection refused"), ("reset", "No SSH connection"), ("host_key", "another host key")],
 )
-def test_a_vm_does_not_let_us_in(azure: Azure, folder: Path, what: str, told: str) -> None:
+def test_a_vm_does_not_let_us_in(azure: Azure, folder: Path, what: str, sentence: str) -> None:
     rule = faults.add(folder, faults.Ssh(what, vm="vm1"))
-    with pytest.raises(ConnectionFailed, match=told):
+    with pytest.raises(ConnectionFailed, match=sentence):
         ssh(azure, "vm1", within=0)
     assert faults.hits(folder)[-1]["rule"] == rule
     with ssh(azure, "vm1") as shell:
@@ -170,7 +170,7 @@ def test_a_vm_that_says_nothing(azure: Azure, folder: Path) -> None:
         connection.recv(1)
 
 
-def test_a_command_ends_as_told(azure: Azure, folder: Path) -> None:
+def test_a_command_ends_as_the_fault_has_it(azure: Azure, folder: Path) -> None:
     faults.add(folder, faults.CommandExit("touch *", 7, vm="vm1", stderr="no\n"))
     with ssh(azure, "vm1") as shell:
         done = shell.run("touch", "untouched", check=False)
@@ -343,7 +343,7 @@ def test_docker_is_slow_to_start(azure: Azure, folder: Path, docker: str) -> Non
         shell.run("sudo", "docker", "info")
 
 
-def test_apt_waits_for_the_lock_as_long_as_it_is_told(azure: Azure, folder: Path) -> None:
+def test_apt_waits_for_the_lock_as_long_as_the_fault_lasts(azure: Azure, folder: Path) -> None:
     faults.add(folder, faults.Guest("apt_lock", vm="vm1", seconds=0.6))
     with ssh(azure, "vm1") as shell:
         at_once = shell.run("sudo", "apt-get", "install", "-y", "jq", check=False)
@@ -399,8 +399,8 @@ def test_the_commands(azure: Azure, folder: Path) -> None:
     added = runbook("add", "--path", "/metadata/*", "--status", "429", "--header", "Retry-After", "7", "--times", "0")
     assert proxy(folder).get(METADATA).headers["Retry-After"] == "7"
     rule = added.output.strip()
-    told, _, options = runbook("list").output.partition(": ")
-    assert told == f"{rule} happened 1 times"
+    printed, _, options = runbook("list").output.partition(": ")
+    assert printed == f"{rule} happened 1 times"
     assert shlex.split(options) == [
         "--path",
         "/metadata/*",

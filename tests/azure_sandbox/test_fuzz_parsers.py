@@ -195,7 +195,7 @@ def test_challenges_and_tokens_of_a_registry(answers: list[tuple[int, str, bytes
             assert "password" not in str(error)
 
 
-# What a VM is told and types
+# What a VM is reported and types
 
 YAML = ["#cloud-config\n", "ssh_keys:", "  ed25519_private: ", "packages:", "write_files:", "runcmd:", "- ", "[", "]", "{", "}", ": ",
         "\n", "  ", "&a ", "*a", "!!python/object/apply:os.system ", "|", "'", '"', "path: /x", "content: ", "encoding: b64",

@@ -90,7 +90,7 @@ VALID: dict[str, tuple[str, dict[str, Any]]] = {
 """What may be put where, and is there."""
 
 
-class Played:
+class InProcessSandbox:
     """A sandbox in this process, whose application is called without the proxy."""
 
     def __init__(self, folder: Path) -> None:
@@ -170,8 +170,8 @@ class _Undone:
 
 
 @pytest.fixture(scope="module")
-def tenant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
-    opened = Played(tmp_path_factory.mktemp("fuzz") / "sandbox")
+def tenant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessSandbox]:
+    opened = InProcessSandbox(tmp_path_factory.mktemp("fuzz") / "sandbox")
     yield opened
     opened.server.close()
 
@@ -246,7 +246,7 @@ def changed(value: Any, place: tuple[Any, ...], into: Any) -> Any:
 
 @fuzzed(120)
 @given(st.data())
-def test_resource_manager_with_one_member_changed(tenant: Played, data: st.DataObject) -> None:
+def test_resource_manager_with_one_member_changed(tenant: InProcessSandbox, data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(sorted(VALID)))
     version, body = VALID[path]
     body = changed(body, data.draw(st.sampled_from(places(body)[1:])), data.draw(values))
@@ -265,7 +265,7 @@ def test_resource_manager_with_one_member_changed(tenant: Played, data: st.DataO
 
 @fuzzed(75)
 @given(st.data())
-def test_resource_manager(tenant: Played, data: st.DataObject) -> None:
+def test_resource_manager(tenant: InProcessSandbox, data: st.DataObject) -> None:
     route = data.draw(st.sampled_from(ROUTES))
     filled = {"subscription": SUBSCRIPTION, "group": "g"}
     path = re.sub(r"\{(\w+)(?::\w+)?\}", lambda match: filled.get(match[1]) or data.draw(names), route.path)
@@ -285,7 +285,7 @@ FILTER = ["roleName", "principalId", " eq ", "'", "''", "atScope()", "assignedTo
 
 @fuzzed(75)
 @given(pieces(*FILTER))
-def test_filters(tenant: Played, text: str) -> None:
+def test_filters(tenant: InProcessSandbox, text: str) -> None:
     written = quote(text, safe="", errors="replace")
     for path in (
         "/providers/Microsoft.Authorization/roleAssignments",
@@ -299,7 +299,7 @@ def test_filters(tenant: Played, text: str) -> None:
 
 @fuzzed(50)
 @given(st.one_of(values, st.dictionaries(st.just("ids"), values)))
-def test_graph(tenant: Played, body: Any) -> None:
+def test_graph(tenant: InProcessSandbox, body: Any) -> None:
     host, path = tenant.cloud.cloud.graph, "/v1.0/directoryObjects/getByIds"
     acceptable(tenant.ask("POST", host, path, "", body, token=tenant.graph))
 
@@ -319,7 +319,7 @@ manifests = st.fixed_dictionaries(
 
 @fuzzed(100)
 @given(st.data())
-def test_registry(tenant: Played, data: st.DataObject) -> None:
+def test_registry(tenant: InProcessSandbox, data: st.DataObject) -> None:
     form = data.draw(
         st.sampled_from(
             ["/v2/{}/tags/list", "/v2/{}/manifests/{}", "/v2/{}/blobs/{}", "/v2/{}/blobs/uploads/", "/v2/{}/blobs/uploads/{}",
@@ -369,7 +369,7 @@ LOGIN = [
 
 @fuzzed(75)
 @given(pieces(*LOGIN), st.sampled_from(["Basic !", "Basic OjpA", "Basic /w==", "Bearer x", ""]))
-def test_sign_in(tenant: Played, form: str, authorization: str) -> None:
+def test_sign_in(tenant: InProcessSandbox, form: str, authorization: str) -> None:
     for path in ("/common/oauth2/token", "/common/oauth2/v2.0/token"):
         headers = {"authorization": authorization}
         answered = tenant.ask(
@@ -384,7 +384,7 @@ def test_sign_in(tenant: Played, form: str, authorization: str) -> None:
     pieces("api-version=", "2018-02-01", "&", "resource=", "https://x/", "client_id=", "format=", "text", "%00", "é"),
     part,
 )
-def test_metadata(tenant: Played, query: str, name: str) -> None:
+def test_metadata(tenant: InProcessSandbox, query: str, name: str) -> None:
     for path in (
         "/metadata/identity/oauth2/token",
         "/metadata/instance",

@@ -42,8 +42,8 @@ def unharmed(sandbox: Sandbox) -> Iterator[None]:
     log = sandbox.folder / "log"
     before = log.stat().st_size
     yield
-    told = log.read_bytes()[before:].decode(errors="replace")
-    assert "Traceback" not in told and "fault of its own" not in told, told[-3000:]
+    logged = log.read_bytes()[before:].decode(errors="replace")
+    assert "Traceback" not in logged and "fault of its own" not in logged, logged[-3000:]
     url = f"{ARM}/subscriptions?api-version=2022-12-01"
     assert sandbox.session.get(url, headers=bearer(sandbox.token())).status_code == 200
 
@@ -91,7 +91,7 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize(("request_", "expected"), FOREIGN)
-def test_foreign_host_or_origin_is_refused_at_the_door(sandbox: Sandbox, request_: bytes, expected: int) -> None:
+def test_foreign_host_or_origin_is_refused_by_the_proxy(sandbox: Sandbox, request_: bytes, expected: int) -> None:
     with proxy(sandbox) as connection:
         assert status(answer(connection, request_)) == expected
 
@@ -118,7 +118,7 @@ def test_origin_is_looked_at_before_credentials_and_tokens(
     assert client.request("GET", url, headers={**bearer(token), "Origin": ARM}).status_code == 200
 
 
-def test_page_gets_no_token_of_a_vm_through_the_door(azure: Azure, sandbox: Sandbox, name: str) -> None:
+def test_page_gets_no_token_of_a_vm_through_the_proxy(azure: Azure, sandbox: Sandbox, name: str) -> None:
     create_vm(azure, name, ssh_source=SSH_SOURCE)
     assign_identity(azure, name)
     vm = sandbox.vm(name).session
@@ -210,7 +210,7 @@ def test_endless_body_is_refused_when_it_becomes_too_large(client: requests.Sess
     assert client.request("PUT", url, data=endless(), headers=bearer(token)).status_code == 413
 
 
-class _SlowDoor:
+class _ImpatientProxy:
     """A proxy of the test's own, with little patience."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -233,20 +233,20 @@ class _SlowDoor:
             log_config=None,
         )
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        door_ = Proxy(config, tls, lambda host: True, lambda user, password: None, no_ssh, patience=0.3)
+        proxy = Proxy(config, tls, lambda host: True, lambda user, password: None, no_ssh, patience=0.3)
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = listener.getsockname()[1]
-        self.server = asyncio.run_coroutine_threadsafe(door_.listen(listener), loop).result(10)
+        self.server = asyncio.run_coroutine_threadsafe(proxy.listen(listener), loop).result(10)
 
 
 @pytest.fixture
-def slow_door() -> Iterator[int]:
+def impatient_proxy() -> Iterator[int]:
     import threading
 
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    opened = _SlowDoor(loop)
+    opened = _ImpatientProxy(loop)
     yield opened.port
     loop.call_soon_threadsafe(opened.server.close)
     loop.call_soon_threadsafe(loop.call_later, 0.2, loop.stop)
@@ -268,10 +268,10 @@ UPLOAD_LINE = b"PUT /v2/app/blobs/uploads/1 HTTP/1.1\r\n"
         (UPLOAD_LINE + HOST + b"Content-Length: 999999\r\n\r\n", b"", 408),
     ],
 )
-def test_slow_head_or_body_is_ended(slow_door: int, start: bytes, drip: bytes, expected: int) -> None:
+def test_slow_head_or_body_is_ended(impatient_proxy: int, start: bytes, drip: bytes, expected: int) -> None:
     began = time.monotonic()
     received, ended = b"", False
-    with socket.create_connection(("127.0.0.1", slow_door), timeout=0.05) as connection:
+    with socket.create_connection(("127.0.0.1", impatient_proxy), timeout=0.05) as connection:
         connection.sendall(start)
         while not ended and time.monotonic() < began + 5:
             try:

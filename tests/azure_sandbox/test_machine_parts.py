@@ -90,7 +90,7 @@ def said(custom_data: str) -> str:
         ("#cloud-config\nruncmd: 2026-13-45\n", "Failed loading yaml blob"),
     ],
 )
-def test_what_cloud_init_does_not_do_is_told(custom_data: str, words: str) -> None:
+def test_what_cloud_init_does_not_do_is_reported(custom_data: str, words: str) -> None:
     assert words in said(custom_data)
 
 
@@ -120,9 +120,9 @@ def test_without_root_it_refuses_in_a_sentence() -> None:
         "if os.geteuid() == 0: os.seteuid(65534)\n"
         "print(refusal())"
     )
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert re.fullmatch(
-        r"A real machine needs root, and this is user \d+ \(--guest simulated needs none of it\)\.\n", told
+        r"A real machine needs root, and this is user \d+ \(--guest simulated needs none of it\)\.\n", printed
     )
 
 
@@ -211,7 +211,7 @@ def test_a_password_is_neither_shown_nor_readable() -> None:
     assert apt_sources.mode(["deb http://me:secret@a.example/x bookworm"]) == 0o600
 
 
-# Names on the wire
+# Names in DNS and TLS
 
 
 def query(name: str, kind: int) -> bytes:

@@ -12,7 +12,7 @@ from azure_sandbox import members
 from azure_sandbox.resource import REGISTRY, VIRTUAL_MACHINE
 
 from .raw_http import ARM_HOST
-from .test_fuzz_requests import VALID, Played
+from .test_fuzz_requests import VALID, InProcessSandbox
 
 
 def unknown(value: Any, member: members.Member, path: str = "") -> list[str]:
@@ -30,7 +30,7 @@ def unknown(value: Any, member: members.Member, path: str = "") -> list[str]:
 
 
 def test_all_that_is_shown_is_in_the_table(tmp_path: Path) -> None:
-    sandbox = Played(tmp_path / "sandbox")
+    sandbox = InProcessSandbox(tmp_path / "sandbox")
     for path in VALID:
         for version in ("2018-06-01", "2022-09-01", "2024-11-01-preview", "2026-04-01-preview"):
             status, answered = sandbox.ask("GET", ARM_HOST, path, f"api-version={version}")

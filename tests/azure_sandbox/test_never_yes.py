@@ -20,7 +20,7 @@ from azure.mgmt.resource.resources import models as resources
 
 from ..conftest import SUBSCRIPTION
 from .raw_http import ARM_HOST
-from .test_fuzz_requests import GROUP, HERE, VALID, Played, provider
+from .test_fuzz_requests import GROUP, HERE, VALID, InProcessSandbox, provider
 
 REGISTRY = (provider("ContainerRegistry", "registries/never12345"), "2025-11-01", {**HERE, "sku": {"name": "Premium"}})
 MODELS: dict[str, tuple[Any, Any]] = {
@@ -91,19 +91,19 @@ def at(document: Any, path: list[str]) -> Any:
 
 
 @pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
-    played = Played(tmp_path_factory.mktemp("never") / "sandbox")
-    status, answered = played.ask("PUT", ARM_HOST, REGISTRY[0], f"api-version={REGISTRY[1]}", REGISTRY[2])
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessSandbox]:
+    sandbox = InProcessSandbox(tmp_path_factory.mktemp("never") / "sandbox")
+    status, answered = sandbox.ask("PUT", ARM_HOST, REGISTRY[0], f"api-version={REGISTRY[1]}", REGISTRY[2])
     assert status in (200, 201), answered
-    yield played
-    played.server.close()
+    yield sandbox
+    sandbox.server.close()
 
 
 CASES = {path: case for path, case in [(REGISTRY[0], REGISTRY[1:]), (GROUP, ("2022-09-01", HERE)), *VALID.items()]}
 
 
 @pytest.mark.parametrize("resource_type", MODELS)
-def test_a_member_is_shown_as_it_was_sent_or_refused(sandbox: Played, resource_type: str) -> None:
+def test_a_member_is_shown_as_it_was_sent_or_refused(sandbox: InProcessSandbox, resource_type: str) -> None:
     path, (version, body) = next(
         (path, case) for path, case in CASES.items() if path.split("/")[-2].lower() == resource_type.lower()
     )
@@ -153,13 +153,15 @@ KEYS = [{"path": "/home/azureuser/.ssh/authorized_keys", "keyData": "ssh-rsa AAA
         (THERE, {"storageProfile__osDisk__name": "other"}, 409, "PropertyChangeNotAllowed"),
     ],
 )  # fmt: skip
-def test_a_vm_that_is_not_made_so(sandbox: Played, path: str, changes: dict[str, Any], status: int, code: str) -> None:
+def test_a_vm_that_is_not_made_so(
+    sandbox: InProcessSandbox, path: str, changes: dict[str, Any], status: int, code: str
+) -> None:
     with sandbox.undone():
         answered, body = sandbox.ask("PUT", ARM_HOST, path, "api-version=2024-03-01", machine(**changes))
     assert (answered, json.loads(body)["error"]["code"]) == (status, code)
 
 
-def test_a_vm_is_put_as_it_was_shown(sandbox: Played) -> None:
+def test_a_vm_is_put_as_it_was_shown(sandbox: InProcessSandbox) -> None:
     """As `az vm update` does; its members may come in another order."""
     shown = json.loads(sandbox.ask("GET", ARM_HOST, THERE, "api-version=2024-03-01")[1])
     key = shown["properties"]["osProfile"]["linuxConfiguration"]["ssh"]["publicKeys"][0]
@@ -177,7 +179,7 @@ def test_a_vm_is_put_as_it_was_shown(sandbox: Played) -> None:
         ({"sku": {"name": "Standard"}}, "StandardAndStandardV2SkuPublicIPAddressesMustBeStatic"),
     ],
 )
-def test_an_address_that_azure_does_not_make(sandbox: Played, body: dict[str, Any], code: str) -> None:
+def test_an_address_that_azure_does_not_make(sandbox: InProcessSandbox, body: dict[str, Any], code: str) -> None:
     path = provider("Network", "publicIPAddresses/new")
     status, answered = sandbox.ask("PUT", ARM_HOST, path, "api-version=2023-09-01", {**HERE, **body})
     assert (status, json.loads(answered)["error"]["code"]) == (400, code)
@@ -201,7 +203,7 @@ OFFERS = f"{COMPUTE}/canonical/artifacttypes/vmimage/offers"
         (provider("Compute", "images/nothing"), "ResourceNotFound"),
     ],
 )
-def test_images_are_looked_up(sandbox: Played, path: str, wanted: Any) -> None:
+def test_images_are_looked_up(sandbox: InProcessSandbox, path: str, wanted: Any) -> None:
     status, answered = sandbox.ask("GET", ARM_HOST, path, "api-version=2024-03-01")
     if isinstance(wanted, str):
         assert (status, json.loads(answered)["error"]["code"]) == (404, wanted)
@@ -210,7 +212,7 @@ def test_images_are_looked_up(sandbox: Played, path: str, wanted: Any) -> None:
         assert status == 200 and names and wanted in (None, names)
 
 
-def test_each_listed_image_makes_a_vm(sandbox: Played) -> None:
+def test_each_listed_image_makes_a_vm(sandbox: InProcessSandbox) -> None:
     """What is listed is what there is: nothing more, nothing less."""
     tried = 0
 
@@ -317,7 +319,9 @@ IDENTITIES = provider("ManagedIdentity", "userAssignedIdentities/new")
         (NEW, {**HERE, "tags": {"a?": "x"}}, "InvalidTagNameCharacters"),
     ],
 )  # fmt: skip
-def test_a_value_that_azure_does_not_take(sandbox: Played, path: str, body: dict[str, Any], code: str) -> None:
+def test_a_value_that_azure_does_not_take(
+    sandbox: InProcessSandbox, path: str, body: dict[str, Any], code: str
+) -> None:
     with sandbox.undone():
         status, answered = sandbox.ask("PUT", ARM_HOST, path, "api-version=2023-09-01", body)
     assert json.loads(answered)["error"]["code"] == code and status in (400, 409), answered
@@ -335,13 +339,13 @@ def test_a_value_that_azure_does_not_take(sandbox: Played, path: str, body: dict
         (IDENTITIES, tagged({f"t{number}": "x" * 256 for number in range(50)})),
     ],
 )  # fmt: skip
-def test_a_value_that_azure_takes(sandbox: Played, path: str, body: dict[str, Any]) -> None:
+def test_a_value_that_azure_takes(sandbox: InProcessSandbox, path: str, body: dict[str, Any]) -> None:
     with sandbox.undone():
         status, answered = sandbox.ask("PUT", ARM_HOST, path, "api-version=2023-09-01", body)
     assert status in (200, 201), answered
 
 
-def test_two_addresses_with_one_label(sandbox: Played) -> None:
+def test_two_addresses_with_one_label(sandbox: InProcessSandbox) -> None:
     body = public(dnsSettings={"domainNameLabel": "a-label"})
     with sandbox.undone():
         sandbox.ask("PUT", ARM_HOST, ADDRESSES, "api-version=2023-09-01", body)
@@ -361,14 +365,14 @@ def test_two_addresses_with_one_label(sandbox: Played) -> None:
         (provider("Network", "networkInterfaces/n"), "NicInUse", r"^Network Interface \S+/n is used by existing resource \S+/m\. In order to"),
     ],
 )  # fmt: skip
-def test_what_is_in_use_is_not_deleted(sandbox: Played, path: str, code: str, sentence: str) -> None:
+def test_what_is_in_use_is_not_deleted(sandbox: InProcessSandbox, path: str, code: str, sentence: str) -> None:
     """In the words of recorded answers."""
     status, answered = sandbox.ask("DELETE", ARM_HOST, path, "api-version=2023-09-01")
     error = json.loads(answered)["error"]
     assert (status, error["code"]) == (400, code) and re.match(sentence, error["message"]), error
 
 
-def test_a_security_group_of_a_subnet_is_in_use(sandbox: Played) -> None:
+def test_a_security_group_of_a_subnet_is_in_use(sandbox: InProcessSandbox) -> None:
     body = network_of("10.0.0.0/24")
     with sandbox.undone():
         sandbox.ask("PUT", ARM_HOST, GROUPS, "api-version=2023-09-01", HERE)

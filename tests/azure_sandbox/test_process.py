@@ -107,7 +107,7 @@ def test_folder_with_other_things_is_left_alone(fresh: Path) -> None:
     assert [path.name for path in fresh.iterdir()] == ["thesis.txt"]
 
 
-def test_damaged_state_is_told(fresh: Path) -> None:
+def test_damaged_state_is_reported(fresh: Path) -> None:
     process.start(fresh)
     process.stop(fresh)
     for leftover in fresh.glob("AzureCloud.sqlite*"):

@@ -21,7 +21,7 @@ from .replay import PublicCloud, differences
 PROJECT = Path(__file__).parents[2]
 FILES = [PROJECT.parent / "shared" / "recordings" / "azure-answers.jsonl"]
 
-# Recorded answers of services, or of faults, that the sandbox does not play: never replayed, with the reason.
+# Recorded answers of services, or of faults, that the sandbox does not emulate: never replayed, with the reason.
 NOT_EMULATED = {
     "acr-replication-put-201-retry-after": "geo-replications",
     "acr-replication-poll-creating": "geo-replications",

@@ -1,4 +1,4 @@
-"""The host names of a registry: with a domain name label, and for a region; which of them are played, and their TLS."""
+"""The host names of a registry: with a domain name label, and for a region; which of them are served, and their TLS."""
 
 from __future__ import annotations
 

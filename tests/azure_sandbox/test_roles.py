@@ -17,7 +17,7 @@ from azure_sandbox.resource import REGISTRY as ACR
 
 from ..conftest import SUBSCRIPTION
 from .raw_http import ARM_HOST
-from .test_fuzz_requests import GROUP, HERE, INTERFACE, VALID, Played, provider
+from .test_fuzz_requests import GROUP, HERE, INTERFACE, VALID, InProcessSandbox, provider
 
 IDENTITY, MACHINE = provider("ManagedIdentity", "userAssignedIdentities/uuu"), provider("Compute", "virtualMachines/m")
 NETWORK, REGISTRY = (
@@ -29,16 +29,16 @@ NAMED = {role.name: role.id for role in BUILT_IN_ROLES.values()}
 
 
 @pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
-    played = Played(tmp_path_factory.mktemp("roles") / "sandbox")
-    yield played
-    played.server.close()
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessSandbox]:
+    sandbox = InProcessSandbox(tmp_path_factory.mktemp("roles") / "sandbox")
+    yield sandbox
+    sandbox.server.close()
 
 
 class Someone:
     """A service principal that has no role yet."""
 
-    def __init__(self, sandbox: Played) -> None:
+    def __init__(self, sandbox: InProcessSandbox) -> None:
         self.sandbox = sandbox
         principal = sandbox.cloud.create_principal(f"someone-{uuid.uuid4()}", "someone", "Application")
         self.id: str = principal["objectId"]
@@ -49,7 +49,9 @@ class Someone:
         return status, json.loads(answered or b"{}")
 
 
-def assign(sandbox: Played, role: str, principal: str, scope: str = GROUP, kind: str = "ServicePrincipal") -> None:
+def assign(
+    sandbox: InProcessSandbox, role: str, principal: str, scope: str = GROUP, kind: str = "ServicePrincipal"
+) -> None:
     body = {
         "properties": {
             "roleDefinitionId": definition_id(SUBSCRIPTION, NAMED[role]),
@@ -77,7 +79,7 @@ def assign(sandbox: Played, role: str, principal: str, scope: str = GROUP, kind:
     ],
 )  # fmt: skip
 def test_a_built_in_role(
-    sandbox: Played, role: str, allowed: list[tuple[str, str]], refused: list[tuple[str, str]]
+    sandbox: InProcessSandbox, role: str, allowed: list[tuple[str, str]], refused: list[tuple[str, str]]
 ) -> None:
     with sandbox.undone():
         someone = Someone(sandbox)
@@ -89,7 +91,7 @@ def test_a_built_in_role(
             assert (status, answered["error"]["code"]) == (403, "AuthorizationFailed"), path
 
 
-def test_an_operator_of_identities_assigns_them(sandbox: Played) -> None:
+def test_an_operator_of_identities_assigns_them(sandbox: InProcessSandbox) -> None:
     """Virtual Machine Contributor alone does not attach an identity; with Managed Identity Operator it does."""
     other = provider("ManagedIdentity", "userAssignedIdentities/other")
     body = {"identity": {"type": "SystemAssigned, UserAssigned", "userAssignedIdentities": {other: {}}}}
@@ -105,12 +107,14 @@ def test_an_operator_of_identities_assigns_them(sandbox: Played) -> None:
 # Groups, as Microsoft Graph makes them
 
 
-def graph(sandbox: Played, method: str, path: str, body: Any = b"", query: str = "") -> tuple[int, dict[str, Any]]:
+def graph(
+    sandbox: InProcessSandbox, method: str, path: str, body: Any = b"", query: str = ""
+) -> tuple[int, dict[str, Any]]:
     status, answered = sandbox.ask(method, GRAPH, f"/v1.0/{path}", query, body, token=sandbox.graph)
     return status, json.loads(answered or b"{}")
 
 
-def make_group(sandbox: Played, name: str, *members: str) -> str:
+def make_group(sandbox: InProcessSandbox, name: str, *members: str) -> str:
     body = {"displayName": name, "mailNickname": name, "mailEnabled": False, "securityEnabled": True}
     status, made = graph(sandbox, "POST", "groups", body)
     assert status == 201, made
@@ -120,7 +124,7 @@ def make_group(sandbox: Played, name: str, *members: str) -> str:
     return str(made["id"])
 
 
-def test_a_groups_role_is_its_members(sandbox: Played) -> None:
+def test_a_groups_role_is_its_members(sandbox: InProcessSandbox) -> None:
     with sandbox.undone():
         someone = Someone(sandbox)
         inner = make_group(sandbox, "inner", someone.id)
@@ -141,7 +145,7 @@ def test_a_groups_role_is_its_members(sandbox: Played) -> None:
         assert someone.ask("GET", REGISTRY)[0] == 403
 
 
-def test_groups_of_the_directory(sandbox: Played) -> None:
+def test_groups_of_the_directory(sandbox: InProcessSandbox) -> None:
     with sandbox.undone():
         someone = Someone(sandbox)
         group = make_group(sandbox, "Pullers", someone.id)
@@ -160,7 +164,7 @@ def test_groups_of_the_directory(sandbox: Played) -> None:
         assert graph(sandbox, "GET", f"groups/{group}")[1]["error"]["code"] == "Request_ResourceNotFound"
 
 
-def test_a_group_is_assigned_as_one(sandbox: Played) -> None:
+def test_a_group_is_assigned_as_one(sandbox: InProcessSandbox) -> None:
     with sandbox.undone():
         group = make_group(sandbox, "typed")
         path = f"{GROUP}/providers/Microsoft.Authorization/roleAssignments/{uuid.uuid4()}"
@@ -172,7 +176,7 @@ def test_a_group_is_assigned_as_one(sandbox: Played) -> None:
         assert json.loads(answered)["properties"]["principalType"] == "Group"
 
 
-def test_a_managed_identity_does_not_manage_groups(sandbox: Played) -> None:
+def test_a_managed_identity_does_not_manage_groups(sandbox: InProcessSandbox) -> None:
     principal = json.loads(sandbox.ask("GET", ARM_HOST, IDENTITY, "api-version=2023-01-31")[1])["properties"]
     found = sandbox.cloud.principal(principal["principalId"])
     assert found
@@ -184,7 +188,7 @@ def test_a_managed_identity_does_not_manage_groups(sandbox: Played) -> None:
 # Deny assignments
 
 
-def deny(sandbox: Played, properties: dict[str, Any], scope: str = GROUP) -> tuple[int, dict[str, Any]]:
+def deny(sandbox: InProcessSandbox, properties: dict[str, Any], scope: str = GROUP) -> tuple[int, dict[str, Any]]:
     path = f"{scope}/providers/Microsoft.Authorization/denyAssignments/{uuid.uuid4()}"
     status, answered = sandbox.ask("PUT", ARM_HOST, path, "api-version=2024-07-01-preview", {"properties": properties})
     return status, json.loads(answered)
@@ -193,7 +197,7 @@ def deny(sandbox: Played, properties: dict[str, Any], scope: str = GROUP) -> tup
 DENIED = {"denyAssignmentName": "no changes", "permissions": [{"actions": ["*/write", "*/delete"], "notActions": []}]}
 
 
-def test_a_deny_assignment_counts_and_can_be_read(sandbox: Played) -> None:
+def test_a_deny_assignment_counts_and_can_be_read(sandbox: InProcessSandbox) -> None:
     with sandbox.undone():
         someone = Someone(sandbox)
         assign(sandbox, "Contributor", someone.id)
@@ -223,12 +227,12 @@ def test_a_deny_assignment_counts_and_can_be_read(sandbox: Played) -> None:
         {"principals": [{"id": str(uuid.uuid4()), "type": "User"}], "denyAssignmentName": ""},
     ],
 )
-def test_a_deny_assignment_that_users_cannot_make(sandbox: Played, members: dict[str, Any]) -> None:
+def test_a_deny_assignment_that_users_cannot_make(sandbox: InProcessSandbox, members: dict[str, Any]) -> None:
     status, answered = deny(sandbox, {**DENIED, **members})
     assert (status, answered["error"]["code"]) == (400, "InvalidCreateDenyAssignmentRequest")
 
 
-def test_what_azure_itself_denies(sandbox: Played) -> None:
+def test_what_azure_itself_denies(sandbox: InProcessSandbox) -> None:
     """One as a managed application has it: for everyone but one, data actions too, and not below its scope."""
     registry = ResourceId(REGISTRY)
     everyone = {"id": EVERYONE, "type": "SystemDefined"}

@@ -1,4 +1,4 @@
-"""What Azure says yes and no to, asked over the wire: roles, identities, time, limits, and the rules of a registry."""
+"""What Azure says yes and no to, asked over HTTP: roles, identities, time, limits, and the rules of a registry."""
 
 from __future__ import annotations
 
@@ -575,7 +575,7 @@ def test_identities_of_a_vm_change(public: PublicCloud, group: Group) -> None:
 # Limits
 
 
-def test_who_asks_too_often_is_told_to_wait(public: PublicCloud, group: Group) -> None:
+def test_who_asks_too_often_has_to_wait(public: PublicCloud, group: Group) -> None:
     vm, session = group.vm()
     group.assign(READER, group.principal(vm))
     headers = {"Authorization": f"Bearer {vm_token(session, CLOUD.audiences[0])}"}

@@ -160,7 +160,7 @@ def test_host_key_is_the_one_of_the_custom_data(house: House) -> None:
 @pytest.mark.parametrize(
     "data", ["#!/bin/sh\necho hi", "#cloud-config\na: [", "#cloud-config\nssh_keys: {ed25519_private: x}"]
 )
-def test_custom_data_it_cannot_use_is_told_in_the_log(house: House, data: str) -> None:
+def test_custom_data_it_cannot_use_is_logged(house: House, data: str) -> None:
     house.do(house.guests.delete("vm1"))
     house.do(house.guests.boot(replace(house.machine, custom_data=data)))
     assert len(house.run("cat /var/log/cloud-init-output.log")[1].splitlines()) > 1

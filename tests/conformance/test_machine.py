@@ -173,9 +173,9 @@ def test_the_notebooks_from_nothing(
     folder: Path, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     began = time.monotonic()
-    told = run_notebooks(tmp_path / "run")
+    printed = run_notebooks(tmp_path / "run")
     seconds = time.monotonic() - began
-    digests = set(re.findall(r"pulled with the \S+ identity: \S+ (sha256:[0-9a-f]{64})", told))
+    digests = set(re.findall(r"pulled with the \S+ identity: \S+ (sha256:[0-9a-f]{64})", printed))
     azure = connect_to(GROUP)
     assert digests == {show_image(azure, REGISTRY, IMAGE).digest}
     assert "Hello from Docker!" in next((tmp_path / "run").rglob("03_*.ipynb")).read_text(encoding="utf-8")
@@ -247,16 +247,16 @@ def test_reaches_nothing_else(azure: Azure, other: str) -> None:
     with ssh(azure, other) as session:
         for url in ("https://www.example.com", "http://example.com", "https://10.255.0.1", "http://192.0.2.1"):
             assert session.run("curl", "-sS", "--max-time", "5", url, check=False).exit_status != 0
-        # A name that is not played, at the address of one that is.
+        # A name that is not emulated, at the address of one that is.
         names = ["--resolve", "www.example.com:443:10.255.0.1", "https://www.example.com"]
         assert session.run("curl", "-sS", "--max-time", "5", *names, check=False).exit_status != 0
         assert session.run("curl", "-sS", "https://mcr.microsoft.com/v2/").stdout == "{}"
 
 
 def test_the_host_is_out_of_reach(azure: Azure, other: str) -> None:
-    told = root(azure, other, "echo x >/proc/sys/kernel/core_pattern; mknod /tmp/disk b 254 0; head -c 1 /tmp/disk")
-    assert "Read-only file system" in told
-    assert "Operation not permitted" in told
+    printed = root(azure, other, "echo x >/proc/sys/kernel/core_pattern; mknod /tmp/disk b 254 0; head -c 1 /tmp/disk")
+    assert "Read-only file system" in printed
+    assert "Operation not permitted" in printed
 
 
 def test_limits(azure: Azure, other: str, folder: Path) -> None:
@@ -269,9 +269,9 @@ def test_limits(azure: Azure, other: str, folder: Path) -> None:
 
 
 def test_run_command(azure: Azure, other: str) -> None:
-    told = root(azure, other, "whoami; hostname; echo oops >&2; cat; exit 3")
-    assert told.startswith(f"Enable succeeded: \n[stdout]\nroot\n{other}\n")
-    assert "[stderr]\noops\n" in told
+    printed = root(azure, other, "whoami; hostname; echo oops >&2; cat; exit 3")
+    assert printed.startswith(f"Enable succeeded: \n[stdout]\nroot\n{other}\n")
+    assert "[stderr]\noops\n" in printed
     capabilities = "grep -h Cap[PB] /proc/1/status /proc/self/status | sort | uniq -c | awk '{print $1}' | tr -d '\\n'"
     assert "[stdout]\n22\n" in root(azure, other, capabilities)  # two different lines, each in both
 
@@ -329,8 +329,10 @@ bootcmd: [never]
     interface = create_interface(azure, name, SSH_SOURCE)
     vm = _vm(azure, name, interface, "Standard_B1s", "Ubuntu2204", "azureuser", config)
     vm_id = str(machines.begin_create_or_update(GROUP, name, vm).result().vm_id)
-    told = root(azure, name, "cloud-init status --wait; cat /root/two /root/three /etc/motto; stat -c %a:%G /etc/motto")
-    assert told.startswith('Enable succeeded: \n[stdout]\nstatus: done\n2\n3\nit\'s "quoted"\n640:sudo\n'), told
+    printed = root(
+        azure, name, "cloud-init status --wait; cat /root/two /root/three /etc/motto; stat -c %a:%G /etc/motto"
+    )
+    assert printed.startswith('Enable succeeded: \n[stdout]\nstatus: done\n2\n3\nit\'s "quoted"\n640:sudo\n'), printed
     log = root(azure, name, "cat /var/log/cloud-init-output.log /etc/nobody")
     assert "cloud-init has no bootcmd; it was not done" in log
     assert "/etc/broken: Incorrect padding; it was not written" in log

@@ -1,4 +1,4 @@
-"""Clean-up deletes what this runbook made and nothing else: role assignments first, and what stays is told."""
+"""Clean-up deletes what this runbook made and nothing else: role assignments first, and what stays is reported."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def test_exercises_are_run_by_name_and_clean_up_is_the_last(only: list[str], cle
     assert [path.name[:2] for path in select_notebooks(only, clean_up)] == chosen
 
 
-def test_bad_parameters_are_all_told_and_nothing_is_started(fresh: Path, tmp_path: Path) -> None:
+def test_bad_parameters_are_all_listed_and_nothing_is_started(fresh: Path, tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("cloud: Azure\nregistry_nmae: abcde\n")
     done = runbook("run", "-f", file, "-p", "vm_name", "a b", "--output", tmp_path / "out")
@@ -138,7 +138,7 @@ def test_hints_name_the_program_as_it_is_found(tmp_path: Path) -> None:
         assert f"To delete it: `{name} run -f " in done.stdout, done.stderr
 
 
-def test_foreign_group_is_not_deleted_and_no_command_for_it_is_told(fresh: Path, tmp_path: Path) -> None:
+def test_foreign_group_is_not_deleted_and_no_command_for_it_is_reported(fresh: Path, tmp_path: Path) -> None:
     connect_to("foreign").resources.resource_groups.create_or_update("foreign", {"location": "chinanorth3"})
     done = runbook("run", "-p", "resource_group", "foreign", "--only", "06", "--output", tmp_path / "o")
     assert done.returncode == 1 and "was not made by this runbook" in done.stdout

@@ -47,7 +47,7 @@ def test_it_begins_once_however_many_ask(tmp_path: Path) -> None:
 
 
 @real_tools
-def test_it_ended_well_and_nobody_was_told(tmp_path: Path) -> None:
+def test_it_ended_well_and_nobody_was_notified(tmp_path: Path) -> None:
     wanted = detached(0)
     shell(tmp_path, wanted.begin)
     assert shell(tmp_path, wanted.begin).stdout == "0\ndone\n"
@@ -81,7 +81,7 @@ def test_it_runs_still_or_is_gone(tmp_path: Path) -> None:
 @real_tools
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_no_end(tmp_path: Path) -> None:
-    """Its status cannot be written: it is gone, and what it said is told."""
+    """Its status cannot be written: it is gone, and what it said is reported."""
     wanted = detached(0)
     folder = tmp_path / wanted.begin.split()[4].rstrip(";")
     folder.mkdir(parents=True)

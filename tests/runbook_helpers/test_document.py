@@ -1,4 +1,4 @@
-"""`runbook coverage`: every command of the document is bound to a cell, and a binding that is lost is told."""
+"""`runbook coverage`: every command of the document is bound to a cell, and a binding that is lost is reported."""
 
 from __future__ import annotations
 
@@ -81,10 +81,10 @@ def test_a_block_that_is_taken_out_is_missed(name: str, command: str, tmp_path: 
     before = {line for line in cover(NOTEBOOKS) if line.cell is None}
     done = runbook("coverage", "--notebooks", copied(tmp_path / "notebooks", name, take_out))
     assert done.returncode == 1
-    told = [line for line in done.stderr.splitlines() if line.startswith(f"No cell does `{command}")]
-    assert len(told) == 1 and len(done.stderr.splitlines()) > len(before)
+    printed = [line for line in done.stderr.splitlines() if line.startswith(f"No cell does `{command}")]
+    assert len(printed) == 1 and len(done.stderr.splitlines()) > len(before)
     example = {"04": "Example 1", "05": "Example 2"}.get(name[:2], "")
-    assert example in told[0]
+    assert example in printed[0]
 
 
 def test_a_cell_that_calls_no_verb_does_not_count(tmp_path: Path) -> None:

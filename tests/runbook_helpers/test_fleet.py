@@ -98,12 +98,12 @@ def test_the_vms_of_an_identity_pull_from_its_first_registry(tmp_path: Path) -> 
         ({"vms": {"vm1..999999999": "myFleetId"}}, f"at most {MOST_VMS}"),
     ],
 )
-def test_what_is_wrong_is_told_in_a_sentence(tmp_path: Path, values: dict[str, Any], words: str) -> None:
+def test_what_is_wrong_is_a_sentence(tmp_path: Path, values: dict[str, Any], words: str) -> None:
     (problem,) = problems_of(changed(tmp_path, **values))
     assert words in problem and problem.endswith((".", "?"))
 
 
-def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+def test_all_that_is_wrong_is_listed_at_once(tmp_path: Path) -> None:
     path = changed(tmp_path, cloud="x", registries=["a"], identities={"i": []}, vms={"_": "j"}, ssh_source="*", extra=1)
     assert len(problems_of(path)) == 8
 
@@ -160,7 +160,7 @@ def test_only_a_registrys_no_is_a_refusal(words: str, refusal: bool) -> None:
         ("invalid reference format: repository name (X/A) must be lowercase", "BAD_REFERENCE"),
     ],
 )
-def test_what_no_role_mends_is_told_apart(words: str, kind: str) -> None:
+def test_what_no_role_mends_is_its_own_failure(words: str, kind: str) -> None:
     failure = Completed("docker pull x.azurecr.cn/a:v1", 1, "", words).failure
     assert failure is FailureKind[kind]
     assert failure.lasts

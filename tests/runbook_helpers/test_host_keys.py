@@ -58,9 +58,9 @@ def test_the_key_of_a_foreign_vm_is_read_through_azure(vm: Azure, shared_folder:
     foreign(vm)
     with pytest.raises(ConnectionFailed, match=r"not known on this machine.*with `runbook trust-vm vm`"):
         ssh(vm, "vm")
-    told = trust_vm(vm, "vm")
+    printed = trust_vm(vm, "vm")
     assert vm.keys.pinned(resource_id(vm)) == pinned
-    assert pinned and told == fingerprint(pinned.public_key) and told.startswith("SHA256:") and len(told) == 50
+    assert pinned and printed == fingerprint(pinned.public_key) and printed.startswith("SHA256:") and len(printed) == 50
     with ssh(vm, "vm") as shell:
         assert shell.run("hostname").stdout == "vm\n"
     asked = [each for each in writes(shared_folder) if vm.resource_group in each and not each.startswith("PUT ")]

@@ -60,7 +60,7 @@ def test_a_pin_of_an_early_version_and_an_empty_one(tmp_path: Path) -> None:
     assert keys.pinned("vm") is None
 
 
-def test_what_is_missing_in_a_parameter_file_is_told(fresh: Path, tmp_path: Path) -> None:
+def test_what_is_missing_in_a_parameter_file_is_reported(fresh: Path, tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("vm_name: myDockerVM\n")
     done = runbook_ssh("-f", str(file))

@@ -1,4 +1,4 @@
-"""Before anything is made: exactly what is missing is told, by an operator who has all but that."""
+"""Before anything is made: exactly what is missing is reported, by an operator who has all but that."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_an_owner_misses_nothing_and_nothing_is_made(here: Azure, folder: Path) 
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_each_action_that_is_missing_is_told_alone(here: Azure, limit: Limit, action: str) -> None:
+def test_each_action_that_is_missing_is_reported_alone(here: Azure, limit: Limit, action: str) -> None:
     limit((WHOLE, ACTIONS, [action]))
     error = missing(here)
     assert (error.actions, error.scope) == ([action], WHOLE)
@@ -253,7 +253,7 @@ def test_a_registry_with_permissions_for_repositories_needs_a_data_action(here: 
     assert "(in the roles Container Registry Repository Reader)" in str(error)
 
 
-def test_unknown_subscription_is_told_as_such(here: Azure) -> None:
+def test_unknown_subscription_is_reported_as_such(here: Azure) -> None:
     wrong = dataclasses.replace(here, subscription_id="11111111-1111-1111-1111-111111111111")
     with pytest.raises(Exception, match="SubscriptionNotFound"):
         check(wrong)

@@ -129,7 +129,7 @@ def test_throttling_is_obeyed(azure: Azure, folder: Path, name: str, method: str
 @pytest.mark.parametrize(
     ("where", "status"), [("login.*", 429), ("management.*", 429), ("management.*", 503), ("*.azurecr.cn", 503)]
 )
-def test_what_is_to_be_asked_again_much_later_is_told_at_once(
+def test_what_is_to_be_asked_again_much_later_is_reported_at_once(
     azure: Azure, folder: Path, name: str, where: str, status: int
 ) -> None:
     """The SDKs' own retries would sleep for as long as the answer says."""
@@ -171,7 +171,7 @@ def test_a_sign_in_that_comes_back_odd_names_it_too(
         faults.Status(200, host="*.azurecr.cn", method="GET", body="<html>"),
     ],
 )
-def test_an_answer_that_cannot_be_read_is_asked_for_again_and_told(
+def test_an_answer_that_cannot_be_read_is_asked_for_again_and_reported(
     azure: Azure, folder: Path, name: str, fault: faults.HttpFault
 ) -> None:
     create_registry(azure, name)

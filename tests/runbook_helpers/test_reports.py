@@ -53,9 +53,9 @@ def result_of(folder: Path) -> dict[str, Any]:
     assert [case.get("name") for case in suite] == [each["notebook"] for each in content["notebooks"]]
     kinds = {"ok": None, "not_run": "skipped"}
     for case, each in zip(suite, content["notebooks"], strict=True):
-        (found, told) = next(((child.tag, child) for child in case), (None, None))
+        (found, failure) = next(((child.tag, child) for child in case), (None, None))
         assert found == kinds.get(each["outcome"], "failure")
-        assert found != "failure" or (told.text == each["error"] and told.get("type") == each["outcome"])
+        assert found != "failure" or (failure.text == each["error"] and failure.get("type") == each["outcome"])
     for name, tag in (("failures", "failure"), ("skipped", "skipped")):
         assert int(suite.get(name) or "") == len(suite.findall(f"testcase/{tag}"))
     return content
@@ -171,20 +171,20 @@ def test_interrupted(number: int, status: int, moment: str, fresh: Path, tmp_pat
         started = kernels(child.pid)
         assert started, (child.poll(), child.poll() is not None and child.communicate())
         os.kill(child.pid, number)
-        _, told = child.communicate(timeout=60)
+        _, printed = child.communicate(timeout=60)
     finally:
         child.kill()
         child.wait()
-    assert child.returncode == status, told
-    assert "Traceback" not in told
-    assert hint(told, "--resume") == ["run", "--resume", str(tmp_path / "o")]
+    assert child.returncode == status, printed
+    assert "Traceback" not in printed
+    assert hint(printed, "--resume") == ["run", "--resume", str(tmp_path / "o")]
     assert outcomes(tmp_path / "o") == {"02": "interrupted", "03": "not_run"}
     assert (tmp_path / "o" / "report.html").exists()
     _, alive = psutil.wait_procs(started, timeout=10)
     assert not alive
 
 
-def test_a_long_wait_is_told_while_it_goes_on(tmp_path: Path) -> None:
+def test_a_long_wait_is_reported_while_it_goes_on(tmp_path: Path) -> None:
     code = """import time
 from runbook_helpers.run.progress import step
 with step("VM vm") as progress:
@@ -194,9 +194,9 @@ with step("VM vm") as progress:
     path = tmp_path / "01_long.ipynb"
     cells = [new.new_code_cell("", metadata={"tags": ["parameters"]}), new.new_code_cell(code)]
     nbformat.write(new.new_notebook(cells=cells, metadata=load("01_registry.ipynb")["metadata"]), path)  # type: ignore[no-untyped-call]
-    told: list[str] = []
-    runner.run([path], {}, tmp_path / "o", lambda line: None, meanwhile=told.append, interval=0.2)
-    seconds = [int(match[1]) for line in told if (match := re.fullmatch(r"(\d+) s: VM vm: Azure makes it", line))]
+    printed: list[str] = []
+    runner.run([path], {}, tmp_path / "o", lambda line: None, meanwhile=printed.append, interval=0.2)
+    seconds = [int(match[1]) for line in printed if (match := re.fullmatch(r"(\d+) s: VM vm: Azure makes it", line))]
     assert len(seconds) > 1 and seconds == sorted(seconds)
     assert not (tmp_path / "o" / runner.MEANWHILE).exists()
 
@@ -230,7 +230,7 @@ def test_clean_up_again_when_more_is_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "made", "told"),
+    ("outcome", "made", "reported"),
     [
         (Outcome.BAD_PARAMETERS, False, False),
         (Outcome.CLOUD_REFUSED, False, False),
@@ -240,11 +240,11 @@ def test_clean_up_again_when_more_is_made(tmp_path: Path) -> None:
         (Outcome.OK, None, True),
     ],
 )
-def test_deleting_is_told_where_something_may_have_been_made(
-    outcome: Outcome, made: bool | None, told: bool, tmp_path: Path
+def test_deleting_is_reported_where_something_may_have_been_made(
+    outcome: Outcome, made: bool | None, reported: bool, tmp_path: Path
 ) -> None:
     steps = [NotebookRun("01_registry", outcome, 1.0, "words", made=made), NotebookRun("02_virtual_machine")]
-    assert bool(next_steps.how_to_delete(Report({}, tmp_path, steps=steps), plain=True)) is told
+    assert bool(next_steps.how_to_delete(Report({}, tmp_path, steps=steps), plain=True)) is reported
 
 
 @pytest.mark.parametrize(
@@ -336,12 +336,12 @@ def test_every_error_has_a_family() -> None:
         ("az acr login --name r", "Access to registry 'r.azurecr.cn' was denied. Response code: 401. Please try", 5),
     ],
 )
-def test_a_denied_pull_is_told_from_another_command(command: str, said: str, outcome: int) -> None:
+def test_a_denied_pull_differs_from_another_command(command: str, said: str, outcome: int) -> None:
     error = errors.command_failed(Completed(command, 1, "", said), "vm")
     assert outcome_of(type(error)).exit_code == outcome
 
 
-def test_what_to_do_is_told_by_what_was_said() -> None:
+def test_what_to_do_is_reported_by_what_was_said() -> None:
     failed = Completed(
         "sudo apt-get install docker.io", 100, "Need to get 502 kB of archives.", "E: Failed to fetch it"
     )

@@ -1,4 +1,4 @@
-"""SSH to the sandbox's VMs with the real client: what arrives, what is refused, what is told when it breaks."""
+"""SSH to the sandbox's VMs with the real client: what arrives, what is refused, what is reported when it breaks."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ OPEN = b"HTTP/1.1 200 OK\r\n\r\n"
         (b"", False, "the proxy answered nothing"),
     ],
 )  # fmt: skip
-def test_the_cause_is_told(vm: Azure, said: bytes, stays: bool, cause: str) -> None:
+def test_the_cause_is_reported(vm: Azure, said: bytes, stays: bool, cause: str) -> None:
     """Whoever answers in the place of the VM, or of the proxy before it."""
 
     class Answer(socketserver.BaseRequestHandler):

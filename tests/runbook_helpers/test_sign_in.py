@@ -56,7 +56,7 @@ def real(sandbox: Sandbox) -> Azure:
     )  # fmt: skip
 
 
-def told(azure: Azure) -> str:
+def message_of(azure: Azure) -> str:
     with pytest.raises(RunbookError) as caught:
         create_resource_group(azure)
     assert caught.value.outcome is Outcome.CLOUD_REFUSED
@@ -80,7 +80,7 @@ def test_what_az_says_becomes_a_sentence_with_the_commands(
     az: Callable[..., None], real: Azure, words: str, sentence: str
 ) -> None:
     az(words)
-    first, *rest = told(real).splitlines()
+    first, *rest = message_of(real).splitlines()
     assert first.startswith(sentence) and "`az cloud set -n AzureChinaCloud`, then `az login" in first
     assert rest[0] == "What was tried, and why it failed:" and len(rest) == 2
     assert rest[1].startswith("- AzureCliCredential: ")
@@ -133,7 +133,7 @@ def test_environment_variables_that_are_not_accepted(
         body = json.dumps({"error": "invalid_grant", "error_description": f"{words} {TRACE}"})
         sandbox.faults.add(faults.Status(400, host="login.*", method="POST", body=body, times=0))
     try:
-        said = told(azure)
+        said = message_of(azure)
     finally:
         sandbox.faults.clear()
     assert said.startswith(sentence)
@@ -154,7 +154,7 @@ def test_a_second_factor_for_writes(az: Callable[..., None], sandbox: Sandbox, r
     fault = faults.Status(401, host="management.*", headers={"WWW-Authenticate": challenge}, times=0)
     sandbox.faults.add(fault)
     try:
-        said = told(real)
+        said = message_of(real)
     finally:
         sandbox.faults.clear()
     assert "multi-factor authentication" in said and "`az logout`, then `az login --claims-challenge eyJ" in said

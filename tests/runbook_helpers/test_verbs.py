@@ -103,7 +103,7 @@ def test_pull_role_does_not_allow_push(azure: Azure, name: str) -> None:
     assert show_image(azure, name, "other:v1").digest == show_image(azure, name, "app:v1").digest
 
 
-def test_no_role_is_told_at_once(azure: Azure, name: str) -> None:
+def test_no_role_is_reported_at_once(azure: Azure, name: str) -> None:
     ready(azure, name)
     vm = assign_identity(azure, "vm")
     with pytest.raises(AccessDenied, match="has no role assignment in the subscription"):

@@ -124,13 +124,13 @@ class Forker:
         self._count += 1
         folder = self._folder / str(self._count)
         folder.mkdir()
-        told = {
+        options = {
             "environment": {"RUNBOOK_SANDBOX": str(sandbox)},
             "first": order.first, "last": order.last, "known": order.known, "names": asdict(order.names),
             "which": {"exercises": order.exercises, "clean_up": order.clean_up},
             "log": str(folder / "output"), "result": str(folder / "result.json"),
         }  # fmt: skip
-        return Child(self, self._begin(told), folder, limit)
+        return Child(self, self._begin(options), folder, limit)
 
     def start_sandbox(self, folder: Path) -> process.Running:
         """Start the sandbox of a folder in which none runs."""

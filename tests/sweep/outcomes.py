@@ -18,7 +18,7 @@ from .walkthrough import IMAGE, Names
 
 TRIES = 3  # on a busy machine an operation may have ended before it is asked about as often as undisturbed
 SUCCESS, ERROR = "success", "clear error, then success"
-# What Azure or a program on the VM has said, or what the operator is told to do.
+# What Azure or a program on the VM has said, or what the operator is reported to do.
 _SAYS = re.compile(
     r"again|anew|grant|look at|choose|ask for|is it running|admit|give it|set |delete it|"
     r"Code: \w+|\(\w+\) |AADSTS\d+|ended with exit status \d+:\n.",

@@ -27,7 +27,7 @@ whole = pytest.mark.skipif(
 
 
 def minutes() -> float:
-    """How long items are begun; what is left over then is told in the figures."""
+    """How long items are begun; what is left over then is reported in the figures."""
     return float(os.environ.get("RUNBOOK_SWEEP_MINUTES", "600"))
 
 
@@ -52,13 +52,13 @@ def spread(
     items: Sequence[Item],
     forkers: Sequence[Forker],
     attempt: Callable[[Item, Forker, Path], Result],
-    told: Callable[[Result], object] = lambda result: None,
+    report: Callable[[Result], object] = lambda result: None,
 ) -> list[Result]:
     """Try items, as many at once as there are forkers, for so many minutes; the results are in the items' order.
 
     Args:
         attempt: given an item, and the forker and the sandbox's folder of the worker.
-        told: each result as it comes.
+        report: each result as it comes.
     """
     problems: list[Exception] = []
     waiting: queue.SimpleQueue[tuple[int, Item]] = queue.SimpleQueue()
@@ -77,7 +77,7 @@ def spread(
                     return
                 try:
                     results[place] = attempt(item, forker, sandbox)
-                    told(results[place])
+                    report(results[place])
                 except Exception as problem:  # of this machine or of the tests: the others go on
                     problems.append(problem)
                     if len(problems) > PROBLEMS:

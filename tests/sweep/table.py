@@ -60,8 +60,8 @@ def _markdown(line: str, outcomes: Sequence[Outcome]) -> str:
 
 
 def _row(each: Outcome, length: int) -> str:
-    told = " ".join(each.error.split())[:length]
+    shown = " ".join(each.error.split())[:length]
     if not each.good and each.details:
-        told += " // " + " ".join(each.details.split())[-length:]
-    cells = (each.cell.point.step.name, each.cell.point.what, each.cell.kind, each.what, str(each.seconds), told)
+        shown += " // " + " ".join(each.details.split())[-length:]
+    cells = (each.cell.point.step.name, each.cell.point.what, each.cell.kind, each.what, str(each.seconds), shown)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -20,7 +20,7 @@ EVERY = 5
 def _progress(folder: Path) -> Callable[[CrashOutcome], None]:
     folder.mkdir(parents=True, exist_ok=True)
 
-    def told(outcome: CrashOutcome) -> None:
+    def report(outcome: CrashOutcome) -> None:
         with (folder / "crash-progress.txt").open("a", encoding="utf-8") as file:
             details = " ".join(outcome.details.split())[-900:]
             mark = "good" if outcome.good else "BAD"
@@ -28,7 +28,7 @@ def _progress(folder: Path) -> Callable[[CrashOutcome], None]:
                 f"{mark} {outcome.seconds} s | {outcome.crash.name} | {outcome.what} | {outcome.error} | {details}\n"
             )
 
-    return told
+    return report
 
 
 @whole

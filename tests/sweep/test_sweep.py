@@ -19,14 +19,14 @@ def _progress(folder: Path) -> Callable[[Outcome], None]:
     """Keep each outcome at once, for who watches; the table is written at the end."""
     folder.mkdir(parents=True, exist_ok=True)
 
-    def told(outcome: Outcome) -> None:
+    def report(outcome: Outcome) -> None:
         with (folder / "progress.txt").open("a", encoding="utf-8") as file:
             error = " ".join(outcome.error.split())[:300]
             details = "" if outcome.good else " ".join(outcome.details.split())[-600:]
             mark = "good" if outcome.good else "BAD"
             file.write(f"{mark} {outcome.seconds} s | {outcome.cell.name} | {outcome.what} | {error} | {details}\n")
 
-    return told
+    return report
 
 
 def _chosen(every: list[Cell]) -> list[Cell]:
