@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..proxy import Connection
 from .active import Faults
-from .rules import Cut, Delay, Flip, HttpFault, Reset, Stall, Status
+from .rules import Delay, HttpFault, InvertedByte, Reset, Stall, Status, TruncatedBody
 
 
 class FaultMiddleware:
@@ -49,9 +49,9 @@ class FaultMiddleware:
             answer.append(message)
 
         match fault:
-            case Cut():
+            case TruncatedBody():
                 await self._app(scope, receive, _Cut(send, fault.cut, connection))
-            case Flip():
+            case InvertedByte():
                 await self._app(scope, receive, _Flip(send, fault.flip))
             case Status() | Reset():
                 await (self._app(scope, receive, keep) if fault.after else _read_all(receive))

@@ -156,21 +156,21 @@ class Delay(_After, HttpFault):
 
 
 @dataclass(frozen=True)
-class Cut(HttpFault):
+class TruncatedBody(HttpFault):
     """The connection is closed after so many bytes of the answer's body."""
 
     cut: _Count
 
 
 @dataclass(frozen=True)
-class Flip(HttpFault):
+class InvertedByte(HttpFault):
     """The byte at this place of the answer's body is inverted."""
 
     flip: _Count
 
 
 @dataclass(frozen=True)
-class Ssh(Fault):
+class ConnectionFault(Fault):
     """A fault of a connection to a VM."""
 
     ssh: Annotated[str, _OneOf(("refused", "silent", "reset", "host_key"))]
@@ -179,7 +179,7 @@ class Ssh(Fault):
 
 
 @dataclass(frozen=True)
-class Guest(Fault):
+class OperatingSystemFault(Fault):
     """A fault of a VM's operating system: dpkg's lock is taken, the docker daemon activating, the disk full."""
 
     guest: Annotated[str, _OneOf(("apt_lock", "docker_slow", "disk_full"))]
@@ -227,8 +227,8 @@ class CommandDelay(_After, CommandFault):
 
 
 KINDS: tuple[type[Fault], ...] = (
-    Status, Reset, Stall, Delay, Cut, Flip, StuckOperation, FailedOperation, Hide, Ssh, Guest,
-    CommandExit, CommandReset, CommandStall, CommandDelay,
+    Status, Reset, Stall, Delay, TruncatedBody, InvertedByte, StuckOperation, FailedOperation, Hide,
+    ConnectionFault, OperatingSystemFault, CommandExit, CommandReset, CommandStall, CommandDelay,
 )  # fmt: skip
 
 

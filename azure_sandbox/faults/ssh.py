@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..guard import RequestRefused
 from ..proxy import SshReset
 from .active import Faults
-from .rules import CommandDelay, CommandExit, CommandFault, CommandReset, CommandStall, Ssh
+from .rules import CommandDelay, CommandExit, CommandFault, CommandReset, CommandStall, ConnectionFault
 
 if TYPE_CHECKING:
     import asyncssh
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def fault_of_connection(faults: Faults, address: str, vm_name: str) -> str:
     """The fault of a connection to a VM: "", "silent" or "host_key". Raises what the proxy knows for the others."""
-    fault = faults.take(Ssh, vm=vm_name, address=address)
+    fault = faults.take(ConnectionFault, vm=vm_name, address=address)
     kind = fault.ssh if fault else ""
     if kind == "refused":
         raise RequestRefused(502, f"{address}:22: connection refused")

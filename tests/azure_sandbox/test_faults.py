@@ -97,7 +97,7 @@ def test_a_connection_is_reset(azure: Azure, folder: Path, after: bool) -> None:
 def test_a_reset_is_one_for_the_kernel(azure: Azure, folder: Path) -> None:
     """Python's ssl takes it for an end, so this is seen without TLS."""
     faults.add(folder, faults.Reset(path="/metadata/*"))
-    faults.add(folder, faults.Ssh("reset"))
+    faults.add(folder, faults.ConnectionFault("reset"))
     port = process.start(folder).port
     vm = public_address_of(azure, show_vm(azure, "vm1"))
     metadata = b"GET http://169.254.169.254/metadata/versions HTTP/1.1\r\nHost: 169.254.169.254\r\n\r\n"
@@ -144,7 +144,7 @@ def test_an_answer_is_late(azure: Azure, folder: Path) -> None:
 
 
 def test_an_answer_is_cut(azure: Azure, folder: Path) -> None:
-    faults.add(folder, faults.Cut(10, path="/metadata/*"))
+    faults.add(folder, faults.TruncatedBody(10, path="/metadata/*"))
     with pytest.raises(requests.exceptions.ChunkedEncodingError, match="10 bytes read"):
         proxy(folder).get(METADATA)
 
@@ -154,7 +154,7 @@ def test_an_answer_is_cut(azure: Azure, folder: Path) -> None:
     [("refused", "connection refused"), ("reset", "No SSH connection"), ("host_key", "another host key")],
 )
 def test_a_vm_does_not_let_us_in(azure: Azure, folder: Path, what: str, sentence: str) -> None:
-    rule = faults.add(folder, faults.Ssh(what, vm="vm1"))
+    rule = faults.add(folder, faults.ConnectionFault(what, vm="vm1"))
     with pytest.raises(ConnectionFailed, match=sentence):
         ssh(azure, "vm1", within=0)
     assert faults.hits(folder)[-1]["rule"] == rule
@@ -163,7 +163,7 @@ def test_a_vm_does_not_let_us_in(azure: Azure, folder: Path, what: str, sentence
 
 
 def test_a_vm_that_says_nothing(azure: Azure, folder: Path) -> None:
-    faults.add(folder, faults.Ssh("silent", vm="vm1"))
+    faults.add(folder, faults.ConnectionFault("silent", vm="vm1"))
     connection = open_socket(azure.proxy, public_address_of(azure, show_vm(azure, "vm1")), 22)
     connection.settimeout(0.3)
     with connection, pytest.raises(TimeoutError):
@@ -314,10 +314,13 @@ def docker(connected: Azure, folder: Path) -> str:
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
-        (faults.Flip(3, host="faultyimages.*", path="*/blobs/*", nth=2), "filesystem layer verification failed"),
-        (faults.Cut(10, host="faultyimages.*", path="*/blobs/*", nth=2), "unexpected EOF"),
-        (faults.Guest("disk_full", vm="vm1"), "no space left on device"),
-        (faults.Guest("docker_slow", vm="vm1"), "Is the docker daemon running?"),
+        (
+            faults.InvertedByte(3, host="faultyimages.*", path="*/blobs/*", nth=2),
+            "filesystem layer verification failed",
+        ),
+        (faults.TruncatedBody(10, host="faultyimages.*", path="*/blobs/*", nth=2), "unexpected EOF"),
+        (faults.OperatingSystemFault("disk_full", vm="vm1"), "no space left on device"),
+        (faults.OperatingSystemFault("docker_slow", vm="vm1"), "Is the docker daemon running?"),
     ],
     ids=["flip", "cut", "disk_full", "docker_slow"],
 )
@@ -335,7 +338,7 @@ def test_a_pull_fails_in_dockers_words_and_not_the_next_time(
 
 
 def test_docker_is_slow_to_start(azure: Azure, folder: Path, docker: str) -> None:
-    faults.add(folder, faults.Guest("docker_slow", seconds=0.5))
+    faults.add(folder, faults.OperatingSystemFault("docker_slow", seconds=0.5))
     with ssh(azure, "vm1") as shell:
         assert shell.run("sudo", "docker", "info", check=False).exit_status == 1
         assert shell.run("systemctl", "is-active", "docker", check=False).stdout == "activating\n"
@@ -344,7 +347,7 @@ def test_docker_is_slow_to_start(azure: Azure, folder: Path, docker: str) -> Non
 
 
 def test_apt_waits_for_the_lock_as_long_as_the_fault_lasts(azure: Azure, folder: Path) -> None:
-    faults.add(folder, faults.Guest("apt_lock", vm="vm1", seconds=0.6))
+    faults.add(folder, faults.OperatingSystemFault("apt_lock", vm="vm1", seconds=0.6))
     with ssh(azure, "vm1") as shell:
         at_once = shell.run("sudo", "apt-get", "install", "-y", "jq", check=False)
         waited = shell.run("sudo", "apt-get", "-o", "DPkg::Lock::Timeout=300", "install", "-y", "jq")
@@ -355,7 +358,7 @@ def test_apt_waits_for_the_lock_as_long_as_the_fault_lasts(azure: Azure, folder:
 
 
 def test_there_is_no_space_for_packages(azure: Azure, folder: Path) -> None:
-    faults.add(folder, faults.Guest("disk_full", vm="vm1", seconds=100))
+    faults.add(folder, faults.OperatingSystemFault("disk_full", vm="vm1", seconds=100))
     with ssh(azure, "vm1") as shell:
         shell.run("sudo", "apt-get", "remove", "-y", "jq")
         full = shell.run("sudo", "apt-get", "install", "-y", "jq", check=False)
@@ -432,8 +435,8 @@ def test_a_rule_that_is_listed_can_be_added_again(tmp_path: Path) -> None:
     added = [
         faults.Status(503, path="/a b/*", body='{"a": "it\'s"}', headers={"Retry-After": "7", "x": "y z"}, after=True),
         faults.CommandExit("sudo *", 0, stderr="no\nmore"),
-        faults.Cut(0, host="h", probability=0.25, seed=7, nth=2),
-        faults.Guest("apt_lock", seconds=1234567.25),
+        faults.TruncatedBody(0, host="h", probability=0.25, seed=7, nth=2),
+        faults.OperatingSystemFault("apt_lock", seconds=1234567.25),
         faults.Status(500, probability=0.00000125),
     ]
     for fault in added:

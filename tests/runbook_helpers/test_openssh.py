@@ -37,7 +37,7 @@ def test_a_terminal_a_command_and_an_impostor(fresh: Path) -> None:
     assert runbook_ssh("--", "false").returncode == 1
     assert runbook_ssh("echo", "-p", "a").stdout == "-p a\n"
     assert "No such option" in runbook_ssh("--vm", "other").stderr
-    rule = faults.add(fresh, faults.Ssh("refused"))
+    rule = faults.add(fresh, faults.ConnectionFault("refused"))
     done = runbook_ssh("--", "hostname")
     faults.clear(fresh, rule)
     assert done.returncode == 255 and done.stderr.startswith("No SSH connection: ") and "Traceback" not in done.stderr

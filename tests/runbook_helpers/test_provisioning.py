@@ -151,7 +151,7 @@ def test_a_sign_in_that_nobody_answers_names_the_authority(azure: Azure, folder:
         show_registry(azure, name)
 
 
-@pytest.mark.parametrize("fault", [faults.Status(401), faults.Flip(20), faults.Status(200, body="<html>")])
+@pytest.mark.parametrize("fault", [faults.Status(401), faults.InvertedByte(20), faults.Status(200, body="<html>")])
 def test_a_sign_in_that_comes_back_odd_names_it_too(
     azure: Azure, folder: Path, name: str, fault: faults.HttpFault
 ) -> None:
@@ -165,7 +165,7 @@ def test_a_sign_in_that_comes_back_odd_names_it_too(
 @pytest.mark.parametrize(
     "fault",
     [
-        faults.Flip(20, host="management.*", method="GET"),
+        faults.InvertedByte(20, host="management.*", method="GET"),
         faults.Status(200, host="management.*", method="GET", body="<html>"),
         faults.Status(200, host="management.*", method="GET", body="[]"),
         faults.Status(200, host="*.azurecr.cn", method="GET", body="<html>"),
@@ -240,7 +240,7 @@ def test_a_service_that_is_down_is_named(azure: Azure, folder: Path, name: str) 
 def test_an_answer_that_breaks_off_is_asked_for_again(azure: Azure, folder: Path, name: str, read: str) -> None:
     """However the code that an SDK was generated with reads its answers; some of it does so as streams."""
     create_registry(azure, name)
-    rule = faults.add(folder, faults.Cut(20, method="GET", path=f"*/registries/{name}"))
+    rule = faults.add(folder, faults.TruncatedBody(20, method="GET", path=f"*/registries/{name}"))
     path = (
         f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{name}/providers/Microsoft.ContainerRegistry/registries/{name}"
     )

@@ -69,7 +69,7 @@ def _request(point: Point) -> Iterable[Cell]:
     yield cell("reset", faults.Reset())
     yield cell("stall", faults.Stall())
     if point.method != "HEAD" and point.status not in (202, 204):
-        yield cell("cut", faults.Cut(10))
+        yield cell("cut", faults.TruncatedBody(10))
     if point.host.startswith("management."):
         yield cell("403", faults.Status(403, body=_denied(point)))
     if point.writes:
@@ -95,7 +95,7 @@ def _request(point: Point) -> Iterable[Cell]:
     if "virtualmachines" in point.path.lower() and point.method == "PATCH" and gives:
         yield cell("hidden", faults.Hide(2.0), until=True)
     if point.method == "GET" and any(part in point.path for part in BLOBS) and point.status == 200:
-        yield cell("flip", faults.Flip(5))
+        yield cell("flip", faults.InvertedByte(5))
     # In an exercise a refusal is the result, whoever has made it.
     if ".azurecr." in point.host and point.status == 200 and not point.step.title.startswith("try_pull"):
         yield cell("401", faults.Status(401))
@@ -108,11 +108,11 @@ def _connection(point: Point) -> Iterable[Cell]:
         ("refused", "refused", 2), ("refused always", "refused", 0), ("silent", "silent", 1), ("reset", "reset", 1),
         ("reset always", "reset", 0), ("host key", "host_key", 1),
     ):  # fmt: skip
-        yield Cell(point, kind, faults.Ssh(what, nth=point.nth, times=times))
+        yield Cell(point, kind, faults.ConnectionFault(what, nth=point.nth, times=times))
     for guest in ("apt_lock", "docker_slow", "disk_full"):
         if point.nth == 1 and _fits(guest, point.step.title):
-            yield Cell(point, f"{guest} 2 s", faults.Guest(guest, seconds=2.0, times=0))
-            yield Cell(point, f"{guest} always", faults.Guest(guest, seconds=3600.0, times=0))
+            yield Cell(point, f"{guest} 2 s", faults.OperatingSystemFault(guest, seconds=2.0, times=0))
+            yield Cell(point, f"{guest} always", faults.OperatingSystemFault(guest, seconds=3600.0, times=0))
 
 
 def _fits(guest: str, title: str) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ...faults.active import Faults
-from ...faults.rules import CommandFault, Guest
+from ...faults.rules import CommandFault, OperatingSystemFault
 from ...faults.ssh import FaultyCommand
 
 PAUSE = 0.05
@@ -59,7 +59,7 @@ class GuestFaults:
         lasting = self._lasting.get(kind)
         if lasting and not lasting.is_over:
             return lasting
-        fault = self._faults.take(Guest, vm=self._vm_name, guest=kind)
+        fault = self._faults.take(OperatingSystemFault, vm=self._vm_name, guest=kind)
         if fault is None:
             return None
         met = GuestFault(fault.id, time.monotonic() + (fault.seconds or math.inf), self._faults)
