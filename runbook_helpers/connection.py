@@ -35,7 +35,12 @@ if TYPE_CHECKING:  # the SDKs cost 0.1 to 1 s each to import: a notebook pays fo
 
 # It warns of each sign-in that fails; what fails is raised.
 logging.getLogger("azure.identity").addHandler(logging.NullHandler())
-PLACES = ("registry_resource_group", "registry_subscription_id", "vm_resource_group", "identity_resource_group")
+_EXISTING_RESOURCE_PARAMETERS = (
+    "registry_resource_group",
+    "registry_subscription_id",
+    "vm_resource_group",
+    "identity_resource_group",
+)
 SANDBOX_TERMINAL = "RUNBOOK_SANDBOX_TERMINAL"  # set by `runbook sandbox env`
 
 
@@ -96,7 +101,7 @@ class Azure:
         group, subscription = resource_group or self.resource_group, subscription_id or self.subscription_id
         if (group.lower(), subscription.lower()) == (self.resource_group.lower(), self.subscription_id.lower()):
             return self
-        home = dict.fromkeys(PLACES, "")
+        home = dict.fromkeys(_EXISTING_RESOURCE_PARAMETERS, "")
         return replace(self, resource_group=group, subscription_id=subscription, **home)  # type: ignore[arg-type]
 
     @property
@@ -273,7 +278,9 @@ def connect_with(parameters: Mapping[str, Any]) -> Azure:
     missing = [f"{name} is missing." for name in names if name not in parameters]
     if missing:
         raise ParameterError(missing)
-    return connect(**{name: parameters[name] for name in (*names, *PLACES, "tags") if name in parameters})
+    return connect(
+        **{name: parameters[name] for name in (*names, *_EXISTING_RESOURCE_PARAMETERS, "tags") if name in parameters}
+    )
 
 
 def _connect_sandbox(cloud: Cloud, common: dict[str, Any]) -> Azure:

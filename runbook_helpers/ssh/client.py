@@ -48,9 +48,9 @@ class Shell:
         self._timeouts = azure.timeouts
         self._record = partial(azure.journal.command, str(self.vm.vm_id))
         address = public_address_of(azure, self.vm)
-        host_key, private_key = azure.keys.host_key_of(self.vm), azure.keys.private_key()
+        host_key, private_key_path = azure.keys.host_key_of(self.vm), azure.keys.private_key_path()
         self._connect: Callable[[], paramiko.SSHClient] = lambda: connect(
-            azure, self.vm, address, host_key, private_key, within
+            azure, self.vm, address, host_key, private_key_path, within
         )
         self._client = self._connect()
 

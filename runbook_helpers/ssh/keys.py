@@ -45,7 +45,7 @@ class KeyStore:
     folder: Path
     key_bits: int = 3072
 
-    def private_key(self) -> Path:
+    def private_key_path(self) -> Path:
         """Our private key, as a file in OpenSSH's form.
 
         Raises:
@@ -72,7 +72,7 @@ class KeyStore:
                     raise FileExistsError(f"{path} is a link")
                 # RSA, since Azure takes that in every cloud.
                 write_atomic(path, _private_text(rsa.generate_private_key(65537, self.key_bits)))
-        key = serialization.load_ssh_private_key(self.private_key().read_bytes(), password=None)
+        key = serialization.load_ssh_private_key(self.private_key_path().read_bytes(), password=None)
         return _public_text(key)  # type: ignore[arg-type]
 
     def pin(self, resource_id: str, public_key: str, vm_id: str | None = None) -> None:

@@ -32,7 +32,7 @@ def ssh_command(azure: Azure, vm_name: str) -> list[str]:
     azure.keys.pin(vm.id, pin.public_key, pin.vm_id)  # an early version's file is none that OpenSSH takes
     known_host = azure.keys.known_hosts_file(vm.id)
     options = {
-        "IdentityFile": f'"{azure.keys.private_key()}"',
+        "IdentityFile": f'"{azure.keys.private_key_path()}"',
         "IdentitiesOnly": "yes",
         "UserKnownHostsFile": f'"{known_host}"',
         "GlobalKnownHostsFile": "/dev/null",

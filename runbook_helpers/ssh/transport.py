@@ -40,7 +40,7 @@ WEAK = {
 
 
 def connect(
-    azure: Azure, vm: VirtualMachine, address: str, host_key: Pin, private_key: Path, within: float
+    azure: Azure, vm: VirtualMachine, address: str, host_key: Pin, private_key_path: Path, within: float
 ) -> paramiko.SSHClient:
     """A connection to a VM that has proved itself with its host key, signed in with our key.
 
@@ -55,7 +55,7 @@ def connect(
     key = paramiko.PKey.from_type_string(host_key.kind, base64.b64decode(host_key.base64))
     client.get_host_keys().add(address, host_key.kind, key)
     try:
-        _sign_in(client, azure, vm, address, paramiko.RSAKey.from_private_key_file(str(private_key)), within)
+        _sign_in(client, azure, vm, address, paramiko.RSAKey.from_private_key_file(str(private_key_path)), within)
     except BaseException:
         client.close()  # paramiko's thread and its socket would stay
         raise

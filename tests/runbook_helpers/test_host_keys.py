@@ -180,7 +180,7 @@ def test_files_are_ours_alone_whatever_the_umask(tmp_path: Path) -> None:
     every = [each for each in (tmp_path / "deep").rglob("*")] + [tmp_path / "deep"]
     assert {each.stat().st_mode & 0o7777 for each in every if each.is_dir()} == {0o700}
     assert {each.stat().st_mode & 0o7777 for each in every if each.is_file()} == {0o600}
-    assert keys.private_key() in every and not [each for each in every if each.name.startswith(".")]
+    assert keys.private_key_path() in every and not [each for each in every if each.name.startswith(".")]
     folder.chmod(0o755)
     keys.public_key()
     assert folder.stat().st_mode & 0o777 == 0o700
@@ -190,11 +190,11 @@ def test_files_are_ours_alone_whatever_the_umask(tmp_path: Path) -> None:
 def test_a_private_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
     keys = KeyStore(tmp_path, key_bits=1024)
     with pytest.raises(ConnectionFailed, match="Our SSH key is missing in"):
-        keys.private_key()
+        keys.private_key_path()
     public = keys.public_key()
     for mode in (0o640, 0o604, 0o660, 0o644):
-        keys.private_key().chmod(mode)
-        for use in (keys.private_key, keys.public_key):
+        keys.private_key_path().chmod(mode)
+        for use in (keys.private_key_path, keys.public_key):
             with pytest.raises(ConnectionFailed, match=f"mode {mode:04o}"):
                 use()
         (tmp_path / "id_rsa").chmod(0o600)

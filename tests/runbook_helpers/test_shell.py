@@ -133,7 +133,7 @@ def test_lost_connection_is_an_error_and_never_a_result(vm: Azure) -> None:
 
 
 def test_private_key_is_ours_alone(vm: Azure) -> None:
-    path, public = vm.keys.private_key(), vm.keys.public_key()
+    path, public = vm.keys.private_key_path(), vm.keys.public_key()
     assert path.stat().st_mode & 0o077 == 0
     assert public.startswith("ssh-rsa ")
     assert path.is_relative_to(vm.keys.folder)
