@@ -74,10 +74,10 @@ def _source(call: Call) -> _Source:
         raise _refused(call, server)
     access, credentials = RegistryAccess(call.tenant), given.get("credentials") or {}
     try:
-        who = str(call.claims["oid"])
+        object_id = str(call.claims["oid"])
         if credentials:
-            who = access.who(registry, credentials.get("username", ""), credentials.get("password", ""))
-        if not access.may_pull(registry, repository, who):
+            object_id = access.object_id_of(registry, credentials.get("username", ""), credentials.get("password", ""))
+        if not access.may_pull(registry, repository, object_id):
             raise pull_refused(repository)
     except RegistryError as error:
         raise _failed(call, "Unauthorized", error) from error

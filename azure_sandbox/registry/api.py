@@ -20,7 +20,7 @@ from ..clock import Clock
 from ..requests import otherwise, parse_json
 from ..store import LOCKS, Store
 from ..tenant import Tenant
-from .auth import Need, RegistryAccess, RegistryError
+from .auth import CATALOG, RegistryAccess, RegistryError, Scope
 from .images import NAME, PUBLIC_REGISTRY, TAG, find_manifest, put_manifest
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
@@ -81,10 +81,10 @@ class Registry:
                     return PlainTextResponse("404 page not found\n", status_code=404, headers=headers)
                 if "{name" in path and not NAME.fullmatch(name):
                     raise RegistryError(404, "NAME_INVALID", "invalid repository name", detail={"name": name[:255]})
-                needs = (Need("repository", name, actions),) if actions else ()
+                scopes = (Scope("repository", name, actions),) if actions else ()
                 if path.endswith("/_catalog"):
-                    needs = (Need("registry", "catalog", ("*",)),)
-                response = await handler(request, self._authorize(request, *needs), name)
+                    scopes = (CATALOG,)
+                response = await handler(request, self._authorize(request, *scopes), name)
             except RegistryError as error:
                 response = error.response()
             response.headers["Docker-Distribution-Api-Version"] = "registry/2.0"
@@ -102,9 +102,9 @@ class Registry:
             route.methods.discard("HEAD")
         return route
 
-    def _authorize(self, request: Request, *needs: Need) -> str:
+    def _authorize(self, request: Request, *scopes: Scope) -> str:
         """The login server, where the caller may do what it asks for."""
-        registry = self._access.require(request, *needs)
+        registry = self._access.require(request, *scopes)
         return str(registry["properties"]["loginServer"])
 
     # The API itself
@@ -286,7 +286,7 @@ class Registry:
         if not NAME.fullmatch(source) or not self._store.has_blob(server, source, digest):
             return False
         try:
-            self._authorize(request, Need("repository", source, ("pull",)))
+            self._authorize(request, Scope("repository", source, ("pull",)))
         except RegistryError:
             return False
         return True
@@ -474,8 +474,8 @@ class PublicRegistry(Registry):
     def __init__(self, store: Store) -> None:
         self._setup(store, Clock())
 
-    def _authorize(self, request: Request, *needs: Need) -> str:
-        if any(not set(need.actions) <= {"pull", "metadata_read", "*"} for need in needs):
+    def _authorize(self, request: Request, *scopes: Scope) -> str:
+        if any(not set(scope.actions) <= {"pull", "metadata_read", "*"} for scope in scopes):
             raise RegistryError(405, "UNSUPPORTED", f"{PUBLIC_REGISTRY} can be pulled from only.")
         return PUBLIC_REGISTRY
 

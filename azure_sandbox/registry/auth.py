@@ -55,16 +55,26 @@ class RegistryError(Exception):
 
 
 @dataclass(frozen=True)
-class Need:
-    """A permission that a request needs: repository:aci-helloworld:pull, registry:catalog:*."""
+class Scope:
+    """What a token is asked for, as in the distribution's specification: repository:app:pull, registry:catalog:*."""
 
-    kind: str
+    type: str
     name: str
     actions: tuple[str, ...]
 
-    @property
-    def scope(self) -> str:
-        return f"{self.kind}:{self.name}:{','.join(self.actions)}"
+    @classmethod
+    def parse(cls, text: str) -> Scope:
+        type, _, rest = text.partition(":")
+        name, _, actions = rest.rpartition(":")
+        return cls(type, name, tuple(actions.split(",")))
+
+    def __str__(self) -> str:
+        return f"{self.type}:{self.name}:{','.join(self.actions)}"
+
+
+CATALOG = Scope("registry", "catalog", ("*",))
+_ADMIN_ACTIONS = {"pull", "push", "delete", "metadata_read", "metadata_write"}
+_ANONYMOUS_ACTIONS = {"pull", "metadata_read"}
 
 
 def pull_refused(repository: str) -> RegistryError:
@@ -216,7 +226,7 @@ class RegistryAccess:
             note(request, principal=object_id)
         elif not registry.properties["anonymousPullEnabled"]:
             raise self._refused()
-        wanted = [scope for text in form.get("scope", []) for scope in text.split(" ") if scope]
+        wanted = [Scope.parse(scope) for text in form.get("scope", []) for scope in text.split(" ") if scope]
         access = [granted for scope in wanted if (granted := self._granted(registry, object_id, scope))]
         token = self._issue(
             registry,
@@ -264,8 +274,8 @@ class RegistryAccess:
             raise self._refused()
         return self._admitted(registry, application)
 
-    def who(self, registry: Resource, username: str, password: str) -> str:
-        """Whose credentials these are, as an import has them; without a user name they are a token of Entra ID."""
+    def object_id_of(self, registry: Resource, username: str, password: str) -> str:
+        """The principal of credentials as an import has them; without a user name they are a token of Entra ID."""
         if not username:
             return str(self._entra_claims(registry, password)["oid"])
         try:
@@ -273,78 +283,73 @@ class RegistryAccess:
         except TokenError as error:
             raise self._refused() from error
 
-    def may_pull(self, registry: Resource, repository: str, who: str) -> bool:
+    def may_pull(self, registry: Resource, repository: str, object_id: str) -> bool:
         """Whether somebody may pull from a repository; where anonymous pull is on, everybody may."""
         is_public = bool(registry.properties["anonymousPullEnabled"])
-        return is_public or self._granted(registry, who, f"repository:{repository}:pull") is not None
+        return is_public or self._granted(registry, object_id, Scope("repository", repository, ("pull",))) is not None
 
-    def _granted(self, registry: Resource, object_id: str | None, scope: str) -> dict[str, Any] | None:
-        """What the roles grant of a scope that is asked for; None where that is nothing."""
-        kind, _, rest = scope.partition(":")
-        name, _, actions = rest.rpartition(":")
-        tenant = self._tenant
+    def _granted(self, registry: Resource, object_id: str | None, scope: Scope) -> dict[str, Any] | None:
+        """The part of a scope that a principal is granted; None where that is nothing."""
+        held = self._actions(registry, object_id, scope)
+        granted = held if held == {"*"} or scope.actions == ("*",) else held & set(scope.actions)
+        return {"type": scope.type, "name": scope.name, "actions": sorted(granted)} if granted else None
+
+    def _actions(self, registry: Resource, object_id: str | None, scope: Scope) -> set[str]:
+        """What somebody may do there: the admin user everything, a principal what its roles say.
+
+        Without a principal it is only reached where the registry allows anonymous pull: all may be read then.
+        """
+        if (scope.type, scope.name) == (CATALOG.type, CATALOG.name):
+            without_role = not object_id or object_id == ADMIN
+            return {"*"} if without_role or may_list_catalog(self._tenant, object_id or "", registry) else set()
+        if scope.type != "repository":
+            return set()
         if object_id == ADMIN:
-            every = {"pull", "push", "delete", "metadata_read", "metadata_write"}
-            if kind == "registry" and name == "catalog":
-                return {"type": kind, "name": name, "actions": ["*"]}
-            granted = every if actions == "*" else every & set(actions.split(","))
-            return (
-                {"type": kind, "name": name, "actions": sorted(granted)} if kind == "repository" and granted else None
-            )
-        # Without a principal it is only reached where the registry allows anonymous pull: all may be read then.
-        if (
-            kind == "registry"
-            and name == "catalog"
-            and (not object_id or may_list_catalog(tenant, object_id, registry))
-        ):
-            return {"type": kind, "name": name, "actions": ["*"]}
-        if kind != "repository":
-            return None
-        anonymous = {"pull", "metadata_read"}
-        held = repository_actions(tenant, object_id, registry, name) if object_id else anonymous
-        wanted = held if actions == "*" else held & set(actions.split(","))
-        return {"type": kind, "name": name, "actions": sorted(wanted)} if wanted else None
+            return _ADMIN_ACTIONS
+        return repository_actions(self._tenant, object_id, registry, scope.name) if object_id else _ANONYMOUS_ACTIONS
 
     # The check
 
-    def require(self, request: Request, *needs: Need) -> Resource:
+    def require(self, request: Request, *scopes: Scope) -> Resource:
         """The registry that is asked, where the request's access token holds all these permissions; 401 otherwise."""
         registry = self.find(request)
         server = (request.url.hostname or "").lower()  # tokens are for all login servers of the registry
-        token = bearer_token(request) or self._token_of_basic(request, registry, needs)
+        token = bearer_token(request) or self._token_of_basic(request, registry, scopes)
         if token is None:
-            raise self._challenge(server, needs, "")
+            raise self._challenge(server, scopes, "")
         try:
             claims = self._verify(token, registry, "access_token")
         except TokenError as error:
-            raise self._challenge(server, needs, "invalid_token") from error
+            raise self._challenge(server, scopes, "invalid_token") from error
         note(request, principal=claims["sub"])
-        for need in needs:
+        for scope in scopes:
             held = {
-                a for g in claims["access"] if (g["type"], g["name"]) == (need.kind, need.name) for a in g["actions"]
+                a for g in claims["access"] if (g["type"], g["name"]) == (scope.type, scope.name) for a in g["actions"]
             }
-            if not set(need.actions) <= held:
-                raise self._challenge(server, needs, "insufficient_scope")
+            if not set(scope.actions) <= held:
+                raise self._challenge(server, scopes, "insufficient_scope")
         return registry
 
-    def _token_of_basic(self, request: Request, registry: Resource, needs: tuple[Need, ...]) -> str | None:
+    def _token_of_basic(self, request: Request, registry: Resource, scopes: tuple[Scope, ...]) -> str | None:
         """A client may also present what it signs in with, with each request."""
         try:
             user, password = basic_credentials(request) or ("", "")
             claims = self._verify(self.sign_in(registry, user, password), registry, "refresh_token")
         except (ValueError, TokenError, RegistryError):
             return None
-        access = [granted for need in needs if (granted := self._granted(registry, claims["sub"], need.scope))]
+        access = [granted for scope in scopes if (granted := self._granted(registry, claims["sub"], scope))]
         return self._issue(registry, ACCESS_SECONDS, sub=claims["sub"], access=access, grant_type="access_token")
 
     @staticmethod
-    def _challenge(server: str, needs: tuple[Need, ...], error: str) -> RegistryError:
+    def _challenge(server: str, scopes: tuple[Scope, ...], error: str) -> RegistryError:
         header = f'Bearer realm="https://{server}/oauth2/token",service="{server}"'
-        if needs:
-            header += f',scope="{" ".join(need.scope for need in needs)}"'
+        if scopes:
+            header += f',scope="{" ".join(map(str, scopes))}"'
         if error:
             header += f',error="{error}"'
-        detail = [{"Type": n.kind, "Name": n.name, "Action": action} for n in needs for action in n.actions]
+        detail = [
+            {"Type": each.type, "Name": each.name, "Action": action} for each in scopes for action in each.actions
+        ]
         headers = {"Www-Authenticate": header}
         if detail:
             return RegistryError(401, "UNAUTHORIZED", UNAUTHORIZED, detail=detail, headers=headers)
