@@ -25,11 +25,19 @@ Microsoft.Resources/subscriptions/resourceGroups
 
 Microsoft.Resources/deployments
     id|name|type properties.templateHash|provisioningState|timestamp|duration|correlationId: string shown
-    location properties.mode: string kept
+    properties.mode: string effect
     tags: free kept
     properties.template|parameters: free effect
     properties.providers|dependencies|outputResources: objects shown
     properties.outputs: free shown
+
+Microsoft.Resources/deployments/validate
+    properties.mode: string effect
+    properties.template|parameters: free effect
+
+Microsoft.Resources/deployments/whatIf
+    properties.mode|whatIfSettings.resultFormat: string effect
+    properties.template|parameters: free effect
 
 Microsoft.ManagedIdentity/userAssignedIdentities
     id|name|type properties.tenantId|principalId|clientId: string shown

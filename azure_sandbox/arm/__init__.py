@@ -135,6 +135,8 @@ ROUTES = [
         ("PUT", "", "/write", deployments.put),
         ("GET", "", "/read", deployments.get),
         ("DELETE", "", "/delete", deployments.delete),
+        ("POST", "/validate", "/validate/action", deployments.validate),
+        ("POST", "/whatIf", "/whatIf/action", deployments.what_if),
         ("GET", "/operationStatuses/{id}", None, deployments.get_operation),
     ),
     # Microsoft.Network

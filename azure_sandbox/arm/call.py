@@ -30,6 +30,8 @@ class Call:
     parameters: dict[str, str]
     perform: Callable[[Request], Awaitable[Response]]
     """Answers another request, one that a deployment makes, as if the client had sent it."""
+    check: Callable[[Request], Awaitable[None]]
+    """Refuses what would be refused of such a request before its handler is called."""
     providers: Mapping[str, list[str]]
     """The provider namespaces that there are, and their types."""
     body: Json = field(default_factory=dict)

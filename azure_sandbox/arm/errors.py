@@ -91,6 +91,12 @@ def deployment_failed(status: int, details: list[Json]) -> ArmError:
     return ArmError(status, "DeploymentFailed", message, details=details)
 
 
+def invalid_deployment(name: str, details: list[Json]) -> ArmError:
+    """What a deployment answers where Resource Manager would not take one of its resources; nothing is made then."""
+    message = f"The template deployment '{name}' is not valid according to the validation procedure. See inner errors for details."
+    return ArmError(400, "InvalidTemplateDeployment", message, details=details)
+
+
 def operation_failed(error: Json) -> ArmError:
     """What a long-running operation has ended with, as a fault asked for it."""
     return ArmError(409, error["code"], error["message"])
@@ -165,7 +171,8 @@ filter_not_emulated = _not_emulated("The sandbox does not emulate the filter {fi
 linked_template_not_emulated = _not_emulated(
     "The sandbox emulates deployments with an inline template; properties.template is missing.")
 expression_not_emulated = _not_emulated(
-    "The sandbox does not emulate this expression of the template language: [{expression}].")
+    "The sandbox does not emulate this expression of the template language: {expression}.")
+template_not_emulated = _not_emulated("The sandbox does not emulate {part} in a template.")
 windows_not_emulated = _not_emulated("The sandbox does not emulate Windows.")
 subnet_prefixes_not_emulated = _not_emulated("The sandbox emulates subnets with one address prefix.")
 data_disks_not_emulated = _not_emulated("The sandbox does not emulate the data disks of a VM.")

@@ -18,8 +18,8 @@ from starlette.types import Scope
 from .. import members
 from ..clouds import plain
 from ..limits import ARM_LIMITS
-from ..requests import bearer_token, note, otherwise, parse_json
-from ..resource import Json, ResourceId
+from ..requests import bearer_token, note, otherwise, parse_json, parse_lax_json
+from ..resource import DEPLOYMENT, Json, ResourceId
 from ..tenant import Tenant
 from ..tokens import TokenError
 from . import errors, resources
@@ -88,11 +88,27 @@ class Gateway:
 
     async def perform(self, request: Request) -> Response:
         """Answer a request that a deployment makes for its template, as if the client had sent it."""
+        route = self._route(request)
+        return (
+            errors.request_not_emulated(method=request.method, path=request.url.path).response()
+            if route is None
+            else await self.answer(route, request)
+        )
+
+    async def check(self, request: Request) -> None:
+        """Refuse what would be refused of a request before its handler is called."""
+        route = self._route(request)
+        if route is None:
+            raise errors.request_not_emulated(method=request.method, path=request.url.path)
+        await self._checked(route, request, {})
+
+    def _route(self, request: Request) -> Route | None:
+        """The route of a request, which gets the parameters in its path."""
         for route in self._routes:
             if route.method == request.method and (match := route.pattern.fullmatch(request.url.path)):
                 request.scope["path_params"] = match.groupdict()
-                return await self.answer(route, request)
-        return errors.request_not_emulated(method=request.method, path=request.url.path).response()
+                return route
+        return None
 
     async def answer(self, route: Route, request: Request) -> Response:
         headers: dict[str, str] = {}
@@ -110,7 +126,7 @@ class Gateway:
     async def _checked(self, route: Route, request: Request, headers: dict[str, str]) -> Call:
         """The request as a call, after all that Resource Manager looks at itself."""
         tenant = self._tenant
-        call = Call(tenant, request, {}, dict(request.path_params), self.perform, self._providers)
+        call = Call(tenant, request, {}, dict(request.path_params), self.perform, self.check, self._providers)
         anonymous = route.path.startswith("/metadata/")
         _check_version(request.query_params.get("api-version"), needed=not anonymous)
         if anonymous:
@@ -262,7 +278,7 @@ async def _read_body(request: Request, resource_type: str) -> Json:
     if not content:
         return {}
     try:
-        body = parse_json(content)
+        body = parse_lax_json(content) if resource_type.startswith(DEPLOYMENT) else parse_json(content)
         if isinstance(body, dict):
             return members.checked(body, resource_type, patch=request.method == "PATCH")
     except ValueError as error:

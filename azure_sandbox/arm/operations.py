@@ -31,12 +31,18 @@ def path(call: Call, provider: str, location: str, kind: str, name: str = "") ->
 
 
 def start(
-    call: Call, path: str, *, word: str = "InProgress", result: Json | None = None, state: str = "Updating"
+    call: Call,
+    path: str,
+    *,
+    word: str = "InProgress",
+    result: Json | None = None,
+    state: str = "Updating",
+    error: Json | None = None,
 ) -> str:
     """Note a long-running operation under `path` and return the URL that clients poll.
 
-    Meanwhile its status is the provider's `word` for that; `result` is what it ends with. Where a fault lets it be
-    stuck, the resource is in the provisioning state `state`.
+    Meanwhile its status is the provider's `word` for that; `result` is what it ends with, or the `error`
+    that it fails with. Where a fault lets it be stuck, the resource is in the provisioning state `state`.
     """
     clock = call.tenant.clock
     document = {
@@ -45,6 +51,7 @@ def start(
         "done": clock.now() + clock.settings.operation_seconds,
         "word": word,
         "result": result,
+        **({"error": error} if error else {}),
         **_faulty(call, state),
     }
     call.tenant.store.write("operation", path, document)

@@ -227,7 +227,8 @@ async def delete_group(call: Call) -> Response:
 async def get_operation_result(call: Call) -> Response:
     operation = operations.polled_result(call)
     if "endTime" in operation:
-        return Response(status_code=(operation["result"] or {}).get("status", 200))
+        result = operation["result"] or {}
+        return JSONResponse(result["body"]) if "body" in result else Response(status_code=result.get("status", 200))
     return Response(status_code=202, headers={"Location": str(call.request.url), "Retry-After": "15"})
 
 

@@ -684,7 +684,7 @@ def test_a_deployment_makes_resources_in_order(public: PublicCloud, group: Group
     }
     refused = public.arm("PUT", path, {"properties": {"template": circle, "parameters": parameters}})
     assert refused.status_code == 400 and code(refused) == "InvalidTemplate"
-    odd = {**template, "resources": [{**template["resources"][1], "name": "[uniqueString('x')]"}]}
+    odd = {**template, "resources": [{**template["resources"][1], "name": "[newGuid('x')]"}]}
     refused = public.arm("PUT", path, {"properties": {"template": odd, "parameters": parameters}})
     assert refused.status_code == 501
     wrong = {
@@ -697,7 +697,9 @@ def test_a_deployment_makes_resources_in_order(public: PublicCloud, group: Group
         ],
     }
     failed = public.arm("PUT", path, {"properties": {"template": wrong, "parameters": parameters}})
-    assert code(failed) == "DeploymentFailed" and failed.json()["error"]["details"][0]["code"] == "NetcfgInvalidSubnet"
+    poll = failed.headers["Azure-AsyncOperation"].removeprefix(CLOUD.resource_manager_url)
+    error = public.arm("GET", poll).json()["error"]
+    assert error["code"] == "DeploymentFailed" and error["details"][0]["code"] == "NetcfgInvalidSubnet"
 
 
 # The rest
