@@ -358,6 +358,8 @@ def test_apt_waits_for_the_lock_as_long_as_the_fault_lasts(azure: Azure, folder:
 
 
 def test_there_is_no_space_for_packages(azure: Azure, folder: Path) -> None:
+    with ssh(azure, "vm1") as shell:
+        shell.run("sudo", "apt-get", "update")  # whichever tests came before
     faults.add(folder, faults.OperatingSystemFault("disk_full", vm="vm1", seconds=100))
     with ssh(azure, "vm1") as shell:
         shell.run("sudo", "apt-get", "remove", "-y", "jq")
