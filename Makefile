@@ -9,7 +9,7 @@
 # make soak   two hundred walkthroughs in one sandbox, twenty at once: nothing fails, nothing grows (a quarter of an hour)
 # make fuzz   the parsers and requests of the sandbox with many more random examples, and led by coverage (a quarter of an hour)
 # make audit  is a locked version known to be vulnerable? by our own list, and where there is a network by pip-audit
-# make coverage  make test's tests again, and which lines of the two packages they reach: build/coverage/html
+# make test-coverage  make test's tests again, and which lines of the two packages they reach: build/coverage/html
 # make docs   write docs/sandbox/operations.md anew, from the routes and what the clients used
 # make check  linters and types only; make lint mends what can be mended
 #
@@ -25,7 +25,7 @@ endif
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export PYTHONUTF8 := 1
 
-.PHONY: run test lab conformance browser regression sweep fleet soak fuzz audit coverage docs check lint lock clean
+.PHONY: run test lab conformance browser regression sweep fleet soak fuzz audit test-coverage docs check lint lock clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/runbook run
@@ -71,7 +71,7 @@ audit: $(VENV)/dev.stamp
 		echo "pip-audit: $$(grep -c 'could not be audited' build/audit/found) packages are unknown to the index that answers here: only our own list has looked at those"; \
 	else echo "pip-audit cannot be had here: only our own list was looked at"; fi
 
-coverage: $(VENV)/dev.stamp
+test-coverage: $(VENV)/dev.stamp
 	rm -rf build/coverage
 	$(BIN)/python -m coverage run -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 	$(BIN)/python -m coverage combine --quiet
