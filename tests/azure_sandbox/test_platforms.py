@@ -14,28 +14,28 @@ from azure_sandbox.arm.compute import processor
 from .groups import Group, server_of
 from .replay import PublicCloud
 from .test_registry_locks import Images
-from .test_simulated_guest import House
+from .test_simulated_guest import SimulatedVM
 
 HELLO = "mcr.microsoft.com/hello-world"
 INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 
 
 @contextlib.contextmanager
-def machine(folder: Path, public: PublicCloud, architecture: str) -> Iterator[House]:
+def machine(folder: Path, public: PublicCloud, architecture: str) -> Iterator[SimulatedVM]:
     """A VM with Docker, of a processor's architecture."""
     facts = {"cloud_name": "AzureCloud", "proxy": public.proxy, "ca_file": public.ca_file}
-    house = House(folder, architecture=architecture, **facts)
+    simulated = SimulatedVM(folder, architecture=architecture, **facts)
     try:
-        assert house.run("sudo apt-get update && sudo apt-get install -y docker.io")[0] == 0
-        yield house
+        assert simulated.run("sudo apt-get update && sudo apt-get install -y docker.io")[0] == 0
+        yield simulated
     finally:
-        house.close()
+        simulated.close()
 
 
 @pytest.fixture(params=["amd64", "arm64"])
-def own(request: pytest.FixtureRequest, tmp_path: Path, public: PublicCloud) -> Iterator[House]:
-    with machine(tmp_path, public, request.param) as house:
-        yield house
+def own(request: pytest.FixtureRequest, tmp_path: Path, public: PublicCloud) -> Iterator[SimulatedVM]:
+    with machine(tmp_path, public, request.param) as simulated:
+        yield simulated
 
 
 def children(public: PublicCloud) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def foreign(public: PublicCloud, group: Group) -> str:
     return server_of(registry)
 
 
-def test_docker_takes_the_image_for_its_processor(own: House) -> None:
+def test_docker_takes_the_image_for_its_processor(own: SimulatedVM) -> None:
     status, printed, _ = own.run(f"sudo docker run {HELLO}")
     assert status == 0 and "Hello from Docker!" in printed
     _, shown, _ = own.run(f"sudo docker inspect --format '{{{{.Os}}}}/{{{{.Architecture}}}}' {HELLO}")
@@ -69,7 +69,7 @@ def test_docker_takes_the_image_for_its_processor(own: House) -> None:
     assert own.run("sudo docker version --format '{{.Server.Arch}}'")[1] == f"{own.machine.architecture}\n"
 
 
-def test_an_index_without_the_processor(own: House, foreign: str) -> None:
+def test_an_index_without_the_processor(own: SimulatedVM, foreign: str) -> None:
     status, _, errors = own.run(f"sudo docker pull {foreign}/app:index")
     if own.machine.architecture == "arm64":
         assert (status, errors) == (0, "")
@@ -78,7 +78,7 @@ def test_an_index_without_the_processor(own: House, foreign: str) -> None:
         assert (status, errors) == (1, words)
 
 
-def test_a_single_image_for_another_processor_is_pulled_but_does_not_run(own: House, foreign: str) -> None:
+def test_a_single_image_for_another_processor_is_pulled_but_does_not_run(own: SimulatedVM, foreign: str) -> None:
     assert own.run(f"sudo docker pull {foreign}/app:single")[0] == 0
     status, printed, errors = own.run(f"sudo docker run {foreign}/app:single")
     if own.machine.architecture == "arm64":
@@ -92,13 +92,13 @@ def test_a_single_image_for_another_processor_is_pulled_but_does_not_run(own: Ho
 
 
 def test_a_platform_that_is_asked_for(tmp_path: Path, public: PublicCloud, foreign: str) -> None:
-    with machine(tmp_path, public, "amd64") as house:
+    with machine(tmp_path, public, "amd64") as simulated:
         for platform in ("linux/arm64", "arm64", "linux/aarch64", "linux/arm64/v8"):
-            assert house.run(f"sudo docker pull -q --platform {platform} {HELLO}")[0] == 0
-        assert house.run(f"sudo docker inspect -f '{{{{.Architecture}}}}' {HELLO}")[1] == "arm64\n"
-        status, _, errors = house.run(f"sudo docker pull --platform linux/s390x {HELLO}")
+            assert simulated.run(f"sudo docker pull -q --platform {platform} {HELLO}")[0] == 0
+        assert simulated.run(f"sudo docker inspect -f '{{{{.Architecture}}}}' {HELLO}")[1] == "arm64\n"
+        status, _, errors = simulated.run(f"sudo docker pull --platform linux/s390x {HELLO}")
         assert (status, "no matching manifest for linux/s390x in the manifest list entries" in errors) == (1, True)
-        _, printed, _ = house.run(f"sudo docker pull --platform linux/amd64 {foreign}/app:single")
+        _, printed, _ = simulated.run(f"sudo docker pull --platform linux/amd64 {foreign}/app:single")
         assert (
             f"WARNING: image with reference {foreign}/app:single was found but does not match the specified platform: "
             "wanted linux/amd64, actual: linux/arm64/v8" in printed
@@ -106,8 +106,8 @@ def test_a_platform_that_is_asked_for(tmp_path: Path, public: PublicCloud, forei
 
 
 def test_the_documents_image_is_for_amd64(tmp_path: Path, public: PublicCloud) -> None:
-    with machine(tmp_path, public, "arm64") as house:
-        status, _, errors = house.run("sudo docker run mcr.microsoft.com/azuredocs/aci-helloworld")
+    with machine(tmp_path, public, "arm64") as simulated:
+        status, _, errors = simulated.run("sudo docker run mcr.microsoft.com/azuredocs/aci-helloworld")
         assert (
             status == 255
             and "platform (linux/amd64) does not match the detected host platform (linux/arm64/v8)" in errors

@@ -45,7 +45,7 @@ Result = tuple[int, str, str]
 KEY = paramiko.RSAKey.generate(2048)
 
 
-class House:
+class SimulatedVM:
     """One VM, myDockerVM, served by guests in a thread of the test's own. It has no network unless the facts say so."""
 
     def __init__(self, folder: Path, **facts: Any) -> None:
@@ -114,43 +114,43 @@ def run(client: paramiko.SSHClient, command: str, stdin: str = "", *, terminal: 
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    house = House(tmp_path)
-    yield house
-    house.close()
+def machine(tmp_path: Path) -> Iterator[SimulatedVM]:
+    machine = SimulatedVM(tmp_path)
+    yield machine
+    machine.close()
 
 
 # SSH
 
 
-def test_status_and_both_streams(house: House) -> None:
-    assert house.run("echo out; echo err >&2; exit 3") == (3, "out\n", "err\n")
+def test_status_and_both_streams(machine: SimulatedVM) -> None:
+    assert machine.run("echo out; echo err >&2; exit 3") == (3, "out\n", "err\n")
 
 
-def test_only_the_admin_with_his_key_gets_in(house: House) -> None:
+def test_only_the_admin_with_his_key_gets_in(machine: SimulatedVM) -> None:
     for options in (
         {"key": paramiko.RSAKey.generate(2048)},
         {"username": "root"},
         {"key": None, "password": "password"},
     ):
         with pytest.raises(paramiko.SSHException):
-            house.connect(**options)
+            machine.connect(**options)
 
 
-def test_no_forwarding(house: House) -> None:
-    with contextlib.closing(house.connect()) as client, pytest.raises(paramiko.ChannelException):
+def test_no_forwarding(machine: SimulatedVM) -> None:
+    with contextlib.closing(machine.connect()) as client, pytest.raises(paramiko.ChannelException):
         transport = client.get_transport()
         assert transport
         transport.open_channel("direct-tcpip", ("127.0.0.1", 22), ("127.0.0.1", 1), timeout=5)
 
 
-def test_host_key_is_the_one_of_the_custom_data(house: House) -> None:
+def test_host_key_is_the_one_of_the_custom_data(machine: SimulatedVM) -> None:
     private, public = new_host_key()
     indented = "".join(f"    {line}\n" for line in private.splitlines())
     data = f"#cloud-config\npackages: [jq]\nssh_keys:\n  ed25519_private: |\n{indented}  ed25519_public: {public}\n"
-    house.do(house.guests.delete("vm1"))
-    house.do(house.guests.boot(replace(house.machine, custom_data=data)))
-    with contextlib.closing(house.connect()) as client:
+    machine.do(machine.guests.delete("vm1"))
+    machine.do(machine.guests.boot(replace(machine.machine, custom_data=data)))
+    with contextlib.closing(machine.connect()) as client:
         transport = client.get_transport()
         assert transport and transport.get_remote_server_key().get_base64() == public.split()[1]
         assert run(client, "cat /etc/ssh/ssh_host_ed25519_key")[0] == 1
@@ -160,14 +160,14 @@ def test_host_key_is_the_one_of_the_custom_data(house: House) -> None:
 @pytest.mark.parametrize(
     "data", ["#!/bin/sh\necho hi", "#cloud-config\na: [", "#cloud-config\nssh_keys: {ed25519_private: x}"]
 )
-def test_custom_data_it_cannot_use_is_logged(house: House, data: str) -> None:
-    house.do(house.guests.delete("vm1"))
-    house.do(house.guests.boot(replace(house.machine, custom_data=data)))
-    assert len(house.run("cat /var/log/cloud-init-output.log")[1].splitlines()) > 1
+def test_custom_data_it_cannot_use_is_logged(machine: SimulatedVM, data: str) -> None:
+    machine.do(machine.guests.delete("vm1"))
+    machine.do(machine.guests.boot(replace(machine.machine, custom_data=data)))
+    assert len(machine.run("cat /var/log/cloud-init-output.log")[1].splitlines()) > 1
 
 
-def test_terminal_with_line_editing(house: House) -> None:
-    with contextlib.closing(house.connect()) as client:
+def test_terminal_with_line_editing(machine: SimulatedVM) -> None:
+    with contextlib.closing(machine.connect()) as client:
         channel = client.invoke_shell()
         channel.settimeout(20)
         shown = ""
@@ -190,8 +190,8 @@ def test_terminal_with_line_editing(house: House) -> None:
         assert channel.recv_exit_status() == 4
 
 
-def test_script_on_standard_input_without_a_terminal(house: House) -> None:
-    with contextlib.closing(house.connect()) as client:
+def test_script_on_standard_input_without_a_terminal(machine: SimulatedVM) -> None:
+    with contextlib.closing(machine.connect()) as client:
         transport = client.get_transport()
         assert transport
         channel = transport.open_session()
@@ -202,11 +202,11 @@ def test_script_on_standard_input_without_a_terminal(house: House) -> None:
         assert channel.recv_exit_status() == 5
 
 
-def test_program_ends_with_its_connection(house: House) -> None:
+def test_program_ends_with_its_connection(machine: SimulatedVM) -> None:
     def programs() -> list[str]:
         return [thread.name for thread in threading.enumerate() if thread.name == "simulated guest"]
 
-    client = house.connect()
+    client = machine.connect()
     write, _, _ = client.exec_command("sleep 1000")
     write.channel.shutdown_write()
     wait_for(lambda: len(programs()) > 0)
@@ -256,8 +256,8 @@ def wait_for(condition: Any) -> None:
         ("unset HOME; set -u; echo $HOME", 1, ""),
     ],
 )
-def test_shell(house: House, script: str, status: int, output: str) -> None:
-    assert house.run(script)[:2] == (status, output)
+def test_shell(machine: SimulatedVM, script: str, status: int, output: str) -> None:
+    assert machine.run(script)[:2] == (status, output)
 
 
 @pytest.mark.parametrize(
@@ -284,23 +284,23 @@ def test_shell(house: House, script: str, status: int, output: str) -> None:
         "curl -d x http://a",
     ],
 )
-def test_what_it_does_not_play_is_refused_in_words(house: House, script: str) -> None:
-    house.do(house.guests.run_command("vm1", "apt-get update; apt-get install -y docker.io"))
-    status, output, errors = house.run(script)
+def test_what_it_does_not_play_is_refused_in_words(machine: SimulatedVM, script: str) -> None:
+    machine.do(machine.guests.run_command("vm1", "apt-get update; apt-get install -y docker.io"))
+    status, output, errors = machine.run(script)
     assert (status, output) == (2, "") and "the simulated guest" in errors
 
 
-def test_nothing_of_a_refused_script_runs(house: House) -> None:
-    assert house.run("touch a; for x in y; do z; done")[0] == 2
-    assert house.run("ls")[1] == ""
+def test_nothing_of_a_refused_script_runs(machine: SimulatedVM) -> None:
+    assert machine.run("touch a; for x in y; do z; done")[0] == 2
+    assert machine.run("ls")[1] == ""
 
 
-def test_unknown_programs_and_those_a_real_ubuntu_has(house: House) -> None:
-    assert house.run("foo") == (127, "", "bash: foo: command not found\n")
-    assert house.run("sh -c foo") == (127, "", "sh: 1: foo: not found\n")
-    assert house.run("sudo foo") == (1, "", "sudo: foo: command not found\n")
-    assert house.run("python3 -c pass") == (127, "", "python3: the simulated guest has no python3\n")
-    assert house.run("docker ps")[0] == house.run("az version")[0] == 127
+def test_unknown_programs_and_those_a_real_ubuntu_has(machine: SimulatedVM) -> None:
+    assert machine.run("foo") == (127, "", "bash: foo: command not found\n")
+    assert machine.run("sh -c foo") == (127, "", "sh: 1: foo: not found\n")
+    assert machine.run("sudo foo") == (1, "", "sudo: foo: command not found\n")
+    assert machine.run("python3 -c pass") == (127, "", "python3: the simulated guest has no python3\n")
+    assert machine.run("docker ps")[0] == machine.run("az version")[0] == 127
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\0\n", exclude_categories=["Cs"])), min_size=1))
@@ -310,104 +310,104 @@ def test_quoted_words_stay_as_they_are(words: list[str]) -> None:
     assert parsed == ["echo", *words]
 
 
-def test_host_is_out_of_reach(house: House, tmp_path: Path) -> None:
+def test_host_is_out_of_reach(machine: SimulatedVM, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("of the host")
     for command in (f"cat {secret}", f"curl file://{secret}", f"bash {secret}", f"cat < {secret}"):
-        status, output, _ = house.run(command)
+        status, output, _ = machine.run(command)
         assert status != 0 and output == ""
-    house.run(f"sudo mkdir -p {tmp_path}; echo changed | sudo tee {secret}")
+    machine.run(f"sudo mkdir -p {tmp_path}; echo changed | sudo tee {secret}")
     assert secret.read_text() == "of the host"
 
 
 # Users
 
 
-def test_files_belong_to_users(house: House) -> None:
-    assert house.run("echo x > /root/f") == (1, "", "bash: /root/f: Permission denied\n")
-    assert house.run("echo x > f; sudo chmod 600 f; sudo chown root f; cat f")[2] == "cat: f: Permission denied\n"
-    assert house.run("sudo cat f; sudo sh -c 'echo $HOME'")[1] == "x\n/root\n"
-    assert house.run("sudo touch /tmp/f; rm /tmp/f")[2] == "rm: cannot remove '/tmp/f': Operation not permitted\n"
+def test_files_belong_to_users(machine: SimulatedVM) -> None:
+    assert machine.run("echo x > /root/f") == (1, "", "bash: /root/f: Permission denied\n")
+    assert machine.run("echo x > f; sudo chmod 600 f; sudo chown root f; cat f")[2] == "cat: f: Permission denied\n"
+    assert machine.run("sudo cat f; sudo sh -c 'echo $HOME'")[1] == "x\n/root\n"
+    assert machine.run("sudo touch /tmp/f; rm /tmp/f")[2] == "rm: cannot remove '/tmp/f': Operation not permitted\n"
 
 
-def test_apt_as_the_real_one(house: House) -> None:
-    status, _, errors = house.run("apt update")
+def test_apt_as_the_real_one(machine: SimulatedVM) -> None:
+    status, _, errors = machine.run("apt update")
     assert status == 100 and "Could not open lock file /var/lib/apt/lists/lock" in errors
-    assert "are you root?" in house.run("apt-get install -y docker.io")[2]
-    assert "E: Unable to locate package docker.io" in house.run("sudo apt install docker.io -y")[2]  # no lists yet
-    assert house.run("sudo apt update")[0] == 0
-    status, output, _ = house.run("sudo apt install docker.io")
+    assert "are you root?" in machine.run("apt-get install -y docker.io")[2]
+    assert "E: Unable to locate package docker.io" in machine.run("sudo apt install docker.io -y")[2]  # no lists yet
+    assert machine.run("sudo apt update")[0] == 0
+    status, output, _ = machine.run("sudo apt install docker.io")
     assert status == 1 and output.endswith("Do you want to continue? [Y/n] Abort.\n")
-    assert house.run("sudo apt install docker.io", "y\n")[0] == 0
-    assert house.run("sudo apt-get install -y azure-cli")[2] == "E: Unable to locate package azure-cli\n"
-    assert "Status: install ok installed" in house.run("dpkg -s docker.io")[1]
-    assert house.run("systemctl is-active docker")[:2] == (0, "active\n")
+    assert machine.run("sudo apt install docker.io", "y\n")[0] == 0
+    assert machine.run("sudo apt-get install -y azure-cli")[2] == "E: Unable to locate package azure-cli\n"
+    assert "Status: install ok installed" in machine.run("dpkg -s docker.io")[1]
+    assert machine.run("systemctl is-active docker")[:2] == (0, "active\n")
 
 
-def test_docker_group_counts_from_the_next_login(house: House) -> None:
-    with contextlib.closing(house.connect()) as client:
+def test_docker_group_counts_from_the_next_login(machine: SimulatedVM) -> None:
+    with contextlib.closing(machine.connect()) as client:
         assert "group 'docker' does not exist" in run(client, "sudo usermod -aG docker azureuser")[2]
         run(client, "sudo apt-get update && sudo DEBIAN_FRONTEND=noninteractive apt-get -o A=b install -y docker.io")
         assert "permission denied while trying to connect to the Docker daemon socket" in run(client, "docker ps")[2]
         assert run(client, "sudo docker ps")[0] == 0
         assert run(client, "sudo usermod -aG docker azureuser")[0] == 0
         assert run(client, "docker ps")[0] == 1
-    assert house.run("docker ps")[0] == 0
-    house.run("sudo systemctl stop docker")
-    assert "Cannot connect to the Docker daemon" in house.run("docker ps")[2]
+    assert machine.run("docker ps")[0] == 0
+    machine.run("sudo systemctl stop docker")
+    assert "Cannot connect to the Docker daemon" in machine.run("docker ps")[2]
 
 
 # The machine's life
 
 
-def test_disk_outlives_the_process(house: House) -> None:
-    house.run("echo kept > f; sudo apt-get update; sudo apt-get install -y docker.io")
-    with contextlib.closing(house.connect()) as client:
+def test_disk_outlives_the_process(machine: SimulatedVM) -> None:
+    machine.run("echo kept > f; sudo apt-get update; sudo apt-get install -y docker.io")
+    with contextlib.closing(machine.connect()) as client:
         transport = client.get_transport()
         assert transport
         host_key = transport.get_remote_server_key()
-    house.restart()
-    assert house.run("cat f; which docker")[1] == "kept\n/usr/bin/docker\n"
-    with contextlib.closing(house.connect()) as client:
+    machine.restart()
+    assert machine.run("cat f; which docker")[1] == "kept\n/usr/bin/docker\n"
+    with contextlib.closing(machine.connect()) as client:
         transport = client.get_transport()
         assert transport and transport.get_remote_server_key() == host_key
 
 
-def test_boot_again_takes_the_new_door_and_keeps_the_disk(house: House) -> None:
-    house.run("echo kept > f")
-    house.restart()
-    house.do(house.guests.boot(replace(house.machine, proxy="http://127.0.0.1:8")))
-    assert house.run("cat f")[1] == "kept\n"
-    assert "port=8" in house.run("curl http://aka.ms/x")[2]
+def test_boot_again_takes_the_new_door_and_keeps_the_disk(machine: SimulatedVM) -> None:
+    machine.run("echo kept > f")
+    machine.restart()
+    machine.do(machine.guests.boot(replace(machine.machine, proxy="http://127.0.0.1:8")))
+    assert machine.run("cat f")[1] == "kept\n"
+    assert "port=8" in machine.run("curl http://aka.ms/x")[2]
 
 
-def test_stopped_machine_does_not_answer(house: House) -> None:
-    client = house.connect()
-    house.do(house.guests.stop("vm1"))
+def test_stopped_machine_does_not_answer(machine: SimulatedVM) -> None:
+    client = machine.connect()
+    machine.do(machine.guests.stop("vm1"))
     wait_for(lambda: not (transport := client.get_transport()) or not transport.is_active())
     client.close()
     for _ in range(2):
         with pytest.raises(ConnectionRefusedError):
-            house.connect()
-        house.restart()
-    house.do(house.guests.boot(house.machine))
-    assert house.run("echo back")[1] == "back\n"
+            machine.connect()
+        machine.restart()
+    machine.do(machine.guests.boot(machine.machine))
+    assert machine.run("echo back")[1] == "back\n"
 
 
-def test_deletion_leaves_nothing(house: House) -> None:
-    house.run("echo x > f")
-    client = house.connect()
+def test_deletion_leaves_nothing(machine: SimulatedVM) -> None:
+    machine.run("echo x > f")
+    client = machine.connect()
     client.exec_command("sleep 0.3; echo late > g")
-    house.do(house.guests.delete("vm1"))
+    machine.do(machine.guests.delete("vm1"))
     client.close()
     time.sleep(0.5)
-    assert house.store.documents("guest") == []
-    house.do(house.guests.boot(house.machine))
-    assert house.run("ls")[1] == ""
+    assert machine.store.documents("guest") == []
+    machine.do(machine.guests.boot(machine.machine))
+    assert machine.run("ls")[1] == ""
 
 
-def test_run_command_is_root_without_input(house: House) -> None:
-    assert house.do(house.guests.run_command("vm1", "whoami; cat; nope")) == (
+def test_run_command_is_root_without_input(machine: SimulatedVM) -> None:
+    assert machine.do(machine.guests.run_command("vm1", "whoami; cat; nope")) == (
         127,
         "root\n",
         "bash: nope: command not found\n",
