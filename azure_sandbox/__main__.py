@@ -1,4 +1,4 @@
-"""``python -m azure_sandbox FOLDER [PORT]``: one sandbox, in the foreground. process.py starts it so."""
+"""The program ``python -m azure_sandbox FOLDER [PORT]``: one sandbox, in the foreground. process.py starts it so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the proxy refuses before anybody looks at who asks for what: foreign pages, doubtful framing, what has no end.
+"""The guard: refuses foreign pages, doubtful framing and what has no end, before anybody looks at who asks for what.
 
 A page in a browser may send requests to a port of loopback, also under a name of its own that it lets point there (DNS
 rebinding). It can neither choose the Host nor leave its Origin away, and none of the clients that the sandbox is for

@@ -1,4 +1,4 @@
-"""Which host name is answered by which module: the sandbox's route table."""
+"""The hosts: the sandbox's route table, which host name is answered by which module."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _host(name: str, routes: list[BaseRoute] | list[Route]) -> Host:
 
 
 class _Traffic:
-    """Keeps who asked what and what was answered; takes the absolute form of a proxied request's path."""
+    """The traffic log: who asked what and what was answered. The absolute form of a path becomes a path here."""
 
     def __init__(self, app: ASGIApp, clouds: list[Tenant]) -> None:
         self._app = app
@@ -146,7 +146,7 @@ class _Traffic:
             )
 
     def _cloud(self, request: Request) -> Tenant:
-        """Whose traffic it is: the cloud of the host, else of the VM that asks, else the first."""
+        """The cloud that a request counts for: that of the host, else of the VM that asks, else the first."""
         host = request.url.hostname or ""
         for tenant in self._clouds:
             cloud = tenant.cloud

@@ -1,6 +1,6 @@
 """Entra ID: OpenID documents, keys, and tokens for applications that prove themselves with a client secret.
 
-Hosts: login.chinacloudapi.cn, login.partner.microsoftonline.cn, login.microsoftonline.com, login.microsoftonline.us.
+Hosts: those of `authority_hosts` in clouds.py, such as login.chinacloudapi.cn.
 """
 
 from __future__ import annotations
@@ -28,6 +28,15 @@ LIFETIME = 3599  # seconds a client-credentials token is valid
 def audiences(tenant: Tenant) -> set[str]:
     """The resources this tenant issues tokens for, without trailing slashes."""
     return {*tenant.cloud.audiences, REGISTRY_AUDIENCE, f"https://{tenant.cloud.graph}"}
+
+
+def resource_not_found(tenant: Tenant, resource: str) -> str:
+    """The sentence on a resource that the tenant issues no tokens for."""
+    return (
+        f"The resource principal named {resource} was not found in the tenant named {tenant.tenant_id}. This can happen "
+        "if the application has not been installed by the administrator of the tenant or consented to by any user in the "
+        "tenant."
+    )
 
 
 class LoginError(Exception):
@@ -170,12 +179,8 @@ class Login:
             )
             raise LoginError(400, "invalid_scope", 1002012, message)
         if resource.removesuffix("/") not in audiences(self._tenant):
-            message = (
-                f"The resource principal named {resource} was not found in the tenant named "
-                f"{self._tenant.tenant_id}. This can happen if the application has not been installed by the "
-                "administrator of the tenant or consented to by any user in the tenant. "
-                "You might have sent your authentication request to the wrong tenant."
-            )
+            message = resource_not_found(self._tenant, resource)
+            message += " You might have sent your authentication request to the wrong tenant."
             raise LoginError(400, "invalid_resource", 500011, message)
         token = self._tenant.issue_token(principal, resource, LIFETIME + 1, {"appidacr": "1"})
         note_token(request, token)

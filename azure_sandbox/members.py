@@ -1,4 +1,4 @@
-"""What the sandbox knows of each member of a resource, or of a request: one table, and what is asked of it.
+"""Members of resources and requests: one table of what the sandbox knows of each, and what is asked of it.
 
 A line has the paths of members and what holds for them: their JSON type; whether they have an effect, are kept (taken and
 shown as they are, without an effect) or are only shown (the sandbox's own, whatever is sent); whether PATCH changes them;
@@ -221,7 +221,7 @@ Microsoft.ContainerRegistry/checkNameAvailability
 
 @dataclass
 class Member:
-    """What holds for a member, and for those inside it."""
+    """A member: what holds for it, and for those inside it."""
 
     json_type: str = "object"
     role: str = ""

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from . import topology
 from .limits import INSTANCE_LIMIT, METADATA_LIMIT
-from .login import audiences
+from .login import audiences, resource_not_found
 from .proxy import Caller
 from .requests import not_emulated, note, note_token, otherwise
 from .resource import Resource, ResourceId
@@ -46,7 +46,7 @@ class MetadataError(Exception):
 
 
 class Metadata:
-    """The metadata services of all VMs of all emulated cloud."""
+    """The metadata services of all VMs of all emulated clouds."""
 
     def __init__(self, clouds: list[Tenant]) -> None:
         self._clouds = clouds
@@ -96,12 +96,7 @@ class Metadata:
         note(request, resource=resource, identity=next(iter(selectors.values()), None))
         principal, mirid = _choose(tenant, vm, selectors)
         if resource.removesuffix("/") not in audiences(tenant):
-            message = (
-                f"AADSTS500011: The resource principal named {resource} was not found in the tenant named "
-                f"{tenant.tenant_id}. This can happen if the application has not been installed by the administrator "
-                "of the tenant or consented to by any user in the tenant."
-            )
-            raise MetadataError("invalid_resource", message)
+            raise MetadataError("invalid_resource", f"AADSTS500011: {resource_not_found(tenant, resource)}")
         now = int(tenant.clock.now())
         extra = {"appidacr": "2", "xms_mirid": mirid.replace("/resourceGroups/", "/resourcegroups/")}
         if ResourceId(mirid) != vm.id:

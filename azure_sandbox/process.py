@@ -1,4 +1,4 @@
-"""Start, find and stop the sandbox's process. One process a folder: whoever holds the folder's lock is it."""
+"""The sandbox's process, started, found and stopped. One a folder: whoever holds the folder's lock is it."""
 
 from __future__ import annotations
 

@@ -35,13 +35,13 @@ QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 
 @dataclass(frozen=True)
 class Caller:
-    """Who uses the proxy: the operator's machine, or the VM that owns the proxy credentials."""
+    """A user of the proxy: the operator's machine, or the VM that owns the proxy credentials."""
 
     vm_id: str | None = None
 
 
 class Connection:
-    """What an application may do to the connection that a request came on."""
+    """The connection that a request came on, as far as an application may change it."""
 
     transport: asyncio.Transport
 
@@ -73,7 +73,7 @@ class SshReset(Exception):
 
 @dataclass
 class Proxy:
-    """What the proxy asks the rest of the sandbox."""
+    """The proxy; its arguments are what it asks the rest of the sandbox."""
 
     config: Config
     tls: ssl.SSLContext

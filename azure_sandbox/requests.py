@@ -1,4 +1,4 @@
-"""Small things that every host of the sandbox reads the same way."""
+"""Requests as every host of the sandbox reads them: tokens, forms, JSON, and notes for the traffic log."""
 
 from __future__ import annotations
 

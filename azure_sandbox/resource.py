@@ -118,7 +118,7 @@ class ResourceId:
 
 
 class Resource(Json):
-    """What is stored of a resource, with names for the members that all resources have."""
+    """A resource as it is stored, with names for the members that all resources have."""
 
     @property
     def id(self) -> ResourceId:

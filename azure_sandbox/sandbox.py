@@ -41,7 +41,7 @@ def session(proxy: str, ca_file: str) -> requests.Session:
 
 
 class Client:
-    """Who uses the sandbox's proxy: the operator, or a VM."""
+    """A user of the sandbox's proxy: the operator, or a VM."""
 
     def __init__(self, environment: dict[str, str]) -> None:
         self.environment = environment

@@ -139,7 +139,7 @@ class Server:
         self.address = address
 
     def _guests(self, store: Store) -> Guests:
-        """What stands behind the VMs of one cloud."""
+        """The guests behind the VMs of one cloud."""
         if self._choice.guest == choice.SIMULATED:
             return SimulatedGuests(store, self._faults)
         from .guests.machine.guest import MachineGuests

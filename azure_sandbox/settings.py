@@ -1,4 +1,4 @@
-"""What may be changed in a sandbox while it runs: its time, and how long a change takes to be seen everywhere.
+"""The settings of a running sandbox: its time, and how long a change takes to be seen everywhere.
 
 The values stand in a file of the sandbox's folder, so that a command in another process changes them for all parts
 at once, and a sandbox that is started again goes on with them.
@@ -17,7 +17,7 @@ from .folder import changing
 
 @dataclass(frozen=True)
 class Values:
-    """All of them in seconds; with none set, the sandbox is as fast as it can be."""
+    """The values of the settings, all in seconds; with none set, the sandbox is as fast as it can be."""
 
     clock_offset: float = 0.0
     """How far the sandbox's clock is ahead of the machine's."""

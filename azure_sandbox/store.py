@@ -1,4 +1,4 @@
-"""What the sandbox knows, on disk: the only file of the sandbox that opens one.
+"""The store: what the sandbox knows, on disk. No other file of the sandbox opens a database.
 
 One SQLite database (WAL mode: an answered request survives ``kill -9``) for each emulated cloud, and a folder of blobs
 named by their digests that all of them share.

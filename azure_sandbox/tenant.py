@@ -1,4 +1,4 @@
-"""One national cloud as the sandbox emulates it: what its login, Resource Manager, metadata and registries share."""
+"""A tenant: one emulated cloud, and what its login, Resource Manager, metadata and registries share."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 
 @dataclass(frozen=True)
 class ProxyAddress:
-    """Where the sandbox's proxy listens, and the CA certificate its host names are proved with."""
+    """The address of the sandbox's proxy, and the CA certificate its host names are proved with."""
 
     port: int
     ca_file: Path

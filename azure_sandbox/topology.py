@@ -1,4 +1,4 @@
-"""How a cloud's resources hang together: which VM has an interface, who is at an address, who is admitted."""
+"""The topology of a cloud: which VM has an interface, who is at an address, who is admitted."""
 
 from __future__ import annotations
 

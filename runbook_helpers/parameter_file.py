@@ -1,4 +1,4 @@
-"""YAML as parameter files have it: plain values, lists and mappings. What else YAML can do is refused."""
+"""Parameter files: YAML as they have it, plain values, lists and mappings. What else YAML can do is refused."""
 
 from __future__ import annotations
 

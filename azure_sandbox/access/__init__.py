@@ -1,1 +1,1 @@
-"""Access: may this principal do this action on this scope now? Everything that answers asks here."""
+"""Access: may this principal do this action on this scope now? Every question about roles is asked here."""

@@ -184,5 +184,5 @@ class _Parser:
 
 @lru_cache(maxsize=256)
 def parse(text: str) -> Condition:
-    """What a condition's text means. Raises ConditionError."""
+    """The condition that a text means. Raises ConditionError."""
     return _Parser(text).whole()

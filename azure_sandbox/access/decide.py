@@ -1,9 +1,10 @@
-"""May this principal do this on this scope, now? Everything in the sandbox that says yes or no asks here.
+"""Decisions on access: may this principal do this on this scope, now? Every question about roles is asked here.
 
 An action is allowed when a role assignment of the principal, at the scope or above it, names a role whose actions
 match it and whose notActions do not, and its condition holds, if it has one. An assignment counts only after the
-sandbox's role_delay, and a removed one goes on counting as long. A registry's own permissions follow from the same assignments; which actions
-count depends on its roleAssignmentMode (see `repository_actions`). A deny assignment takes away what roles give.
+sandbox's role_delay, and a removed one goes on counting as long. A deny assignment takes away what roles give. A
+registry's own permissions follow from the same assignments; which actions count depends on its roleAssignmentMode (see
+`repository_actions`).
 """
 
 from __future__ import annotations
@@ -167,7 +168,7 @@ def _is_abac(registry: Resource) -> bool:
 
 
 def repository_actions(tenant: Tenant, principal_id: str, registry: Resource, repository: str) -> set[str]:
-    """What a principal may do with a repository: pull, push, delete, metadata_read, metadata_write.
+    """The actions that a principal may do with a repository: pull, push, delete, metadata_read, metadata_write.
 
     With LegacyRegistryPermissions the registry's actions count (AcrPull and the like, Reader, Contributor, Owner);
     with AbacRepositoryPermissions only the repositories' data actions do, and a condition may name repositories.

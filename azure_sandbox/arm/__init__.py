@@ -50,7 +50,7 @@ def _lists(resource_type: str, provider: ModuleType) -> list[Route]:
 
 
 def _resources(resource_type: str, provider: ModuleType) -> list[Route]:
-    """What can be done with the resources of each type."""
+    """The routes of the resources of a type."""
     resource = _at(
         IN_GROUP + resource_type + "/{name}",
         resource_type,
@@ -63,7 +63,7 @@ def _resources(resource_type: str, provider: ModuleType) -> list[Route]:
 
 
 def _children(path: str, resource_type: str, put: Handler) -> list[Route]:
-    """What can be done with the resources that are stored inside another one."""
+    """The routes of the resources that are stored inside another one."""
     return _at(
         IN_GROUP + path,
         resource_type,

@@ -246,7 +246,7 @@ async def list_assignments(call: Call) -> Json:
 
 
 async def list_permissions(call: Call) -> Json:
-    """What the caller may do at the scope: a permission for each of its roles there; anybody may ask for their own.
+    """The caller's permissions at the scope: one for each of its roles there; anybody may ask for their own.
 
     As in Azure, conditions are not in the answer.
     """

@@ -1,4 +1,4 @@
-"""Every error of Resource Manager and of its providers: its status, its code and its sentence stand here once.
+"""The errors of Resource Manager and of its providers: the status, the code and the sentence of each stand here once.
 
 An error is raised by its name, with what the sentence names: ``raise errors.group_not_found(group="g")``.
 """

@@ -1,4 +1,4 @@
-"""Resource Manager's own part of each request: who asks, may they, is the request well-formed; then its handler.
+"""The gateway of Resource Manager: who asks, may they, is the request well-formed; then its handler.
 
 Hosts: management.chinacloudapi.cn, management.azure.com, management.usgovcloudapi.net.
 """

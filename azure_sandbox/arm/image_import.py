@@ -1,4 +1,4 @@
-"""importImage of a registry: copies an image from mcr.microsoft.com, or from another registry of the same cloud."""
+"""Import of images (importImage): copies one from mcr.microsoft.com, or from another registry of the same cloud."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MODES = ("NoForce", "Force")
 
 @dataclass
 class _Source:
-    """Where an image is copied from."""
+    """The source of an image that is copied."""
 
     store: Store
     server: str

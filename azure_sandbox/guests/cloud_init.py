@@ -24,7 +24,7 @@ _KEY = re.compile(r"(rsa|ecdsa|ed25519)_(private|public)")
 
 @dataclass(frozen=True)
 class FirstBoot:
-    """What is done once on a new machine."""
+    """The first boot of a machine: what is done once."""
 
     before: str
     """The shell script before systemd starts: files, users, keys."""

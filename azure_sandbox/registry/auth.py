@@ -1,4 +1,4 @@
-"""Who may do what in a registry: the OAuth 2.0 endpoints of a registry, and the check of the tokens they issue.
+"""Authorization in a registry: its OAuth 2.0 endpoints, and the check of the tokens they issue.
 
 An Entra token is exchanged for a refresh token of the registry, and that for an access token that holds what the
 principal's roles grant at that moment. Source: Azure/acr, docs/AAD-OAuth.md.

@@ -1,1 +1,1 @@
-"""The command ``runbook``."""
+"""The command line: one module a command or group of commands; main.py has ``runbook`` itself."""

@@ -1,4 +1,4 @@
-"""The command ``runbook``."""
+"""The command ``runbook``: its subcommands, and those that need no module of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Draws steps as a sequence picture: SVG without scripts, styles or fonts of its own, so that it is shown everywhere."""
+"""The picture of a journey: a sequence diagram in SVG without scripts, styles or fonts, so that it is shown everywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""report.html: a run on one page that needs nothing but itself."""
+"""The page report.html: a run on one page that needs nothing but itself."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _head(report: Report) -> str:
 
 
 def _place(report: Report) -> dict[str, str]:
-    """Where the run was: what no parameter says is as the notebooks have it."""
+    """The place of the run: what no parameter says is as the notebooks have it."""
     values = {**read_parameters(PROJECT / "parameters" / "sandbox.yaml"), **report.parameters}
     kind = (
         "the sandbox, which emulates it on this machine"

@@ -208,7 +208,7 @@ class Shell:
 
 
 def _drain(channel: paramiko.Channel) -> tuple[bytes, bytes]:
-    """All of both streams. One after the other would stall a command that fills the second one's window."""
+    """Both streams to their ends. One after the other would stall a command that fills the second one's window."""
     errors: list[bytes] = []
     problems: list[Exception] = []
 

@@ -114,7 +114,7 @@ def keyring(source: AptSource) -> str:
 
 @dataclass(frozen=True)
 class PackageIndex:
-    """Where pip takes packages from."""
+    """The package index that pip uses."""
 
     url: str
     hosts: tuple[str, ...]

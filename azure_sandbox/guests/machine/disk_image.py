@@ -126,7 +126,7 @@ def image(say: Callable[[str], None] = lambda sentence: None) -> Path:
 
 
 def cache() -> Path:
-    """Where images are kept."""
+    """The folder of images."""
     return platformdirs.user_cache_path("azure-acr-runbook") / "machine"
 
 

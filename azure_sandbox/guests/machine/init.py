@@ -33,7 +33,7 @@ _DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "u
 
 
 class Plan(TypedDict):
-    """What to make."""
+    """The plan of a machine: what to make."""
 
     image: str
     """Folder of the root file system, which stays as it is."""

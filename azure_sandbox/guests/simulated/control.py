@@ -13,7 +13,7 @@ class Interrupted(Exception):
 
 @dataclass(eq=False)
 class Control:
-    """What reaches a running session from outside."""
+    """The control of a running session from outside."""
 
     interrupt: threading.Event = field(default_factory=threading.Event)
     echo: Callable[[bool], None] = lambda visible: None

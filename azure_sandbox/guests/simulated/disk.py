@@ -1,4 +1,4 @@
-"""What a simulated machine keeps: files, packages, services, groups, images. One document of the store a machine."""
+"""The disk of a simulated machine: files, packages, services, groups, images. One document of the store a machine."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class DiskError(Exception):
 
 @dataclass(frozen=True)
 class User:
-    """Who a process runs as; the groups are those the login had."""
+    """The user that a process runs as; the groups are those the login had."""
 
     name: str
     groups: frozenset[str]

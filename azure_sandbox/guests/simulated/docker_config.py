@@ -1,4 +1,4 @@
-"""~/.docker/config.json of the calling user: which registries docker is signed in to."""
+"""The calling user's ~/.docker/config.json: which registries docker is signed in to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HUB = "https://index.docker.io/v1/"
 
 
 def config_path(process: Process) -> str:
-    """Where the calling user's file is."""
+    """The path of the calling user's file."""
     folder = process.environment.get("DOCKER_CONFIG") or f"{process.environment.get('HOME', process.user.home)}/.docker"
     return f"{folder}/config.json"
 

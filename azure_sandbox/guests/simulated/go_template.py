@@ -1,4 +1,4 @@
-"""The few forms of Go templates that ``docker … --format`` takes here."""
+"""Go templates: the few forms that ``docker … --format`` takes here."""
 
 from __future__ import annotations
 

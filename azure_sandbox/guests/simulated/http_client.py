@@ -1,4 +1,4 @@
-"""All the network a simulated machine has: HTTP through the sandbox's proxy, with the VM's own credentials."""
+"""The network of a simulated machine: HTTP through the sandbox's proxy, with the VM's own credentials."""
 
 from __future__ import annotations
 

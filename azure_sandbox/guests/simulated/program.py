@@ -25,7 +25,7 @@ class Failure(Exception):
 
 
 class Unsupported(Failure):
-    """What the real program has and this one does not: refused in words, never ignored."""
+    """Something that the real program has and this one does not: refused in words, never ignored."""
 
     def __init__(self, program: str, what: str) -> None:
         super().__init__(f"{program}: the simulated guest has no {what}", 2)

@@ -1,4 +1,4 @@
-"""Every program of a simulated machine: the modules that register them, and how a script is run."""
+"""The programs of a simulated machine: the modules that register them, and how a script is run."""
 
 from __future__ import annotations
 

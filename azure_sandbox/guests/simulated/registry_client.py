@@ -35,7 +35,7 @@ _LABELS = {
 
 
 class DistributionError(Exception):
-    """What the daemon answers when a registry refuses; `code` is the registry's own where it gave one."""
+    """The daemon's error when a registry refuses; `code` is the registry's own where it gave one."""
 
     def __init__(self, message: str, code: str = "") -> None:
         super().__init__(message)
@@ -80,7 +80,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Credentials:
-    """How Docker signs in: with a password, or with the identity token that an earlier login was given."""
+    """The credentials that Docker signs in with: a password, or the identity token that an earlier login was given."""
 
     username: str
     password: str = ""
