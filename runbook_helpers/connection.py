@@ -85,19 +85,20 @@ class Azure:
     @cached_property
     def at_registry(self) -> Azure:
         """The connection to where the registry is: this one, or that to somebody else's group."""
-        return self._at(self.registry_resource_group, self.registry_subscription_id)
+        return self.at(self.registry_resource_group, self.registry_subscription_id)
 
     @cached_property
     def at_vm(self) -> Azure:
         """As `at_registry`, for the VM."""
-        return self._at(self.vm_resource_group)
+        return self.at(self.vm_resource_group)
 
     @cached_property
     def at_identity(self) -> Azure:
         """As `at_registry`, for the user-assigned identity."""
-        return self._at(self.identity_resource_group)
+        return self.at(self.identity_resource_group)
 
-    def _at(self, resource_group: str, subscription_id: str = "") -> Azure:
+    def at(self, resource_group: str, subscription_id: str = "") -> Azure:
+        """The connection to another resource group; empty: ours."""
         group, subscription = resource_group or self.resource_group, subscription_id or self.subscription_id
         if (group.lower(), subscription.lower()) == (self.resource_group.lower(), self.subscription_id.lower()):
             return self

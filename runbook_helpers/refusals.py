@@ -102,6 +102,8 @@ _ADVICE = (
     ("ResourceGroupNotFound", "Is resource_group right, and the subscription? The notebooks make one that is missing."),
     ("ResourceGroupBeingDeleted|AnotherOperation|OperationInProgress|RetryableError", "Run this step again when that is done."),
     ("TAG_UNKNOWN|MANIFEST_UNKNOWN|NAME_UNKNOWN|NAME_INVALID", "`az acr repository show-tags` lists what the registry has."),
+    ("FailedIdentityOperation", "Where an identity that the VM names is gone, detach it with remove_identity or `az vm identity "
+     "remove --identities` and its id, and run this step again."),
     ("PrincipalNotFound|UnmatchedPrincipal", "The assignee is the principal id of the identity, not its client id or name."),
 )  # fmt: skip
 # Where the code says too little: by Azure's words.

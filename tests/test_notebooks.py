@@ -135,7 +135,7 @@ def test_without_the_role_the_pull_is_refused_with_the_reason(fresh: Path, tmp_p
 ANSWERS = {
     "07-role-answer": r"refused: `az login --identity --resource-id \S+` failed .* has no role assignment",
     "07-role-repair": "pulled sha256:",
-    "07-other-answer": "(?s)refused: `az acr login .* Response code: 401",
+    "07-other-answer": "refused: `az acr login .*-without-role .* AcrPull on .* is held by the system-assigned identity",
     "07-other-repair": "pulled sha256:",
     "07-own-answer": "refused: `az login --identity` failed .* has no role assignment",
     "07-own-repair": "pulled sha256:",

@@ -119,19 +119,24 @@ def _principals(identity: Json) -> set[str]:
 
 
 def _attached(call: Call, resource: Resource, current: Json, given: Json, *, merge: bool) -> Json:
-    """The user-assigned identities after the change; null detaches one."""
+    """The user-assigned identities after the change; null detaches one.
+
+    What is attached stays as it was shown, also where the identity was made anew since: it has to be detached first. One
+    that is gone lets no change pass that would keep it.
+    """
     kept = {ResourceId(key): (key, value) for key, value in current.get("userAssignedIdentities", {}).items()}
     result = dict(kept) if merge else {}
     for identity_id, value in given.items():
         wanted = ResourceId(identity_id)
         if value is None:
             result.pop(wanted, None)
-            continue
+        else:
+            result[wanted] = kept.get(wanted) or (identity_id, {})
+    for wanted, (identity_id, shown) in result.items():
         found = call.tenant.store.get(identity_id)
         if found is None or found.type != IDENTITY:
             raise errors.identity_not_found(resource=resource.id, identity=identity_id)
         if wanted not in kept:
             call.require(f"{IDENTITY}/assign/action", found.id)
-        shown = {key: found.properties[key] for key in ("principalId", "clientId")}
-        result[wanted] = (kept.get(wanted, (identity_id,))[0], shown)
+            shown |= {key: found.properties[key] for key in ("principalId", "clientId")}
     return dict(result.values())

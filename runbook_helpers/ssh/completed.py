@@ -12,8 +12,13 @@ class FailureKind(Enum):
 
     REFUSED = (
         "Look at the roles of the identity that the VM {vm} signs in with, on the registry: a new one may take Azure ten "
-        "minutes; then run this step again."
+        "minutes. Where they are right, acr_login signs Docker in anew; then run this step again."
     )
+    NOT_SIGNED_IN = (
+        "Azure CLI on the VM {vm} is not signed in, which waiting does not change: az_login comes first, then run this step "
+        "again."
+    )
+    NOT_INSTALLED = "A program is not installed on the VM {vm}: install_docker or install_azure_cli comes first, then run this step again."
     NOT_ADMITTED = (
         "The registry's network rules do not admit the VM {vm}, and no role mends that: admit the address that is named "
         "(`az acr network-rule add --name <registry> --ip-address <address>`), or give the VM a private endpoint."
@@ -46,6 +51,8 @@ class FailureKind(Enum):
     def lasts(self) -> bool:
         """Whether the same command fails again however often it is run, until somebody changes something."""
         return self in (
+            FailureKind.NOT_SIGNED_IN,
+            FailureKind.NOT_INSTALLED,
             FailureKind.NOT_ADMITTED,
             FailureKind.NO_SUCH_IMAGE,
             FailureKind.OTHER_PLATFORM,
@@ -74,6 +81,7 @@ _ANSWERED = {
     FailureKind.BAD_REFERENCE: "invalid reference format|invalid tag format|must be lowercase",
 }
 _PRINTED = {
+    FailureKind.NOT_SIGNED_IN: "please run 'az login' to (setup|access)|there are no active accounts",
     FailureKind.DISK_FULL: "no space left on device|enough free space",
     FailureKind.APT_LOCKED: "could not get lock|unable to (lock|acquire the dpkg)",
     FailureKind.DOCKER_DOWN: "cannot connect to the docker daemon",
@@ -95,6 +103,8 @@ class Completed:
     @property
     def failure(self) -> FailureKind:
         """The kind of failure, where the exit status is not 0."""
+        if self.exit_status == 127 and re.match("(sudo )?(az|docker) ", self.command):
+            return FailureKind.NOT_INSTALLED
         if _ASKS_AS_THE_IDENTITY.match(self.command):
             if answered := _first(_ANSWERED, self.stderr):
                 return answered

@@ -14,14 +14,13 @@ from ..run.progress import step
 from ..ssh.client import Shell, ssh
 from ..ssh.completed import Completed, FailureKind
 from .docker import docker_pull
-from .identities import identity_of, principals_of, token_claims
-from .permissions import allows
-from .registries import has_repository_permissions, show_registry
-from .roles import permissions_of, role_assignments, role_to_pull
+from .identities import identity_of, is_predecessor, principals_of, token_claims
+from .pull_roles import SignedIn, why_refused
+from .registries import show_registry
+from .roles import assignments_below
 
 if TYPE_CHECKING:
-    from azure.mgmt.authorization.v2022_04_01.models import RoleAssignment
-    from azure.mgmt.containerregistry.models import Registry
+    from azure.mgmt.compute.models import VirtualMachine
 
 INSTALL_SCRIPT = "https://aka.ms/InstallAzureCLIDeb"
 PROPAGATION = "Azure does not act on the role assignment yet"
@@ -61,7 +60,8 @@ def az_login(azure: Azure, vm_name: str, identity_id: str | None = None, *, with
         within: seconds to wait; `Timeouts.role` where left out.
 
     Raises:
-        AccessDenied: the VM does not have the identity, or the identity has no role assignment at all.
+        AccessDenied: the VM does not have the identity, or has its predecessor of the same name, or the identity has no role
+            assignment at all.
         CommandFailed: time is up.
         OperationTimeout: time is up, and the VM still gets the token of another identity.
     """
@@ -71,6 +71,7 @@ def az_login(azure: Azure, vm_name: str, identity_id: str | None = None, *, with
         if principal_id is None:
             wanted = meant or "a system-assigned identity"
             raise AccessDenied(f"The VM {vm_name} does not have {wanted}: give it to the VM with assign_identity.")
+        _refuse_predecessor(azure, shell.vm, meant)
 
         def check_roles(refusal: CommandRefused) -> None:
             progress.waits_for(PROPAGATION)
@@ -105,13 +106,23 @@ def az_login(azure: Azure, vm_name: str, identity_id: str | None = None, *, with
             time.sleep(azure.timeouts.login_interval)
 
 
+def _refuse_predecessor(azure: Azure, vm: VirtualMachine, identity_id: str | None) -> None:
+    """Say at once that the VM has an identity as it was before it was made anew under its name: it never gets a token for it."""
+    if identity_id and is_predecessor(azure, vm, identity_id):
+        message = (
+            f"The identity {identity_id.rpartition('/')[2]} was made anew under its name since it was attached to the VM "
+            f"{vm.name}, which still has the one that is gone: attach it anew with assign_identity, and give it its roles "
+            "anew with assign_role."
+        )
+        raise AccessDenied(message)
+
+
 def _has_any_role(azure: Azure, principal_id: str) -> bool:
-    wanted = f"principalId eq '{principal_id}'"
-    if any(True for _ in azure.authorization.role_assignments.list_for_subscription(filter=wanted)):
+    if assignments_below(azure, f"/subscriptions/{azure.subscription_id}", principal_id):
         return True
     at = azure.at_registry  # may be in another subscription, of which we need not see more than the registry's group
-    in_group = at.authorization.role_assignments.list_for_resource_group(at.resource_group, filter=wanted)
-    return at.subscription_id != azure.subscription_id and any(True for _ in in_group)
+    group = f"/subscriptions/{at.subscription_id}/resourceGroups/{at.resource_group}"
+    return at.subscription_id != azure.subscription_id and bool(assignments_below(azure, group, principal_id))
 
 
 def _identity_flag(shell: Shell) -> str:
@@ -132,26 +143,22 @@ def acr_login(azure: Azure, vm_name: str, registry_name: str, *, within: float |
         within: seconds to wait; `Timeouts.role` where left out.
 
     Raises:
-        AccessDenied: the registry refuses, and no identity of the VM has a role on it that lets it pull.
+        AccessDenied: the registry refuses, and the identity that is signed in has no role on it that lets it pull; who has one is
+            named. Or the VM does not have that identity any more.
         CommandRefused: the registry's network rules do not admit the VM.
-        CommandFailed: time is up.
+        CommandFailed: time is up, or Azure CLI is not signed in.
     """
     limit = azure.timeouts.role if within is None else within
     registry = show_registry(azure, registry_name)
     with step(f"Docker on {vm_name}", "signed in") as progress, ssh(azure, vm_name) as shell:
+        signed_in = _signed_in(shell, limit)
+        if signed_in:
+            _refuse_missing(azure, shell.vm, signed_in)
 
         def check_roles(refusal: CommandRefused) -> None:
             progress.waits_for(PROPAGATION)
-            principals, scope = principals_of(shell.vm).values(), str(registry.id)
-            found = [each for one in principals for each in role_assignments(azure, assignee=one, scope=scope)]
-            has = "a role that lets it pull from" if found else "a role assignment on"
-            if not found or not _lets_pull(azure, registry, found):
-                why = ", which has repository permissions" if has_repository_permissions(registry) else ""
-                message = (
-                    f"`{refusal.completed.command}` failed because no identity of the VM {vm_name} has {has} the registry "
-                    f"{registry_name}{why}: grant it {role_to_pull(registry)} there with assign_role."
-                )
-                raise AccessDenied(message) from refusal
+            if reason := why_refused(azure, shell.vm, registry, signed_in):
+                raise AccessDenied(f"`{refusal.completed.command}` failed because {reason}") from refusal
 
         server = str(registry.login_server)
         shell.run("docker", "logout", server)
@@ -175,13 +182,39 @@ def _names(registry_name: str, login_server: str) -> list[str]:
     return ["--name", registry_name, *(["--suffix", label] if label else [])]
 
 
-def _lets_pull(azure: Azure, registry: Registry, assignments: list[RoleAssignment]) -> bool:
-    """Whether role assignments let pull from a registry; their conditions are not looked at."""
-    kind = "Microsoft.ContainerRegistry/registries"
-    held = permissions_of(azure, assignments)
-    if has_repository_permissions(registry):
-        return allows(held, f"{kind}/repositories/content/read", data=True)
-    return allows(held, f"{kind}/pull/read")
+def _signed_in(shell: Shell, within: float) -> SignedIn | None:
+    """The identity that Azure CLI is signed in with; None where it is none of the VM's, or cannot be told.
+
+    Raises:
+        CommandFailed: it is not signed in.
+    """
+    shown = shell.retry("az", "account", "show", "--output", "json", within=within).stdout
+    try:
+        kind, _, value = str(json.loads(shown)["user"]["assignedIdentityInfo"]).partition("-")
+    except (ValueError, LookupError, TypeError):  # somebody has signed in by other means
+        return None
+    if kind == "MSIClient":
+        attached = (shell.vm.identity and shell.vm.identity.user_assigned_identities) or {}
+        value = next((each for each, shown in attached.items() if str(shown.client_id).lower() == value.lower()), "")
+    elif kind == "MSIObject":
+        found = (
+            each or "" for each, principal in principals_of(shell.vm).items() if principal.lower() == value.lower()
+        )
+        value = next(found, "")
+    elif kind != "MSIResource":
+        return SignedIn(*identity_of(shell.vm)) if kind == "MSI" else None
+    return SignedIn(*identity_of(shell.vm, value)) if value else None
+
+
+def _refuse_missing(azure: Azure, vm: VirtualMachine, signed_in: SignedIn) -> None:
+    """Say at once that the VM does not have the identity that Azure CLI is signed in with: it gets no token for it."""
+    if signed_in.principal_id is None:
+        message = (
+            f"Azure CLI on the VM {vm.name} is signed in with {signed_in.name}, which the VM does not have any more: give it to "
+            "the VM with assign_identity, then az_login."
+        )
+        raise AccessDenied(message)
+    _refuse_predecessor(azure, vm, signed_in.identity_id)
 
 
 @dataclass(frozen=True)

@@ -61,9 +61,33 @@ def create_identity(azure: Azure, identity_name: str) -> Identity:
         return created
 
 
+def is_predecessor(azure: Azure, vm: VirtualMachine, identity_id: str) -> bool:
+    """Whether what a VM names by an identity's id is one that was deleted before the identity was made anew: Azure leaves it
+    there, and gives the VM no token for either.
+
+    Raises:
+        azure.core.exceptions.ResourceNotFoundError: there is no such identity.
+    """
+    from azure.core.exceptions import HttpResponseError
+    from azure.mgmt.core.tools import parse_resource_id
+
+    principal = identity_of(vm, identity_id)[1]
+    if principal is None:
+        return False
+    parts = parse_resource_id(identity_id)
+    at = azure.at(str(parts["resource_group"]), str(parts["subscription"]))
+    try:
+        identity = at.identities.user_assigned_identities.get(at.resource_group, str(parts["name"]))
+    except HttpResponseError as error:
+        if error.status_code != 403:
+            raise
+        return False  # we may not look
+    return str(identity.principal_id).lower() != principal.lower()
+
+
 @checked
 def assign_identity(azure: Azure, vm_name: str, identity_id: str | None = None) -> VirtualMachine:
-    """The VM with the identity; those it has already are kept.
+    """The VM with the identity; those it has already are kept. One that was made anew under its name is attached anew.
 
     The documented commands: ``az vm identity assign --resource-group myResourceGroup --name myDockerVM
     --identities $userID`` and, without ``--identities``, the same for the system-assigned identity.
@@ -73,13 +97,15 @@ def assign_identity(azure: Azure, vm_name: str, identity_id: str | None = None) 
     """
     with step(_name(vm_name, identity_id)) as progress:
         progress.waits_for("Azure changes the VM")
-        return _assign(azure, vm_name, identity_id)
+        vm = _settled_vm(azure, vm_name)
+        if identity_id is not None and is_predecessor(azure, vm, identity_id):
+            vm = _remove(azure, vm_name, identity_id)
+        return _assign(azure, vm_name, vm, identity_id)
 
 
-def _assign(azure: Azure, vm_name: str, identity_id: str | None) -> VirtualMachine:
+def _assign(azure: Azure, vm_name: str, vm: VirtualMachine, identity_id: str | None) -> VirtualMachine:
     from azure.mgmt.compute.models import UserAssignedIdentitiesValue
 
-    vm = _settled_vm(azure, vm_name)
     kinds, attached = _kinds_of(vm), [each for each in principals_of(vm) if each]
     kind = "SystemAssigned" if identity_id is None else "UserAssigned"
     known = {other.lower() for other in attached}
@@ -132,12 +158,15 @@ def _settled_vm(azure: Azure, vm_name: str) -> VirtualMachine:
 
 
 def principals_of(vm: VirtualMachine) -> dict[str | None, str]:
-    """The principal id of each of a VM's identities, by its resource id; None stands for the system-assigned one."""
+    """The principal id of each of a VM's identities, by its resource id; None stands for the system-assigned one.
+
+    It is empty where Azure shows none: of an identity that is gone.
+    """
     if vm.identity is None:
         return {}
     own: dict[str | None, str] = {None: str(vm.identity.principal_id)} if vm.identity.principal_id else {}
     attached = vm.identity.user_assigned_identities or {}
-    return own | {each: str(identity.principal_id) for each, identity in attached.items()}
+    return own | {each: str(identity.principal_id or "") for each, identity in attached.items()}
 
 
 def identity_of(vm: VirtualMachine, identity_id: str | None = None) -> tuple[str | None, str | None]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..arguments import checked
@@ -14,6 +16,7 @@ from .registries import READER, has_repository_permissions
 if TYPE_CHECKING:
     from azure.mgmt.authorization.v2022_04_01.models import RoleAssignment, RoleDefinition
     from azure.mgmt.containerregistry.models import Registry
+    from azure.mgmt.msi.models import Identity
 
 _REPOSITORIES = "Microsoft.ContainerRegistry/registries/repositories"
 
@@ -39,7 +42,10 @@ def repository_condition(repository: str) -> str:
 
 @checked
 def assign_role(azure: Azure, role: str, *, assignee: str, scope: str, repository: str | None = None) -> RoleAssignment:
-    """The role assignment; made where it is missing. It may take Azure up to ten minutes to act on it.
+    """The role assignment; made where it is missing, also where a group has it that the assignee is in. It may take Azure up
+    to ten minutes to act on it.
+
+    Those that stand beside a new one and seem to be left over from an identity that was deleted are named, and stay.
 
     The documented command: ``az role assignment create --assignee $spID --scope $resourceID --role acrpull``
 
@@ -71,7 +77,11 @@ def assign_role(azure: Azure, role: str, *, assignee: str, scope: str, repositor
             )
             raise NotOurs(message)
         return assignment
-    _refuse_client_id(azure, assignee)
+    for assignment in _granted(azure, definition, assignee, scope, include_groups=True):
+        if assignment.condition in (None, condition):
+            return assignment
+    identities = _identities(azure)
+    _refuse_client_id(identities or (), assignee)
     # The name follows from what is granted, so that two runs at once make one assignment. The principal's type is
     # said, since the directory may not know a new identity yet.
     name = _assignment_name(scope, assignee, str(definition.name), condition)
@@ -88,18 +98,57 @@ def assign_role(azure: Azure, role: str, *, assignee: str, scope: str, repositor
         for assignment in _granted(azure, definition, assignee, scope):
             return assignment
         raise
+    for sentence in left_over(azure, scope, str(definition.name), identities):
+        sys.stderr.write(f"{sentence}\n")
     return created
 
 
-def _refuse_client_id(azure: Azure, assignee: str) -> None:
+def left_over(azure: Azure, scope: str, role: str = "", identities: list[Identity] | None = None) -> list[str]:
+    """The role assignments at a scope that `assign_role` made for identities that seem to be gone, a sentence each.
+
+    Args:
+        role: GUID of a role, for its assignments only.
+        identities: the user-assigned ones of the subscription, where they are known.
+    """
     from azure.core.exceptions import HttpResponseError
 
+    identities = _identities(azure) if identities is None else identities
     try:
-        identities = list(azure.identities.user_assigned_identities.list_by_subscription())
+        vms = list(azure.compute.virtual_machines.list_all())
+        found = list(azure.authorization.role_assignments.list_for_scope(scope, filter="atScope()"))
     except HttpResponseError as error:
         if error.status_code != 403:
             raise
-        return  # we may not look at them all
+        return []
+    if identities is None:
+        return []
+    known = {str(each.principal_id) for each in identities} | {
+        str(each.identity and each.identity.principal_id) for each in vms
+    }
+    return [
+        f"The role assignment {each.id} is of the principal {each.principal_id}, which no identity of the subscription "
+        f"{azure.subscription_id} is any more: if it was deleted, `az role assignment delete --ids {each.id}`."
+        for each in found
+        if str(each.scope).lower() == scope.lower()
+        and str(each.role_definition_id).lower().endswith(role.lower())
+        and made_here(each)
+        and each.principal_id not in known
+    ]
+
+
+def _identities(azure: Azure) -> list[Identity] | None:
+    """The user-assigned identities of the subscription; None where we may not look at them all."""
+    from azure.core.exceptions import HttpResponseError
+
+    try:
+        return list(azure.identities.user_assigned_identities.list_by_subscription())
+    except HttpResponseError as error:
+        if error.status_code != 403:
+            raise
+        return None
+
+
+def _refuse_client_id(identities: Iterable[Identity], assignee: str) -> None:
     for each in identities:
         if str(each.client_id).lower() == assignee.lower():
             raise ParameterError(
@@ -153,39 +202,61 @@ def _definition(azure: Azure, role: str, scope: str) -> RoleDefinition:
     return definition
 
 
-def _granted(azure: Azure, definition: RoleDefinition, assignee: str, scope: str) -> list[RoleAssignment]:
+def _granted(
+    azure: Azure, definition: RoleDefinition, assignee: str, scope: str, *, include_groups: bool = False
+) -> list[RoleAssignment]:
     """The assignments of a role to a principal at the scope itself."""
     return [
         each
-        for each in role_assignments(azure, assignee=assignee, scope=scope)
+        for each in role_assignments(azure, assignee=assignee, scope=scope, include_groups=include_groups)
         if (each.scope or "").lower() == scope.lower()
         and (each.role_definition_id or "").lower().endswith(str(definition.name).lower())
     ]
 
 
 @checked
-def role_assignments(azure: Azure, *, assignee: str, scope: str) -> list[RoleAssignment]:
+def role_assignments(azure: Azure, *, assignee: str, scope: str, include_groups: bool = False) -> list[RoleAssignment]:
     """The role assignments of a principal that count at a scope: those at it and above it.
 
     The documented command: ``az role assignment list --assignee $spID --scope $resourceID --include-inherited``
+
+    Args:
+        include_groups: also those of the groups that the principal is in.
     """
-    found = azure.authorization.role_assignments.list_for_scope(scope, filter=f"principalId eq '{assignee}'")
     wanted = scope.lower() + "/"
+    found = assignments_below(azure, scope, assignee, include_groups=include_groups)
     return [each for each in found if each.scope and wanted.startswith(each.scope.lower().rstrip("/") + "/")]
 
 
-def permissions_of(azure: Azure, assignments: list[RoleAssignment]) -> list[Permission]:
-    """The permissions that role assignments give, those with a condition among them."""
-    found = []
-    for role in {str(each.role_definition_id) for each in assignments}:
-        definition = azure.authorization.role_definitions.get_by_id(role)
-        found += [
-            Permission(
-                *(
-                    tuple(part or ())
-                    for part in (each.actions, each.not_actions, each.data_actions, each.not_data_actions)
-                )
-            )
-            for each in definition.permissions or []
-        ]
-    return found
+def assignments_below(azure: Azure, scope: str, assignee: str, *, include_groups: bool = True) -> list[RoleAssignment]:
+    """The role assignments of a principal, or of its groups, at a scope, above it and below it."""
+    from azure.core.exceptions import HttpResponseError
+
+    assignments = azure.authorization.role_assignments
+    own = list(assignments.list_for_scope(scope, filter=f"principalId eq '{assignee}'"))
+    if not include_groups:
+        return own
+    try:
+        found = list(assignments.list_for_scope(scope, filter=f"assignedTo('{assignee}')"))
+    except HttpResponseError as error:
+        if error.status_code not in (400, 404):
+            raise
+        return own  # Azure looks for its groups in the directory, which may not know a new identity yet
+    known = {each.id for each in own}
+    return own + [each for each in found if each.id not in known]
+
+
+def role_of(azure: Azure, assignment: RoleAssignment) -> RoleDefinition:
+    """The role that is assigned."""
+    role: RoleDefinition = azure.authorization.role_definitions.get_by_id(str(assignment.role_definition_id))
+    return role
+
+
+def permissions_of(role: RoleDefinition) -> list[Permission]:
+    """The permissions that a role gives."""
+    return [
+        Permission(
+            *(tuple(part or ()) for part in (each.actions, each.not_actions, each.data_actions, each.not_data_actions))
+        )
+        for each in role.permissions or []
+    ]
