@@ -171,6 +171,14 @@ Microsoft.Compute/virtualMachines
     properties.additionalCapabilities|licenseType: any kept patch
     properties.timeCreated: string shown 2021-11
     properties.instanceView: object shown
+    resources: any shown
+
+Microsoft.Compute/virtualMachines/extensions
+    id|name|type|properties.provisioningState: string shown
+    location properties.publisher|type|typeHandlerVersion: string effect
+    tags: free kept
+    properties.settings|protectedSettings: free effect
+    properties.autoUpgradeMinorVersion|forceUpdateTag: any kept
 
 Microsoft.Compute/virtualMachines/runCommand
     commandId parameters[].name|value: string effect

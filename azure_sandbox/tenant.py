@@ -15,7 +15,7 @@ from .faults.active import Faults
 from .faults.pending import PendingOperations
 from .guests import Guests
 from .limits import Buckets
-from .resource import ASSIGNMENT, DENIAL, ResourceId
+from .resource import ASSIGNMENT, DENIAL, EXTENSION, ResourceId
 from .store import Store
 from .tokens import Signer, TokenError, token_id
 
@@ -138,9 +138,9 @@ class Tenant:
         return found
 
     def delete_resource(self, resource_id: ResourceId) -> None:
-        """Remove a resource, and with it the role and deny assignments at it and below: one made later has none of them."""
+        """Remove a resource, and with it its extensions, and the role and deny assignments at it and below."""
         with self.store.transaction():
-            for resource_type in (ASSIGNMENT, DENIAL):
+            for resource_type in (ASSIGNMENT, DENIAL, EXTENSION, EXTENSION):
                 for assignment in self.store.resources(under=resource_id, type=resource_type):
                     self.store.delete(assignment.id)
             self.store.delete(resource_id)

@@ -19,6 +19,7 @@ from . import (
     managed_identity,
     network,
     resources,
+    vm_extensions,
 )
 from .call import Handler, Route
 
@@ -159,6 +160,14 @@ ROUTES = [
         ("POST", "/deallocate", "/deallocate/action", compute.deallocate),
         ("POST", "/restart", "/restart/action", compute.restart),
         ("POST", "/runCommand", "/runCommand/action", compute.run_command),
+    ),
+    *_at(
+        IN_GROUP + types.VIRTUAL_MACHINE + "/{parent}/extensions",
+        types.EXTENSION,
+        ("GET", "", "/read", vm_extensions.get_all),
+        ("GET", "/{name}", "/read", vm_extensions.get),
+        ("PUT", "/{name}", "/write", vm_extensions.put),
+        ("DELETE", "/{name}", "/delete", vm_extensions.delete),
     ),
     Route("GET", COMPUTE + "/operations/{id}", None, compute.get_operation),
     Route("GET", COMPUTE + "/vmSizes", "Microsoft.Compute/locations/vmSizes/read", compute.list_sizes),

@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 
 from .. import members
 from ..guests import Machine
-from ..resource import INTERFACE, VIRTUAL_MACHINE, Json, Resource, ResourceId, spelled
+from ..resource import EXTENSION, INTERFACE, VIRTUAL_MACHINE, Json, Resource, ResourceId, spelled
 from ..tenant import Tenant
 from ..topology import vm_of_interface
 from . import errors, managed_identity, names, operations
@@ -304,7 +304,7 @@ async def delete(call: Call) -> Response:
     if vm is None:
         return Response(status_code=204)
     await remove(call.tenant, vm)
-    return _accepted(call, vm.location)
+    return accepted(call, vm.location)
 
 
 async def remove(tenant: Tenant, vm: Resource) -> None:
@@ -321,6 +321,8 @@ def _shown(call: Call, vm: Resource) -> Json:
     """The VM as the asked version of the API knows it."""
     hidden = ("customData", "powerState", "changes")
     document = {key: value for key, value in vm.items() if key not in hidden} | {"etag": f'"{vm["changes"]}"'}
+    if added := extensions(call, vm):
+        document["resources"] = added
     shown = members.shown(document, call.api_version)
     if "2022-08" <= call.api_version < "2024-03":  # it came, and it went
         shown["properties"]["osProfile"]["linuxConfiguration"]["enableVMAgentPlatformUpdates"] = False
@@ -331,11 +333,28 @@ def _shown(call: Call, vm: Resource) -> Json:
     return shown
 
 
+def extensions(call: Call, vm: Resource) -> list[Resource]:
+    return call.tenant.store.resources(under=vm.id, type=EXTENSION)
+
+
+def extension_view(call: Call, extension: Resource) -> Json:
+    """An extension as the instance view shows it."""
+    state, time = extension.properties["provisioningState"].lower(), call.tenant.clock.offset_timestamp()
+    status = {"code": f"ProvisioningState/{state}", "level": "Error" if state == "failed" else "Info",
+              "displayStatus": f"Provisioning {state}", "time": time}  # fmt: skip
+    return {
+        "name": extension.name,
+        "type": f"{extension.properties['publisher']}.{extension.properties['type']}",
+        "typeHandlerVersion": extension.properties["typeHandlerVersion"],
+        "statuses": [status],
+    }
+
+
 def _instance_view(call: Call, vm: Resource) -> Json:
     now = call.tenant.clock.offset_timestamp()
     state = vm.properties["provisioningState"].lower()
     status: Json = {"level": "Info", "displayStatus": f"Provisioning {state}", "time": now}
-    running = vm["powerState"] == "running"
+    running, added = vm["powerState"] == "running", extensions(call, vm)
     ready = {"code": "ProvisioningState/succeeded", "level": "Info", "displayStatus": "Ready",
              "message": "Guest Agent is running", "time": now}  # fmt: skip
     return {
@@ -349,6 +368,7 @@ def _instance_view(call: Call, vm: Resource) -> Json:
                 "statuses": [{"code": "ProvisioningState/succeeded", **status}],
             }
         ],
+        **({"extensions": [extension_view(call, each) for each in added]} if added else {}),
         **({"bootDiagnostics": {}} if _has_boot_diagnostics(vm) else {}),
         **({"hyperVGeneration": "V2"} if call.api_version >= "2019" else {}),
         "statuses": [
@@ -417,7 +437,7 @@ async def _power(call: Call, state: str) -> Response:
         await _boot(call, vm)
     else:
         await call.tenant.guests.stop(vm.properties["vmId"])
-    return _accepted(call, vm.location)
+    return accepted(call, vm.location)
 
 
 async def _boot(call: Call, vm: Resource) -> None:
@@ -445,7 +465,7 @@ async def run_command(call: Call) -> Response:
         raise not_running from error
     text = f"Enable succeeded: \n[stdout]\n{stdout[-4096:]}\n[stderr]\n{stderr[-4096:]}"
     status = {"code": "ProvisioningState/succeeded", "level": "Info", "displayStatus": "Provisioning succeeded"}
-    return _accepted(call, vm.location, result={"value": [{**status, "message": text}]})
+    return accepted(call, vm.location, result={"value": [{**status, "message": text}]})
 
 
 # Long-running operations
@@ -464,7 +484,7 @@ def _started(call: Call, vm: Resource, *, status: int, state: str) -> Response:
     return response
 
 
-def _accepted(call: Call, location: str, *, result: Json | None = None) -> Response:
+def accepted(call: Call, location: str, *, result: Json | None = None) -> Response:
     url = operations.start(call, operations.path(call, NAMESPACE, location, "operations"), result=result)
     headers = {
         "Azure-AsyncOperation": url,

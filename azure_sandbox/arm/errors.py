@@ -175,6 +175,12 @@ expression_not_emulated = _not_emulated(
 template_not_emulated = _not_emulated("The sandbox does not emulate {part} in a template.")
 windows_not_emulated = _not_emulated("The sandbox does not emulate Windows.")
 subnet_prefixes_not_emulated = _not_emulated("The sandbox emulates subnets with one address prefix.")
+extension_not_emulated = _not_emulated(
+    "The sandbox does not emulate the extension '{name}' of '{publisher}': it emulates VMAccessForLinux of Microsoft.OSTCExtensions.")
+extension_settings_not_emulated = _not_emulated(
+    "The sandbox does not emulate {settings} of VMAccessForLinux: it emulates username and ssh_key.")
+other_users_not_emulated = _not_emulated(
+    "The sandbox does not emulate other users of a VM than its adminUsername: '{user}' is another one.")
 data_disks_not_emulated = _not_emulated("The sandbox does not emulate the data disks of a VM.")
 registry_members_not_emulated = _not_emulated("The sandbox does not emulate these properties of a registry: {members}.")
 policy_not_emulated = _not_emulated("The sandbox does not emulate the policy {name}.")
@@ -256,6 +262,10 @@ provisioning_failed = _Kind(409, "OSProvisioningInternalError",
 unknown_command = _Kind(404, "NotFound",
     "The entity {command} was not found in this location: the sandbox emulates RunShellScript.")
 vm_is_not_running = _Kind(409, "OperationNotAllowed", "Cannot modify extensions in the VM when the VM is not running.")
+extension_is_there = _Kind(400, "BadRequest",
+    "Multiple VMExtensions per handler not supported for OS type 'Linux'. VMExtension '{name}' with handler '{handler}' already added or specified in input.")
+extension_failed = _Kind(409, "VMExtensionProvisioningError",
+    "VM has reported a failure when processing extension '{name}' (publisher 'Microsoft.OSTCExtensions' and type 'VMAccessForLinux'). Error message: '{reason}'.")
 image_not_found = _Kind(404, "NotFound",
     "Artifact: VMImage was not found: the sandbox has the Ubuntu images of Canonical that it lists, not '{publisher}:{offer}:{sku}'.")
 image_version_not_found = _Kind(404, "NotFound", "Artifact: VMImage was not found: {image}")

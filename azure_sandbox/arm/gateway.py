@@ -141,8 +141,9 @@ class Gateway:
         if group is not None and tenant.store.get(tenant.group(group)) is None:
             raise errors.group_not_found(group=group)
         resource_type = (route.action or "").rpartition("/")[0]
-        call.body = await _read_body(request, resource_type)
-        _check_tags(call.body.get("tags") or {})
+        if request.method in ("PUT", "PATCH", "POST"):
+            call.body = await _read_body(request, resource_type)
+            _check_tags(call.body.get("tags") or {})
         if request.method == "PUT" and group:
             _check_new(call, resource_type)
         return call
@@ -206,6 +207,8 @@ _NOT_IN_TAGS = re.compile(r"[<>%&\\?/\x00-\x1f\x7f]")
 
 def _check_tags(tags: Json) -> None:
     """The limits of tags, which hold for resources of all types."""
+    if not isinstance(tags, dict):  # of a request that the table of members does not have
+        raise errors.invalid_body(reason="'tags must be an object'")
     if len(tags) > 50:
         raise errors.too_many_tags(count=len(tags))
     if bad := [name for name in tags if _NOT_IN_TAGS.search(name)]:

@@ -72,6 +72,9 @@ VALID: dict[str, tuple[str, dict[str, Any]]] = {
                 "disablePasswordAuthentication": True, "ssh": {"publicKeys": [{
                     "path": "/home/azureuser/.ssh/authorized_keys", "keyData": KEY}]}}},
             "networkProfile": {"networkInterfaces": [{"id": INTERFACE, "properties": {"primary": True}}]}}}),
+    provider("Compute", "virtualMachines/m/extensions/e"): ("2024-03-01", {**HERE, "properties": {
+        "publisher": "Microsoft.OSTCExtensions", "type": "VMAccessForLinux", "typeHandlerVersion": "1.5", "settings": {},
+        "autoUpgradeMinorVersion": True, "protectedSettings": {"username": "azureuser", "ssh_key": KEY}}}),
     f"{provider('ContainerRegistry', 'registries/fuzz12345')}": ("2023-07-01", {**HERE, "sku": {"name": "Premium"}, "properties": {
         "adminUserEnabled": True, "publicNetworkAccess": "Enabled", "networkRuleSet": {"defaultAction": "Allow", "ipRules": []}}}),
     f"{GROUP}/providers/Microsoft.Authorization/roleAssignments/{ASSIGNED}": ("2022-04-01", {"properties": {

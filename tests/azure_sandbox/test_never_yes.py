@@ -25,6 +25,7 @@ from .test_fuzz_requests import GROUP, HERE, VALID, InProcessSandbox, provider
 REGISTRY = (provider("ContainerRegistry", "registries/never12345"), "2025-11-01", {**HERE, "sku": {"name": "Premium"}})
 MODELS: dict[str, tuple[Any, Any]] = {
     "virtualMachines": (compute, compute.VirtualMachine),
+    "extensions": (compute, compute.VirtualMachineExtension),
     "networkInterfaces": (network, network.NetworkInterface),
     "publicIPAddresses": (network, network.PublicIPAddress),
     "virtualNetworks": (network, network.VirtualNetwork),
@@ -34,7 +35,12 @@ MODELS: dict[str, tuple[Any, Any]] = {
     "roleAssignments": (authorization, authorization.RoleAssignmentCreateParameters),
     "resourceGroups": (resources, resources.ResourceGroup),
 }
-NEVER_SHOWN = {"adminPassword", "customData", "userData"}  # taken, and not answered by Azure either
+NEVER_SHOWN = {
+    "adminPassword",
+    "customData",
+    "userData",
+    "protectedSettings",
+}  # taken, and not answered by Azure either
 READ_ONLY = {"id", "name", "type", "etag", "provisioningState", "resourceGuid", "exactVersion", "fqdn", "ipAddress"}
 """Written by Azure whatever is sent; some of the models do not say so."""
 

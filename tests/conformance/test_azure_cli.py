@@ -159,6 +159,8 @@ az vm deallocate --resource-group more --name moreVM
 az vm start --resource-group more --name moreVM
 az vm restart --resource-group more --name moreVM
 az vm run-command invoke --resource-group more --name moreVM --command-id RunShellScript --scripts 'whoami'
+az vm user update --resource-group more --name moreVM --username azureuser --ssh-key-value ~/.ssh/id_rsa.pub
+az vm extension list --resource-group more --vm-name moreVM
 az vm list-ip-addresses --resource-group more --name moreVM
 az vm open-port --resource-group more --name moreVM --port 80
 az vm update --resource-group more --name moreVM --set tags.a=b
@@ -168,14 +170,50 @@ az vm delete --resource-group more --name moreVM --yes
 az acr delete --name moreregistry --yes
 az identity create --resource-group more --name moreidentity
 az identity delete --resource-group more --name moreidentity
+az deployment group validate --resource-group more --name d --template-file TEMPLATE
+az deployment group what-if --resource-group more --name d --template-file TEMPLATE
+az deployment group create --resource-group more --name d --template-file TEMPLATE
+az deployment group show --resource-group more --name d
+az deployment group list --resource-group more
+az deployment group delete --resource-group more --name d
 az group delete --name more --yes
 """
 
 
+ROLE_TEMPLATE = {  # a role for a new identity, named by guid()
+    "$schema": "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#",
+    "contentVersion": "1.0.0.0",
+    "resources": [
+        {
+            "type": "Microsoft.ManagedIdentity/userAssignedIdentities",
+            "apiVersion": "2023-01-31",
+            "name": "puller",
+            "location": "[resourceGroup().location]",
+        },
+        {
+            "type": "Microsoft.Authorization/roleAssignments",
+            "apiVersion": "2022-04-01",
+            "name": "[guid(resourceGroup().id, 'puller')]",
+            "dependsOn": ["puller"],
+            "properties": {
+                "roleDefinitionId": (
+                    "[subscriptionResourceId('Microsoft.Authorization/roleDefinitions', "
+                    "'7f951dda-4ed3-4680-a7ca-43fe172d538d')]"
+                ),
+                "principalId": "[reference('puller').principalId]",
+                "principalType": "ServicePrincipal",
+            },
+        },
+    ],
+}
+
+
 def test_more_of_az(document: Document) -> None:
     _, operator, _ = document
+    template = operator.home / "template.json"
+    template.write_text(json.dumps(ROLE_TEMPLATE))
     for command in MORE.splitlines():
-        operator.run(command)
+        operator.run(command.replace("TEMPLATE", str(template)))
 
 
 def test_an_identity_is_taken_away_and_given_back(document: Document) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 import pytest
@@ -79,6 +81,31 @@ def test_the_command_says_the_fingerprint_and_how_to_be_let_in(vm: Azure, tmp_pa
     assert f"has the host key {fingerprint(key.public_key)}; it is pinned." in done.stdout
     assert f"az vm user update --resource-group {vm.resource_group} --name vm --username azureuser" in done.stdout
     assert vm.keys.public_key() in admission(vm, "vm") and "PRIVATE" not in done.stdout
+
+
+def test_what_the_advised_command_does_lets_this_runbook_in(vm: Azure) -> None:
+    """`az vm user update` is a PUT of the extension VMAccessForLinux."""
+    machines = vm.compute.virtual_machines
+    emptied = RunCommandInput(command_id="RunShellScript", script=["rm /home/azureuser/.ssh/authorized_keys"])
+    machines.begin_run_command(vm.resource_group, "vm", emptied).result()
+    with pytest.raises(ConnectionFailed):
+        ssh(vm, "vm")
+    words = shlex.split(admission(vm, "vm"))
+    options = dict(zip(words[4::2], words[5::2], strict=True))
+    extension: Any = {
+        "location": vm.location,
+        "properties": {
+            "publisher": "Microsoft.OSTCExtensions",
+            "type": "VMAccessForLinux",
+            "typeHandlerVersion": "1.5",
+            "protectedSettings": {"username": options["--username"], "ssh_key": options["--ssh-key-value"]},
+        },
+    }
+    vm.compute.virtual_machine_extensions.begin_create_or_update(
+        vm.resource_group, "vm", "enablevmaccess", extension
+    ).result()
+    with ssh(vm, "vm") as shell:
+        assert shell.run("whoami").stdout == "azureuser\n"
 
 
 @pytest.mark.parametrize("output", ["", "ssh-ed25519\n", "ssh-dss AAAA x\n", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 x\n"])
