@@ -18,7 +18,7 @@ from azure_sandbox.faults import Status
 
 from ..conftest import clean_environment
 
-PAGE = Path(__file__).parents[2] / "docs/testing.md"
+PROJECT = Path(__file__).parents[2]
 TOKEN = "http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01"
 
 
@@ -29,8 +29,10 @@ def without_the_runbook(code: str, folder: Path) -> subprocess.CompletedProcess[
     return subprocess.run(command, cwd=folder, env=clean_environment(), capture_output=True, text=True, timeout=120)
 
 
-def test_the_ten_lines_of_the_page(tmp_path: Path) -> None:
-    blocks = dict(reversed(re.findall(r"```(python|ini)\n(.*?)```", PAGE.read_text(), re.DOTALL)))
+@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md", "docs/testing.md"])
+def test_the_lines_of_a_page_are_all_that_a_test_needs(tmp_path: Path, page: str) -> None:
+    text = (PROJECT / page).read_text(encoding="utf-8")
+    blocks = dict(reversed(re.findall(r"```(python|ini)\n(.*?)```", text, re.DOTALL)))
     (tmp_path / "test_report.py").write_text(blocks["python"])
     (tmp_path / "pytest.ini").write_text(blocks["ini"])
     done = without_the_runbook(
