@@ -71,6 +71,15 @@ def test_the_sandbox_runs_where_there_is_no_runbook() -> None:
     assert done.stdout == "[]\n"
 
 
+def test_both_packages_know_the_same_clouds() -> None:
+    from azure_sandbox import clouds as emulated
+    from runbook_helpers import clouds
+
+    assert clouds.CLOUDS.keys() == emulated.CLOUDS.keys()
+    for name, cloud in clouds.CLOUDS.items():
+        assert vars(cloud) == {member: getattr(emulated.CLOUDS[name], member) for member in vars(cloud)}
+
+
 def test_no_module_imports_itself_by_way_of_others() -> None:
     arrows = {module: {name for name in imports(module) if name in MODULES} - {module} for module in MODULES}
     while leaves := {module for module, onto in arrows.items() if not onto}:

@@ -52,8 +52,8 @@ def run(
     """Run notebooks 00 to 05, or those of --only, and report.
 
     The folder gets the executed notebooks, report.html, result.json, junit.xml and parameters.yaml. Exit status: 0 all
-    went well, 1 a notebook failed, 2 bad parameters, 3 Azure refused or did not answer in time, 4 the VM cannot be
-    reached, 5 a pull was denied, 130 or 143 interrupted.
+    went well, 2 bad parameters, 3 Azure refused or did not answer in time, 4 the VM cannot be reached, 5 a pull was
+    denied, 130 or 143 interrupted, 1 a notebook failed for another reason.
     """
     from ..run import inputs, next_steps, runner
     from ..run.report import RESULT
