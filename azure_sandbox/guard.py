@@ -8,12 +8,12 @@ sends a foreign one. A request whose end two readers could see at different plac
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 from urllib.parse import urlsplit
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_HEAD = 16 * 1024  # bytes of a request's head
@@ -36,7 +36,7 @@ class RequestRefused(Exception):
 
     def __init__(self, status: int, message: str, code: str = "Refused") -> None:
         super().__init__(message)
-        self.status, self.code = status, code
+        self.status, self.code = status, "BadRequest" if status == 400 else code
 
 
 def check_source(method: str, target: str, fields: Fields, serves: Callable[[str], bool]) -> None:
@@ -93,8 +93,15 @@ def too_deep(body: bytes) -> bool:
 class Guard:
     """Stands before the application: each request is looked at here first."""
 
-    def __init__(self, app: ASGIApp, serves: Callable[[str], bool], body_timeout: float = BODY_TIMEOUT) -> None:
-        self._app, self._serves, self._body_timeout = app, serves, body_timeout
+    def __init__(
+        self,
+        app: ASGIApp,
+        serves: Callable[[str], bool],
+        refusal: Callable[[str, RequestRefused], Response],
+        body_timeout: float = BODY_TIMEOUT,
+    ) -> None:
+        """`refusal` is the answer to a request that is refused, in the form of the host that it was for."""
+        self._app, self._serves, self._refusal, self._body_timeout = app, serves, refusal, body_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -106,7 +113,11 @@ class Guard:
             else:
                 await self._app(scope, await self._whole(scope, receive), send)
         except RequestRefused as refused:
-            await _answer(send, refused)
+            host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+            response = self._refusal(host_of(host) or "", refused)
+            if refused.status == 408:
+                response.headers["Connection"] = "close"
+            await response(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
         fields, path = scope["headers"], scope["raw_path"]
@@ -194,14 +205,3 @@ def _check_length(fields: Fields, limit: int) -> None:
 
 def _too_large(limit: int) -> NoReturn:
     raise RequestRefused(413, f"the body may have {limit} bytes", "RequestEntityTooLarge")
-
-
-async def _answer(send: Send, refused: RequestRefused) -> None:
-    """An error in the forms of Resource Manager and of a registry at once: who asked is not looked at yet."""
-    error = {"code": "BadRequest" if refused.status == 400 else refused.code, "message": str(refused)}
-    body = json.dumps({"error": error, "errors": [error]}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if refused.status == 408:
-        headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -12,15 +12,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import metadata, topology
 from .arm import ROUTES
+from .arm.errors import ArmError
 from .arm.gateway import Gateway
 from .faults.active import Faults
 from .faults.http import FaultMiddleware
-from .graph import Graph
-from .guard import Guard
-from .login import Login
-from .metadata import Metadata
+from .graph import Graph, GraphError
+from .guard import Guard, RequestRefused
+from .login import Login, LoginError
+from .metadata import Metadata, MetadataError
 from .proxy import Caller
 from .registry.api import PublicRegistry, Registry
+from .registry.auth import RegistryError
 from .registry.images import PUBLIC_REGISTRY
 from .store import Store
 from .tenant import Tenant
@@ -67,7 +69,7 @@ class Hosts:
         }
         self.routes = routes
         self._app: ASGIApp = Guard(
-            _Traffic(FaultMiddleware(Router(routes), faults, self._vm_name), clouds), self._emulates
+            _Traffic(FaultMiddleware(Router(routes), faults, self._vm_name), clouds), self._emulates, self._refusal
         )
 
     def serves(self, host: str) -> bool:
@@ -81,6 +83,20 @@ class Hosts:
     def _emulates(self, host: str) -> bool:
         """Also the login servers of registries that are not there (any more): these say so themselves."""
         return host in self._names or any(host.endswith(tenant.cloud.registry_suffix) for tenant in self._clouds)
+
+    def _refusal(self, host: str, refused: RequestRefused) -> Response:
+        """The answer to a request that the guard refuses, in the form that the host's clients can print."""
+        status, code, message = refused.status, refused.code, str(refused)
+        if host == metadata.HOST:
+            return MetadataError("invalid_request", message, status).response()
+        for tenant in self._clouds:
+            if host in tenant.cloud.authority_hosts:
+                return Login(tenant).refusal(LoginError(status, "invalid_request", 90013, message))
+            if host == tenant.cloud.graph:
+                return GraphError(status, code, message).response()
+            if host.endswith(tenant.cloud.registry_suffix) or host == PUBLIC_REGISTRY:
+                return RegistryError(status, code, message).response()
+        return ArmError(status, code, message).response()
 
     def _vm_name(self, vm_id: str | None) -> str:
         found = topology.vm_with_id(self._clouds, vm_id)

@@ -90,7 +90,7 @@ class Login:
         try:
             tenant = self._tenant_of(request)
         except LoginError as error:
-            return self._refusal(error)
+            return self.refusal(error)
         authority = f"https://{request.url.hostname}/{tenant}"
         v2 = "/v2.0" if "/v2.0/" in request.url.path else ""
         return JSONResponse(
@@ -114,7 +114,7 @@ class Login:
         try:
             self._tenant_of(request)
         except LoginError as error:
-            return self._refusal(error)
+            return self.refusal(error)
         return JSONResponse(self._tenant.signer.key_set())
 
     async def token(self, request: Request) -> JSONResponse:
@@ -124,12 +124,12 @@ class Login:
             form |= _basic_credentials(request)
             return self._client_credentials(request, form, v2="/v2.0/" in request.url.path)
         except LoginError as error:
-            return self._refusal(error)
+            return self.refusal(error)
 
     async def device_code(self, request: Request) -> JSONResponse:
         """Nobody can sign in with a code. azure-cli looks for one whatever the status is, and ends in a traceback where
         there is none; with these members it shows the message, asks for a token, and prints why it gets none."""
-        refusal = self._refusal(LoginError(400, "invalid_request", 90023, _NO_USERS))
+        refusal = self.refusal(LoginError(400, "invalid_request", 90023, _NO_USERS))
         members = {"user_code": "", "device_code": "", "verification_uri": "", "message": _NO_USERS}
         return JSONResponse({**json.loads(bytes(refusal.body)), **members, "expires_in": 0, "interval": 1}, 400)
 
@@ -139,7 +139,7 @@ class Login:
         return JSONResponse({"ver": "1.0", "account_type": "Unknown", "cloud_instance_name": cloud})
 
     async def not_emulated(self, request: Request) -> JSONResponse:
-        return self._refusal(LoginError(501, "NotImplementedInSandbox", 90023, not_emulated(request)))
+        return self.refusal(LoginError(501, "NotImplementedInSandbox", 90023, not_emulated(request)))
 
     def _tenant_of(self, request: Request) -> str:
         tenant: str = request.path_params["tenant"]
@@ -195,7 +195,8 @@ class Login:
             answer |= {"expires_on": str(now + LIFETIME), "not_before": str(now), "resource": resource}
         return JSONResponse(answer, headers={"Cache-Control": "no-store, no-cache", "Pragma": "no-cache"})
 
-    def _refusal(self, error: LoginError) -> JSONResponse:
+    def refusal(self, error: LoginError) -> JSONResponse:
+        """The error as Entra ID answers it."""
         trace, correlation = str(uuid.uuid4()), str(uuid.uuid4())
         timestamp = self._tenant.clock.timestamp()[:19].replace("T", " ") + "Z"
         return JSONResponse(

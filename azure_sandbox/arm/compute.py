@@ -417,6 +417,8 @@ async def start(call: Call) -> Response:
 
 
 async def deallocate(call: Call) -> Response:
+    if call.request.query_params.get("hibernate", "").lower() == "true":
+        raise errors.hibernation_not_emulated()
     return await _power(call, "deallocated")
 
 

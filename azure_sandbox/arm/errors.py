@@ -181,6 +181,7 @@ extension_settings_not_emulated = _not_emulated(
     "The sandbox does not emulate {settings} of VMAccessForLinux: it emulates username and ssh_key.")
 other_users_not_emulated = _not_emulated(
     "The sandbox does not emulate other users of a VM than its adminUsername: '{user}' is another one.")
+hibernation_not_emulated = _not_emulated("The sandbox does not emulate the hibernation of a VM.")
 data_disks_not_emulated = _not_emulated("The sandbox does not emulate the data disks of a VM.")
 registry_members_not_emulated = _not_emulated("The sandbox does not emulate these properties of a registry: {members}.")
 policy_not_emulated = _not_emulated("The sandbox does not emulate the policy {name}.")

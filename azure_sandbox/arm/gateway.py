@@ -22,11 +22,19 @@ from ..requests import bearer_token, note, otherwise, parse_json, parse_lax_json
 from ..resource import DEPLOYMENT, Json, ResourceId
 from ..tenant import Tenant
 from ..tokens import TokenError
-from . import errors, resources
+from . import authorization, deny_assignments, errors, resources
 from .call import Call, Route
 from .errors import ArmError
 
 logger = logging.getLogger(__name__)
+_FILTERED = (
+    resources.list_resources,
+    resources.list_groups,
+    authorization.list_definitions,
+    authorization.list_assignments,
+    deny_assignments.get_all,
+)
+"""The handlers that do what $filter asks for."""
 _API_VERSION = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(-\w+)?")
 
 
@@ -137,6 +145,11 @@ class Gateway:
         if route.action is not None:
             call.parameters["action"] = route.action.format(**call.parameters)
             call.authorize(call.parameters["action"], ResourceId(request.url.path))
+        filtered = request.query_params.get("$filter")
+        if filtered and route.handler not in _FILTERED:
+            raise errors.filter_not_emulated(
+                filter=filtered, known="that of groups, resources, roles and their assignments"
+            )
         group = call.parameters.get("group")
         if group is not None and tenant.store.get(tenant.group(group)) is None:
             raise errors.group_not_found(group=group)

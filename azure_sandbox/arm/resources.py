@@ -203,7 +203,8 @@ async def head_group(call: Call) -> Response:
 async def list_groups(call: Call) -> Json:
     if not _sees_subscription(call):
         call.authorize(f"{GROUP_ACTIONS}/read", call.tenant.subscription)
-    groups = call.tenant.store.resources(type=types.GROUP)
+    wanted = _wanted(call)
+    groups = [group for group in call.tenant.store.resources(type=types.GROUP) if _matches(group, wanted)]
     return {"value": [group for group in groups if call.may(f"{GROUP_ACTIONS}/read", group.id)]}
 
 

@@ -17,6 +17,7 @@ import jwt
 import psutil  # type: ignore[import-untyped]
 import pytest
 import requests
+from starlette.responses import Response
 from uvicorn import Config
 
 from azure_sandbox import Sandbox, guard
@@ -226,7 +227,7 @@ class _ImpatientProxy:
             raise RequestRefused(403, "no VM")
 
         config = Config(
-            guard.Guard(app, lambda host: True, body_timeout=0.3),
+            guard.Guard(app, lambda host: True, lambda host, refused: Response(status_code=refused.status), 0.3),
             http="h11",
             ws="none",
             lifespan="off",

@@ -386,3 +386,42 @@ def test_a_security_group_of_a_subnet_is_in_use(sandbox: InProcessSandbox) -> No
         sandbox.ask("PUT", ARM_HOST, NETWORK_PATH, "api-version=2023-09-01", body)
         status, answered = sandbox.ask("DELETE", ARM_HOST, GROUPS, "api-version=2023-09-01")
     assert status == 400 and f"{NETWORK_PATH}/subnets/s" in json.loads(answered)["error"]["message"]
+
+
+@pytest.mark.parametrize("path", [path for path, (_, body) in VALID.items() if "location" in body])
+def test_what_is_there_stays_in_its_region(sandbox: InProcessSandbox, path: str) -> None:
+    version, body = VALID[path]
+    for location, code in ("chinaeast2", "InvalidResourceLocation"), ("China North 3", None):
+        with sandbox.undone():
+            asked = {**body, "location": location}
+            status, answered = sandbox.ask("PUT", ARM_HOST, path, f"api-version={version}", asked)
+        assert (status, json.loads(answered)["error"]["code"]) == (409, code) if code else status == 200, answered
+
+
+def test_a_resource_group_stays_in_its_region(sandbox: InProcessSandbox) -> None:
+    status, answered = sandbox.ask("PUT", ARM_HOST, GROUP, "api-version=2022-09-01", {"location": "chinaeast2"})
+    assert (status, json.loads(answered)["error"]["code"]) == (409, "InvalidResourceGroupLocation")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [f"{GROUP}/providers/{each}" for each in ("Microsoft.Compute/virtualMachines", "Microsoft.Resources/deployments")],
+)
+def test_a_filter_is_not_passed_over(sandbox: InProcessSandbox, path: str) -> None:
+    status, answered = sandbox.ask("GET", ARM_HOST, path, "api-version=2022-09-01&$filter=name eq 'x'")
+    assert (status, json.loads(answered)["error"]["code"]) == (501, "NotImplementedInSandbox")
+
+
+def test_groups_by_their_tags(sandbox: InProcessSandbox) -> None:
+    groups = f"/subscriptions/{SUBSCRIPTION}/resourcegroups"
+    with sandbox.undone():
+        sandbox.ask("PATCH", ARM_HOST, GROUP, "api-version=2022-09-01", {"tags": {"a": "b"}})
+        for value, found in ("b", ["g"]), ("c", []):
+            query = f"api-version=2022-09-01&$filter=tagname eq 'a' and tagvalue eq '{value}'"
+            listed = json.loads(sandbox.ask("GET", ARM_HOST, groups, query)[1])["value"]
+            assert [each["name"] for each in listed] == found
+
+
+def test_a_vm_is_not_hibernated(sandbox: InProcessSandbox) -> None:
+    status, answered = sandbox.ask("POST", ARM_HOST, f"{THERE}/deallocate", "api-version=2024-03-01&hibernate=true")
+    assert (status, json.loads(answered)["error"]["code"]) == (501, "NotImplementedInSandbox")
