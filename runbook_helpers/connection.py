@@ -111,12 +111,15 @@ class Azure:
         return transport(self.proxy, self.ca_file, self.timeouts)
 
     def _client(self, kind: type[_SdkClient], **options: Any) -> Any:
+        from .renewal import authentication
+
         # Both are needed: some clients know the clouds by themselves, the authorization client knows only the public one.
         return kind(
             self.credential,
             self.subscription_id,
             base_url=self.cloud.resource_manager_url,
             credential_scopes=[self.cloud.resource_manager_scope],
+            authentication_policy=authentication(self.credential, self.cloud.resource_manager_scope),
             polling_interval=self.timeouts.polling_interval,
             per_call_policies=[translate_errors(self.wake, self.cloud, self.timeouts)],
             per_retry_policies=[self.journal.policy(), check_content()],
@@ -176,13 +179,17 @@ class Azure:
             raise ParameterError([f"{message} No token was sent."])
         from azure.containerregistry import ContainerRegistryClient
 
+        from .renewal import renew
+
         return ContainerRegistryClient(
             f"https://{login_server}",
             self.credential,
             audience=REGISTRY_AUDIENCE,
             permit_redirects=False,
             per_retry_policies=[check_content()],
-            per_call_policies=[translate_errors(self.wake, self.cloud, self.timeouts, registry=True)],
+            per_call_policies=[
+                translate_errors(self.wake, self.cloud, self.timeouts, renew_registry=lambda: renew(self.credential))
+            ],
             **self.transport,
         )
 
@@ -261,8 +268,11 @@ def connect(
         sys.stderr.write("This terminal is in the sandbox: its cloud is on this machine, also for sandbox false.\n")
     from azure.identity import DefaultAzureCredential
 
+    from .renewal import RenewableCredential
+
     trusted = Path(ca_file) if ca_file else None
-    credential = DefaultAzureCredential(authority=found.authority, **transport(proxy, trusted, timeouts))
+    options = transport(proxy, trusted, timeouts)
+    credential = RenewableCredential(lambda: DefaultAzureCredential(authority=found.authority, **options))
     keys = KeyStore(platformdirs.user_state_path("azure-acr-runbook") / "ssh")
     journal = Journal(shown=True)
     journal.show_on_error()
@@ -289,17 +299,22 @@ def _connect_sandbox(cloud: Cloud, common: dict[str, Any]) -> Azure:
 
     from azure_sandbox import process
 
+    from .renewal import RenewableCredential
+
     seconds = common["timeouts"].sandbox_start
     with sandbox_errors():
         running = process.start(process.default_folder(), within=seconds)
     operator = running.operator(cloud.name)
-    credential = ClientSecretCredential(
-        operator["tenant_id"],
-        operator["client_id"],
-        operator["client_secret"],
-        authority=cloud.authority,
-        disable_instance_discovery=True,
-        **transport(running.proxy, running.ca_file, common["timeouts"]),
+    options = transport(running.proxy, running.ca_file, common["timeouts"])
+    credential = RenewableCredential(
+        lambda: ClientSecretCredential(
+            operator["tenant_id"],
+            operator["client_id"],
+            operator["client_secret"],
+            authority=cloud.authority,
+            disable_instance_discovery=True,
+            **options,
+        )
     )
 
     def wake() -> None:

@@ -23,16 +23,18 @@ _OPERATION = re.compile("/operation(s|statuses|results)/", re.IGNORECASE)
 
 
 def translate_errors(
-    wake: Callable[[], object], cloud: Cloud, timeouts: Timeouts, *, registry: bool = False
+    wake: Callable[[], object], cloud: Cloud, timeouts: Timeouts, *, renew_registry: Callable[[], bool] | None = None
 ) -> HTTPPolicy[Any, Any]:
     """A policy outside of the SDK's retries: throttling is obeyed, and what stays without an answer, or is refused, is an error of ours.
 
     Args:
         wake: called before each request.
         cloud: for messages.
-        registry: the client is one of a registry's content. Elsewhere a POST runs something, and a lost answer does not say
-            whether it has: it is not sent again.
+        renew_registry: the client is one of a registry's content; this has our credential forget its tokens, and says whether it
+            could: a registry does not say whether it refuses one since it has expired. Elsewhere a POST runs something, and
+            a lost answer does not say whether it has: it is not sent again.
     """
+    registry = renew_registry is not None
     from azure.core.exceptions import (
         ClientAuthenticationError,
         DecodeError,
@@ -45,7 +47,7 @@ def translate_errors(
     class TranslateErrors(HTTPPolicy[Any, Any]):
         def send(self, request: Any) -> Any:
             wake()
-            asked = request.http_request
+            asked, renew = request.http_request, renew_registry
             began = time.monotonic()
             while True:
                 if not registry and asked.method == "POST":
@@ -63,6 +65,11 @@ def translate_errors(
                             asked, answer, cloud
                         ) from error  # an error that is not JSON, and says it is
                     raise CloudUnavailable(f"Azure did not answer {_request(asked)} ({error}). {AGAIN}") from error
+                except SignInRefused as error:  # by the exchange of our token, which has this policy too
+                    if error.no_role_helps or renew is None or not renew():
+                        raise
+                    renew = None  # once
+                    continue
                 except ClientAuthenticationError as error:
                     raise _sign_in_error(error, asked, cloud) from error
                 pause = _pause(asked, response, time.monotonic() - began, timeouts)

@@ -85,7 +85,8 @@ _SIZE = "Choose another size, or another resource group in another region, or ru
 # By Azure's codes, or by its status; the first that fits. Each answer has one of them.
 _ADVICE = (
     ("SubscriptionNotFound|InvalidSubscriptionId", _SUBSCRIPTION),
-    ("InvalidAuthenticationToken|ExpiredAuthenticationToken|AuthenticationFailed", _SIGN_IN_AGAIN),
+    ("ExpiredAuthenticationToken", f"A new token is refused, too: is this machine's clock right? {_SIGN_IN_AGAIN}"),
+    ("InvalidAuthenticationToken|AuthenticationFailed", _SIGN_IN_AGAIN),
     ("AuthorizationFailed", "`runbook check` says which roles are missing; a new one counts after some minutes, and a new "
      "sign-in."),
     ("RequestDisallowedByPolicy|PolicyViolation", "No role mends that: where the policy demands tags, give them with the "

@@ -47,10 +47,9 @@ class Shell:
         self.vm_name = vm_name
         self._timeouts = azure.timeouts
         self._record = partial(azure.journal.command, str(self.vm.vm_id))
-        address = public_address_of(azure, self.vm)
         host_key, private_key_path = azure.keys.host_key_of(self.vm), azure.keys.private_key_path()
         self._connect: Callable[[], paramiko.SSHClient] = lambda: connect(
-            azure, self.vm, address, host_key, private_key_path, within
+            azure, self.vm, public_address_of(azure, self.vm), host_key, private_key_path, within
         )
         self._client = self._connect()
 
@@ -177,10 +176,8 @@ class Shell:
             time.sleep(interval)
 
     def _execute(self, command: str, timeout: float) -> Completed:
-        transport = self._client.get_transport()
+        channel = self._session(command)
         try:
-            assert transport is not None
-            channel = transport.open_session(timeout=self._timeouts.command_response)
             channel.settimeout(timeout)
             # paramiko would wait for the answer without an end.
             watchdog = threading.Timer(self._timeouts.command_response, channel.close)
@@ -193,11 +190,33 @@ class Shell:
             stdout, stderr = _drain(channel)
             channel.status_event.wait(self._timeouts.command_response)
             exit_status = channel.recv_exit_status() if channel.exit_status_ready() else -1
-        except (paramiko.SSHException, OSError, EOFError, AssertionError) as error:
+        except (paramiko.SSHException, OSError, EOFError) as error:
             raise self._lost(command, str(error) or type(error).__name__) from error
         if exit_status == -1:  # paramiko says so for a lost connection and for the end by a signal alike
             raise self._lost(command, "no exit status came")
         return Completed(command, exit_status, stdout.decode("utf-8", "replace"), stderr.decode("utf-8", "replace"))
+
+    def _session(self, command: str) -> paramiko.Channel:
+        """A session for a command; on a new connection where the one that was kept has ended, since nothing was begun on it.
+
+        Raises:
+            ConnectionFailed: there is no new one.
+            ConnectionLost: nor does the new one have a session.
+        """
+        with contextlib.suppress(paramiko.SSHException, OSError, EOFError):
+            return self._open()
+        self._client.close()
+        self._client = self._connect()
+        try:
+            return self._open()
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise self._lost(command, str(error) or type(error).__name__) from error
+
+    def _open(self) -> paramiko.Channel:
+        transport = self._client.get_transport()
+        if transport is None:
+            raise EOFError
+        return transport.open_session(timeout=self._timeouts.command_response)
 
     def _lost(self, command: str, reason: str) -> ConnectionLost:
         message = (
