@@ -35,7 +35,8 @@ set -e
 apt-get update
 apt-get install -y ca-certificates curl apt-transport-https lsb-release gnupg
 mkdir -p /etc/apt/keyrings
-echo "deb [arch=amd64] https://packages.microsoft.com/repos/azure-cli/ jammy main" > /etc/apt/sources.list.d/azure-cli.list
+codename=$(lsb_release -cs)
+echo "deb [arch=$(dpkg --print-architecture)] https://packages.microsoft.com/repos/azure-cli/ $codename main" > /etc/apt/sources.list.d/azure-cli.list
 apt-get update
 apt-get install -y azure-cli
 """

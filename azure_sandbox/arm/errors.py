@@ -174,6 +174,9 @@ expression_not_emulated = _not_emulated(
     "The sandbox does not emulate this expression of the template language: {expression}.")
 template_not_emulated = _not_emulated("The sandbox does not emulate {part} in a template.")
 windows_not_emulated = _not_emulated("The sandbox does not emulate Windows.")
+image_not_emulated = _not_emulated(
+    "The sandbox does not emulate the image {image}: its VMs are Ubuntu {releases}.")
+guest_not_emulated = _not_emulated("The sandbox does not emulate this VM: {reason}")
 subnet_prefixes_not_emulated = _not_emulated("The sandbox emulates subnets with one address prefix.")
 extension_not_emulated = _not_emulated(
     "The sandbox does not emulate the extension '{name}' of '{publisher}': it emulates VMAccessForLinux of Microsoft.OSTCExtensions.")

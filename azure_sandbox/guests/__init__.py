@@ -32,6 +32,10 @@ class Machine:
     """How much memory the VM's size has."""
     architecture: str = "amd64"
     """That of the VM's size, as Debian and Docker call it: amd64 or arm64."""
+    cores: int = 2
+    """How many processors the VM's size has."""
+    release: str = "22.04"
+    """The release of Ubuntu that the VM's image is."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,9 @@ NO_FAULT = Link()
 
 class Guests(Protocol):
     """The machines behind the VMs of one emulated cloud."""
+
+    def refusal(self, machine: Machine) -> str:
+        """Why the guest cannot be this machine, as a sentence; "" where it can."""
 
     async def boot(self, machine: Machine) -> None:
         """Make the machine run; a machine that runs stays as it is."""

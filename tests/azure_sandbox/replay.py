@@ -15,6 +15,7 @@ from typing import Any
 import requests
 
 from azure_sandbox import Sandbox
+from azure_sandbox.arm.compute import IMAGE_VERSIONS
 from azure_sandbox.clouds import CLOUDS, REGISTRY_AUDIENCE
 from runbook_helpers.ssh.keys import KeyStore
 
@@ -94,6 +95,19 @@ def _shape(where: str, wanted: Any, got: Any) -> list[str]:
 def _member(key: str) -> str:
     """A member's name; that of a map by id or image is not compared."""
     return "ID" if key.startswith("/subscriptions/") or ":" in key else key
+
+
+JAMMY = {"publisher": "Canonical", "offer": "0001-com-ubuntu-server-jammy", "sku": "22_04-lts", "version": "latest"}
+
+
+def _image_of_today(path: str) -> str:
+    """A path with an image that the sandbox has, in place of one that is out of support."""
+    if "/offers/ubuntuserver/" not in path.lower():
+        return path
+    path = re.sub(
+        "offers/UbuntuServer/skus/18.04-LTS", f"offers/{JAMMY['offer']}/skus/{JAMMY['sku']}", path, flags=re.I
+    )
+    return re.sub(r"versions/18[.0-9]+", f"versions/{IMAGE_VERSIONS['22.04']}", path, flags=re.I)
 
 
 class PublicCloud(Sandbox):
@@ -322,9 +336,7 @@ class PublicCloud(Sandbox):
         return {
             "hardwareProfile": {"vmSize": "Standard_DS1_v2"},
             "storageProfile": {
-                "imageReference": {
-                    "publisher": "Canonical", "offer": "UbuntuServer", "sku": "18.04-LTS", "version": "latest",
-                },
+                "imageReference": JAMMY,
                 "osDisk": {"createOption": "FromImage"},
             },
             "osProfile": {"computerName": "vm", "adminUsername": user, **linux},
@@ -378,6 +390,7 @@ class PublicCloud(Sandbox):
         else:
             body, path = request.get("body"), request["path"]
             path = path.replace("AZURE_SUBSCRIPTION_ID", ZERO)
+            path = _image_of_today(path)
             if row["id"] in ("arm-authorizationfailed-403", "arm-authorizationfailed-403-read"):
                 return self.as_nobody(request["method"], path, body)
             if row["id"] == "arm-invalid-token-401":
@@ -397,6 +410,9 @@ class PublicCloud(Sandbox):
                         self.make(each, {})
                 if path.partition("?")[0].endswith("/importImage"):  # an image that the sandbox has
                     body["source"]["sourceImage"] = "azuredocs/aci-helloworld:latest"
+                image = ((body.get("properties") or {}).get("storageProfile") or {}).get("imageReference") or {}
+                if image.get("offer") == "UbuntuServer":  # out of support: the same
+                    image |= JAMMY
                 body = self._translated(row, body)
             answer = self.arm(request["method"], path, body)
         self._remember(answer)

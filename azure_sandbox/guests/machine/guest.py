@@ -12,6 +12,7 @@ import contextlib
 import json
 import logging
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -58,6 +59,12 @@ class MachineGuests:
         self._tasks: set[asyncio.Task[None]] = set()
         self.proxy: Proxy | None = None
         """Where the machines' connections are answered; set before the first boot."""
+
+    def refusal(self, machine: Machine) -> str:
+        own = "arm64" if platform.machine() in ("aarch64", "arm64") else "amd64"
+        if machine.architecture != own:
+            return f"its size has an {machine.architecture} processor, and a real machine has this host's, {own}."
+        return ""
 
     async def boot(self, machine: Machine) -> None:
         async with self._lock(machine.vm_id):

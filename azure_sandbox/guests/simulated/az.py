@@ -10,6 +10,7 @@ from typing import Any
 from ...clouds import CLOUDS, Cloud
 from .http_client import HttpClient, NetworkError
 from .program import Failure, Process, Unsupported, program
+from .proxies import from_environment
 
 VERSION = "2.91.0"
 SUBSCRIPTIONS_VERSION = "2022-12-01"
@@ -170,7 +171,7 @@ def _az(process: Process, arguments: list[str]) -> int:
         raise Unsupported("az", f"command {' '.join(words[:3]) or 'line without a command'}")
     try:
         output, rest = _global_options(arguments[len(name.split()) :])
-        with HttpClient(process.disk.machine) as http:
+        with HttpClient(process.disk.machine, from_environment(process.environment)) as http:
             result = COMMANDS[name](Az(process, http), rest)
     except AzError as error:
         raise Failure(f"ERROR: {error}") from error

@@ -334,32 +334,6 @@ def _id(process: Process, arguments: list[str]) -> int:
     return 0
 
 
-@program("hostname")
-def _hostname(process: Process, arguments: list[str]) -> int:
-    if process.options(arguments)[1]:
-        raise Unsupported("hostname", "change of the name")
-    process.print(process.disk.machine.computer_name)
-    return 0
-
-
-@program("uname")
-def _uname(process: Process, arguments: list[str]) -> int:
-    pairs, _ = process.options(arguments, "asnrvmpio")
-    values = {
-        "s": "Linux",
-        "n": process.disk.machine.computer_name,
-        "r": "6.8.0-1030-azure",
-        "v": "#35~22.04.1-Ubuntu SMP",
-        "m": "x86_64",
-        "p": "x86_64",
-        "i": "x86_64",
-        "o": "GNU/Linux",
-    }
-    flags = {name[1] for name, _ in pairs} or {"s"}
-    process.print(" ".join(value for key, value in values.items() if key in flags or "a" in flags))
-    return 0
-
-
 @program("pwd")
 def _pwd(process: Process, arguments: list[str]) -> int:
     process.print(process.directory)
@@ -427,33 +401,4 @@ def _uptime(process: Process, arguments: list[str]) -> int:
     minutes = int(time.time() - process.disk["booted"]) // 60
     now = time.strftime("%H:%M:%S", time.gmtime())
     process.print(f" {now} up {minutes} min,  1 user,  load average: 0.00, 0.00, 0.00")
-    return 0
-
-
-@program("lsb_release")
-def _lsb_release(process: Process, arguments: list[str]) -> int:
-    pairs, _ = process.options(arguments, "aidrcs")
-    flags = {name[1] for name, _ in pairs}
-    values = {
-        "i": ("Distributor ID", "Ubuntu"),
-        "d": ("Description", "Ubuntu 22.04.5 LTS"),
-        "r": ("Release", "22.04"),
-        "c": ("Codename", "jammy"),
-    }
-    for key, (label, value) in values.items():
-        if key in flags or "a" in flags:
-            process.print(value if "s" in flags else f"{label}:\t{value}")
-    return 0
-
-
-@program("df", "free")
-def _df(process: Process, arguments: list[str]) -> int:
-    process.options(arguments, "hm")
-    if process.name == "df":
-        process.print("Filesystem      Size  Used Avail Use% Mounted on")
-        full = process.disk.faults.meet("disk_full")
-        process.print(f"/dev/root        29G  {' 29G     0 100%' if full else '1.9G   27G   7%'} /")
-    else:
-        process.print("               total        used        free      shared  buff/cache   available")
-        process.print("Mem:           7.7Gi       0.4Gi       6.8Gi       0.0Gi       0.5Gi       7.1Gi")
     return 0

@@ -15,6 +15,8 @@ from ...store import Store
 from .. import Machine
 from .faults import GuestFaults
 from .file_locks import Locks
+from .proc_files import proc_files
+from .releases import release_of, ubuntu_sources
 
 if TYPE_CHECKING:
     from .control import Control
@@ -22,29 +24,6 @@ if TYPE_CHECKING:
 KIND = "guest"
 USER_IDS = {"root": 0}
 ADMIN_ID = 1000
-OS_RELEASE = """\
-PRETTY_NAME="Ubuntu 22.04.5 LTS"
-NAME="Ubuntu"
-VERSION_ID="22.04"
-VERSION="22.04.5 LTS (Jammy Jellyfish)"
-VERSION_CODENAME=jammy
-ID=ubuntu
-ID_LIKE=debian
-UBUNTU_CODENAME=jammy
-"""
-PREINSTALLED = {
-    "apt-transport-https": "2.4.14",
-    "bash": "5.1-6ubuntu1.1",
-    "ca-certificates": "20240203~22.04.1",
-    "cloud-init": "25.1.4-0ubuntu0~22.04.1",
-    "coreutils": "8.32-4.1ubuntu1.2",
-    "curl": "7.81.0-1ubuntu1.20",
-    "gnupg": "2.2.27-3ubuntu2.4",
-    "lsb-release": "11.1.0ubuntu4",
-    "openssh-server": "1:8.9p1-3ubuntu0.13",
-    "software-properties-common": "0.99.22.9",
-    "sudo": "1.9.9-1ubuntu2.5",
-}
 
 
 class DiskError(Exception):
@@ -76,6 +55,9 @@ class Disk:
     def __init__(self, store: Store, document: dict[str, Any]) -> None:
         self.store = store
         self._document = document
+        document.setdefault("daemon_proxies", ["", "", ""])  # those that Docker's daemon was started with
+        document.setdefault("docker_unit", ["", "", ""])  # those in its unit, as systemd has read it
+        document.setdefault("lists", {})  # what apt knows of its sources: packages and their versions
         self._lock = threading.RLock()
         self._depth = 0
         self._erased = False
@@ -93,8 +75,8 @@ class Disk:
 
     @classmethod
     def format(cls, store: Store, machine: Machine) -> Disk:
-        """The disk of a new machine: Ubuntu 22.04 as it is after its first boot."""
-        admin = machine.admin_username
+        """The disk of a new machine: Ubuntu as it is after its first boot."""
+        admin, release = machine.admin_username, release_of(machine)
         disk = cls(
             store,
             {
@@ -102,8 +84,8 @@ class Disk:
                 "running": True,
                 "booted": time.time(),
                 "files": {},
-                "packages": dict(PREINSTALLED),
-                "available": [],
+                "packages": dict(release.preinstalled),
+                "lists": {},
                 "services": {"ssh": True},
                 "groups": {"adm": [admin], "sudo": [admin], admin: [], "root": []},
                 "images": {},
@@ -113,12 +95,14 @@ class Disk:
         with disk.changing():
             for path in (
                 "/",
+                "/etc/apt/apt.conf.d",
                 "/etc/apt/sources.list.d",
                 "/etc/apt/keyrings",
                 "/etc/ssh",
                 "/home",
                 "/opt",
                 "/root",
+                "/usr/share/keyrings",
                 "/var/log",
             ):
                 disk.make_directory(path, ROOT, parents=True)
@@ -130,11 +114,14 @@ class Disk:
             disk.write(keys, "".join(f"{key.strip()}\n" for key in machine.public_keys), ROOT, mode=0o600)
             for path in (f"/home/{admin}", f"/home/{admin}/.ssh", keys):
                 disk.set_owner(path, admin)
-            disk.write("/etc/os-release", OS_RELEASE, ROOT)
+            disk.write("/etc/os-release", release.os_release, ROOT)
+            disk.write("/etc/lsb-release", release.lsb_release, ROOT)
+            disk.write("/etc/issue", f"Ubuntu {release.point} \\n \\l\n\n", ROOT)
             disk.write("/etc/hostname", machine.computer_name + "\n", ROOT)
             disk.write("/etc/hosts", "127.0.0.1 localhost\n", ROOT)
-            source = "deb http://azure.archive.ubuntu.com/ubuntu/ jammy main restricted universe multiverse\n"
-            disk.write("/etc/apt/sources.list", source, ROOT)
+            disk._write_facts()
+            path, text = ubuntu_sources(machine)
+            disk.write(path, text, ROOT)
         return disk
 
     @contextmanager
@@ -155,6 +142,13 @@ class Disk:
         with self.changing() as document:
             document["machine"] = asdict(machine)
             document["running"] = True
+            self._write_facts()
+
+    def _write_facts(self) -> None:
+        """The files that say what the machine's size is; a size may change."""
+        self.make_directory("/proc", ROOT, parents=True)
+        for path, text in proc_files(self.machine).items():
+            self.write(path, text, ROOT, mode=0o444)
 
     def stop(self) -> None:
         self._end_background()

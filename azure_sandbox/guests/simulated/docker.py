@@ -14,7 +14,9 @@ from .docker_images import Image, age, find_image, pull_image, push_image, remov
 from .go_template import render
 from .http_client import HttpClient
 from .program import Failure, Process, Unsupported, program
+from .proxies import Proxies
 from .registry_client import Credentials, DistributionError, Reference, RegistryClient
+from .releases import processor_name, release_of
 
 VERSION = "28.2.2"
 API = "1.50"
@@ -38,7 +40,7 @@ def command(*names: str) -> Callable[[Subcommand], Subcommand]:
 @program("docker", package="docker.io")
 def _docker(process: Process, arguments: list[str]) -> int:
     if arguments[:1] in (["--version"], ["-v"]):
-        process.print(f"Docker version {VERSION}, build {VERSION}-0ubuntu1~22.04.1")
+        process.print(f"Docker version {VERSION}, build {process.disk['packages']['docker.io']}")
         return 0
     two, one = " ".join(arguments[:2]), " ".join(arguments[:1])
     found = _COMMANDS.get(two) or _COMMANDS.get(one)
@@ -58,6 +60,11 @@ def reach_daemon(process: Process, call: str) -> None:
         )
     if not process.disk["services"].get("docker") or process.disk.faults.meet("docker_slow"):
         raise Failure(f"Cannot connect to the Docker daemon at unix://{_SOCKET}. Is the docker daemon running?")
+
+
+def daemon_client(process: Process) -> HttpClient:
+    """HTTP as the daemon speaks it, by the proxies that it was started with."""
+    return HttpClient(process.disk.machine, Proxies(*process.disk["daemon_proxies"]))
 
 
 def _image(process: Process, name: str) -> Image:
@@ -88,7 +95,7 @@ def _login(process: Process, arguments: list[str]) -> int:
     username = options.get("u") or process.ask("Username: ")
     password = options["p"] if "p" in options else process.ask("Password: ", hidden=True)
     try:
-        with HttpClient(process.disk.machine) as http:
+        with daemon_client(process) as http:
             token = RegistryClient(http, server or "docker.io", Credentials(username, password)).log_in()
     except DistributionError as error:
         raise Failure(f"Error response from daemon: {error}") from error
@@ -135,7 +142,7 @@ def parse_reference(text: str) -> Reference:
 def pull(process: Process, reference: Reference, platform: str = "") -> Image:
     """Pull with the calling user's credentials; ends the program in the daemon's words where it is refused."""
     try:
-        with HttpClient(process.disk.machine) as http:
+        with daemon_client(process) as http:
             registry = RegistryClient(http, reference.host, credentials(process, reference.host))
             return pull_image(process, registry, reference, platform)
     except DistributionError as error:
@@ -180,7 +187,7 @@ def _push(process: Process, arguments: list[str]) -> int:
     if image is None or reference.digest:
         raise Failure(f"An image does not exist locally with the tag: {reference.name}")
     try:
-        with HttpClient(process.disk.machine) as http:
+        with daemon_client(process) as http:
             push_image(
                 process, RegistryClient(http, reference.host, credentials(process, reference.host)), reference, image
             )
@@ -341,10 +348,12 @@ def _info(process: Process, arguments: list[str]) -> int:
     process.options(arguments)
     process.print(f"Client:\n Version:    {VERSION}\n Context:    default\n\nServer:")
     reach_daemon(process, "Get info")
+    machine, release = process.disk.machine, release_of(process.disk.machine)
     process.print(
         f" Containers: {len(process.disk['containers'])}\n  Running: 0\n Images: {len(process.disk['images'])}"
     )
     process.print(
-        f" Server Version: {VERSION}\n Operating System: Ubuntu 22.04.5 LTS\n Name: {process.disk.machine.computer_name}"
+        f" Server Version: {VERSION}\n Operating System: Ubuntu {release.point}\n OSType: linux\n"
+        f" Architecture: {processor_name(machine)}\n CPUs: {machine.cores}\n Name: {machine.computer_name}"
     )
     return 0

@@ -36,6 +36,9 @@ class SimulatedGuests:
         self._running: dict[str, RunningGuest] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
+    def refusal(self, machine: Machine) -> str:
+        return ""
+
     async def boot(self, machine: Machine) -> None:
         running = self._find(machine.vm_id)
         if running is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from .. import Machine
+from .proxies import Proxies, ProxyProblem, problem_of
 
 if TYPE_CHECKING:
     from requests import Response, Session
@@ -15,18 +16,39 @@ TIMEOUT = 30.0  # seconds
 
 
 class NetworkError(Exception):
-    """No answer. `unknown_host` where the sandbox does not serve the host, `late` where it took too long."""
+    """No answer. `unknown_host` where the sandbox does not serve the host, `late` where it took too long.
 
-    def __init__(self, host: str, reason: str, *, unknown_host: bool = False, late: bool = False) -> None:
+    `proxy` says why a proxy that is set on the machine did not answer.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        reason: str,
+        *,
+        unknown_host: bool = False,
+        late: bool = False,
+        proxy: ProxyProblem | None = None,
+    ) -> None:
         super().__init__(reason)
-        self.host, self.unknown_host, self.late = host, unknown_host, late
+        self.host, self.unknown_host, self.late, self.proxy = host, unknown_host, late, proxy
 
 
 class HttpClient:
-    """HTTP as a machine's programs speak it; made for one run of a program, which closes it."""
+    """HTTP as a machine's programs speak it; made for one run of a program, which closes it.
 
-    def __init__(self, machine: Machine) -> None:
+    Args:
+        proxies: those that the program was told to ask; the sandbox's proxy is the network behind them.
+    """
+
+    def __init__(self, machine: Machine, proxies: Proxies) -> None:
+        self._machine, self._proxies = machine, proxies
         self._session = _session(machine)
+
+    @property
+    def architecture(self) -> str:
+        """That of the machine."""
+        return self._machine.architecture
 
     def __enter__(self) -> HttpClient:
         return self
@@ -39,6 +61,12 @@ class HttpClient:
         import requests
 
         host = urlsplit(url).hostname or ""
+        proxy = self._proxies.of(url)
+        problem = problem_of(self._machine, proxy) if proxy else None
+        if problem:
+            raise NetworkError(host, _words(problem), proxy=problem)
+        if proxy and url.lower().startswith("http:"):  # a proxy tells for whom it asks
+            options["headers"] = {**(options.get("headers") or {}), "X-Forwarded-For": "10.0.0.4"}
         try:
             return self._session.request(method, url, **{"timeout": TIMEOUT, "allow_redirects": False, **options})
         except requests.exceptions.SSLError as error:
@@ -51,6 +79,12 @@ class HttpClient:
             raise NetworkError(host, f"connection failed: {error}") from error
         except (requests.exceptions.RequestException, ValueError) as error:
             raise NetworkError(host, str(error)) from error
+
+
+def _words(problem: ProxyProblem) -> str:
+    if problem.kind == "name":
+        return f"Could not resolve proxy: {problem.host}"
+    return f"Failed to connect to proxy {problem.host} port {problem.port}: {problem.system_error[1]}"
 
 
 def _session(machine: Machine) -> Session:

@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from . import apt, az, az_acr, coreutils, curl, docker, docker_containers, job_control, system  # noqa: F401 - registered
+from . import apt, az, az_acr, coreutils, curl, docker, docker_containers, facts, job_control, system  # noqa: F401 - registered
 from .control import Interrupted
 from .interpreter import Interpreter
 from .program import Process

@@ -11,6 +11,7 @@ from urllib.parse import urljoin
 
 from ...store import Blobs
 from .http_client import HttpClient, NetworkError
+from .proxies import ProxyProblem
 
 if TYPE_CHECKING:
     from requests import Response
@@ -254,14 +255,24 @@ class RegistryClient:
         return found
 
     def _send(self, method: str, url: str, headers: dict[str, str], **options: Any) -> Response:
-        agent = {"User-Agent": "docker/28.2.2 os/linux arch/amd64 (the sandbox's simulated guest)"}
+        agent = {"User-Agent": f"docker/28.2.2 os/linux arch/{self._http.architecture} (the sandbox's simulated guest)"}
         try:
             return self._http.request(method, url, headers=agent | headers, **options)
         except NetworkError as error:
             reason = str(error)
-            if error.unknown_host:
+            if error.proxy:
+                reason = f"proxyconnect tcp: {_dialled(error.proxy)}"
+            elif error.unknown_host:
                 reason = f"dial tcp: lookup {error.host} on 127.0.0.53:53: no such host ({error})"
             raise DistributionError(f'{method.capitalize()} "{url}": {reason}') from error
+
+
+def _dialled(problem: ProxyProblem) -> str:
+    """Why a proxy does not answer, in Go's words."""
+    if problem.kind == "name":
+        return f"dial tcp: lookup {problem.host} on 127.0.0.53:53: no such host"
+    reason = "connect: connection refused" if problem.kind == "refused" else "i/o timeout"
+    return f"dial tcp {problem.host}:{problem.port}: {reason}"
 
 
 def _reason(answer: Response) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from .control import Control
 from .disk import ROOT, Disk, User
 from .program import PATH, Input, Process
 from .programs import call_in_loop, in_thread, run_script
+from .releases import processor_name, release_of
 
 if TYPE_CHECKING:
     import asyncssh
@@ -57,7 +58,7 @@ async def serve(running: RunningGuest, connection: socket.socket, link: Link) ->
             server_factory=lambda: login,
             process_factory=lambda process: _session(process, disk, login.user, link),
             server_host_keys=[asyncssh.import_private_key(host_key)],
-            server_version="OpenSSH_8.9p1 Ubuntu-3ubuntu0.13 (simulated)",
+            server_version=f"OpenSSH_{release_of(disk.machine).package_version('openssh-server')} Ubuntu (simulated)",
             password_auth=False,
             kbdint_auth=False,
             host_based_auth=False,
@@ -142,7 +143,9 @@ async def _session(ssh: asyncssh.SSHServerProcess[str], disk: Disk, user: User, 
     stderr = stdout if terminal else output(ssh.stderr)
     process = Process(disk, user, environment, user.home, stdin, stdout, stderr, control, terminal)
     if terminal and ssh.command is None:
-        stdout("Welcome to Ubuntu 22.04.5 LTS, in the sandbox: this machine is simulated.\n\n")
+        release, architecture = release_of(disk.machine), processor_name(disk.machine)
+        stdout(f"Welcome to Ubuntu {release.point} (GNU/Linux {release.kernel} {architecture})\n\n")
+        stdout("In the sandbox: this machine is simulated. `help` says what it has.\n\n")
     pump = asyncio.create_task(_pump(ssh, stdin, control))
 
     def let_go() -> None:
