@@ -145,12 +145,6 @@ class Store:
             )
         )
 
-    def linked_blobs(self, registry: str, repository: str) -> list[str]:
-        rows = self._query(
-            "SELECT digest FROM blob WHERE (registry, repository) = (?, ?) ORDER BY digest", registry, repository
-        )
-        return [row[0] for row in rows]
-
     def manifest(self, registry: str, repository: str, digest: str) -> Json | None:
         rows = self._query(
             "SELECT body FROM manifest WHERE (registry, repository, digest) = (?, ?, ?)", registry, repository, digest

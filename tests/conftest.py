@@ -12,7 +12,7 @@ import pytest
 from azure_sandbox import Sandbox, process
 from azure_sandbox.clouds import CLOUDS
 from azure_sandbox.store import Blobs, Store
-from runbook_helpers import Azure, connect
+from runbook_helpers import Azure, connect, create_vm
 
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 SSH_SOURCE = "192.0.2.200"
@@ -69,6 +69,13 @@ def name() -> str:
 def azure(sandbox: Sandbox, name: str) -> Azure:
     """A connection to a resource group of the test's own."""
     return connect_to(name)
+
+
+@pytest.fixture
+def vm(azure: Azure) -> Azure:
+    """The same, with a VM named vm in the group."""
+    create_vm(azure, "vm", ssh_source=SSH_SOURCE)
+    return azure
 
 
 def connect_to(resource_group: str, cloud: str = "AzureChinaCloud") -> Azure:

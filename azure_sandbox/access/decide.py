@@ -27,7 +27,6 @@ class Decision:
 
     allowed: bool
     reason: str
-    assignment_id: str | None = None
     denial: Resource | None = None
     """The deny assignment that takes away what a role gives."""
 
@@ -107,8 +106,7 @@ def decide(
         if _allows(definition, action, data_action):
             if denial := denied(tenant, principal_id, action, scope, data_action=data_action):
                 return Decision(False, f"denied by {denial.id}", denial=denial)
-            reason = f"{definition.properties['roleName']} at {scope_of(assignment)}"
-            return Decision(True, reason, str(assignment.id))
+            return Decision(True, f"{definition.properties['roleName']} at {scope_of(assignment)}")
     if held:
         return Decision(False, f"none of the {len(held)} role assignments at or above {scope} has {action}")
     return Decision(False, f"no role assignment of {principal_id} at or above {scope}")

@@ -10,7 +10,6 @@ from pathlib import Path
 from ..files import write_atomic
 
 SIMULATED, MACHINE = "simulated", "machine"
-GUESTS = (SIMULATED, MACHINE)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,6 @@ import pytest
 from .groups import Group, code
 from .replay import ZERO, PublicCloud
 
-GROUP_VERSION = "2022-09-01"
-
 
 @pytest.fixture
 def group(group: Group) -> str:

@@ -29,12 +29,6 @@ from .impostor import detour, ssh_server
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows keeps rights otherwise")
 
 
-@pytest.fixture
-def vm(azure: Azure) -> Azure:
-    create_vm(azure, "vm", ssh_source=SSH_SOURCE)
-    return azure
-
-
 @pytest.fixture(scope="module")
 def standing(shared_folder: Path) -> Iterator[Azure]:
     """A VM for the tests that pin another key for it anyway."""

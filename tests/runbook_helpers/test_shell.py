@@ -18,14 +18,6 @@ from runbook_helpers import Azure, create_vm, ssh
 from runbook_helpers.errors import CommandFailed, ConnectionFailed, ConnectionLost
 from runbook_helpers.ssh.keys import new_host_key
 
-from ..conftest import SSH_SOURCE
-
-
-@pytest.fixture
-def vm(azure: Azure) -> Azure:
-    create_vm(azure, "vm", ssh_source=SSH_SOURCE)
-    return azure
-
 
 def test_status_and_both_streams(vm: Azure) -> None:
     with ssh(vm, "vm") as shell:

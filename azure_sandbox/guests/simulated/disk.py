@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from .control import Control
 
 KIND = "guest"
-USER_IDS = {"root": 0}
 ADMIN_ID = 1000
 
 
