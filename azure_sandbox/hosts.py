@@ -82,7 +82,7 @@ class Hosts:
         )
 
     def _emulates(self, host: str) -> bool:
-        """Also the login servers of registries that are not there (any more): these say so themselves."""
+        """Whether a name is one of ours, or a login server's of a registry that is not there (any more): it says so itself."""
         return host in self._names or any(host.endswith(tenant.cloud.registry_suffix) for tenant in self._clouds)
 
     def _refusal(self, host: str, refused: RequestRefused) -> Response:

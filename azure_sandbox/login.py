@@ -127,7 +127,7 @@ class Login:
             return self.refusal(error)
 
     async def device_code(self, request: Request) -> JSONResponse:
-        """Nobody can sign in with a code. azure-cli looks for one whatever the status is, and ends in a traceback where
+        """The refusal of a sign-in with a code. azure-cli looks for one whatever the status is, and ends in a traceback where
         there is none; with these members it shows the message, asks for a token, and prints why it gets none."""
         refusal = self.refusal(LoginError(400, "invalid_request", 90023, _NO_USERS))
         members = {"user_code": "", "device_code": "", "verification_uri": "", "message": _NO_USERS}

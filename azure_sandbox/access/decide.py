@@ -91,7 +91,7 @@ def decide(
     attributes: dict[str, str] | None = None,
     whatever_condition: bool = False,
 ) -> Decision:
-    """May the principal do the action on the scope?
+    """The decision whether a principal may do an action on a scope.
 
     `attributes` are what a condition may ask for, by lower-case name: the repository's, for a data action. With
     `whatever_condition` it is enough that there are attributes for which the answer could be yes.

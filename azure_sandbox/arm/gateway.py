@@ -84,7 +84,7 @@ class Gateway:
         self.routes.append(otherwise(self.not_emulated))
 
     async def not_emulated(self, request: Request) -> Response:
-        """Nobody learns anything without a token and a subscription; then what is missing is said."""
+        """The refusal of a request without a route; without a token and a subscription nobody learns that it has none."""
         try:
             _authenticate(self._tenant, request)
             match = re.match(r"/subscriptions/([^/]+)", request.url.path, re.IGNORECASE)

@@ -569,7 +569,7 @@ def _deleting(call: Call, location: str, retry_after: int) -> Response:
 
 
 def _refuse_where_used(tenant: Tenant, resource: Resource) -> None:
-    """In Azure what is in use cannot be deleted."""
+    """Refuse to delete what is in use."""
     if resource.type == INTERFACE and (vm := topology.vm_of_interface(tenant.store, resource.id)):
         raise errors.interface_is_attached(id=resource.id, user=vm.id)
     store, users = tenant.store, ", ".join

@@ -331,7 +331,7 @@ class RegistryAccess:
         return registry
 
     def _token_of_basic(self, request: Request, registry: Resource, scopes: tuple[Scope, ...]) -> str | None:
-        """A client may also present what it signs in with, with each request."""
+        """An access token for a client that presents what it signs in with, with each request."""
         try:
             user, password = basic_credentials(request) or ("", "")
             claims = self._verify(self.sign_in(registry, user, password), registry, "refresh_token")

@@ -59,7 +59,7 @@ class Report:
 
     @property
     def outcome(self) -> Outcome:
-        """That of the first notebook that failed; an interruption counts before all, a notebook not run after all."""
+        """The outcome of the first notebook that failed; an interruption counts before all, a notebook not run after all."""
         rank = {Outcome.INTERRUPTED: 0, Outcome.NOT_RUN: 2}
         bad = [step.outcome for step in self.steps if not step.ok]
         return min(bad, key=lambda outcome: rank.get(outcome, 1), default=Outcome.OK)

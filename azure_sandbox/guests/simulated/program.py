@@ -60,7 +60,7 @@ class Input:
         return self._take(lambda: self._text.find("\n") + 1)
 
     def read(self) -> str:
-        """All that is left."""
+        """The rest of the input."""
         return self._take(lambda: 0)
 
     def _take(self, length: Callable[[], int]) -> str:
