@@ -20,6 +20,7 @@ from .clouds import CLOUDS, REGISTRY_AUDIENCE, Cloud
 from .errors import ParameterError, SandboxError
 from .journal import Journal
 from .policies import check_content, limit_retry_after, translate_errors
+from .ssh.kept import KeptConnections
 from .ssh.keys import KeyStore
 from .timeouts import DEFAULTS, Timeouts
 
@@ -73,6 +74,8 @@ class Azure:
     """The requests and commands of this session."""
     traffic: Callable[[], list[dict[str, Any]]] | None = None
     """The requests that the cloud answered, in order: only the sandbox has them."""
+    connections: KeptConnections = field(default_factory=KeptConnections)
+    """The SSH connections to VMs that one verb leaves to the next."""
     wake: Callable[[], object] = bool
     """Called before each request: the sandbox may have ended meanwhile, since it does so when nobody uses it."""
 

@@ -26,7 +26,7 @@ BROKEN_IN_A_ROW = 4  # connections lost, or detached commands gone, after which 
 
 @checked
 def ssh(azure: Azure, vm_name: str, *, within: float | None = None) -> Shell:
-    """An SSH connection to a VM; waits while the VM still boots.
+    """An SSH connection to a VM, kept for the next one who asks; waits while the VM still boots.
 
     The documented command: ``ssh azureuser@publicIpAddress``
 
@@ -40,7 +40,7 @@ def ssh(azure: Azure, vm_name: str, *, within: float | None = None) -> Shell:
 
 
 class Shell:
-    """An SSH connection to a VM; made by `ssh`, closed by ``with``."""
+    """An SSH connection to a VM; made by `ssh`, and left by ``with`` to the next one."""
 
     def __init__(self, azure: Azure, vm_name: str, within: float) -> None:
         self.vm = show_vm(azure, vm_name)
@@ -48,10 +48,15 @@ class Shell:
         self._timeouts = azure.timeouts
         self._record = partial(azure.journal.command, str(self.vm.vm_id))
         host_key, private_key_path = azure.keys.host_key_of(self.vm), azure.keys.private_key_path()
-        self._connect: Callable[[], paramiko.SSHClient] = lambda: connect(
-            azure, self.vm, public_address_of(azure, self.vm), host_key, private_key_path, within
-        )
-        self._client = self._connect()
+        # A VM that was made anew has another id, and one whose host key was read anew another host key.
+        admin = self.vm.os_profile and self.vm.os_profile.admin_username
+        key = (self.vm.vm_id, admin, host_key.public_key, private_key_path, azure.proxy)
+
+        def make() -> paramiko.SSHClient:
+            return connect(azure, self.vm, public_address_of(azure, self.vm), host_key, private_key_path, within)
+
+        self._connect, self._give = make, partial(azure.connections.give, key)
+        self._client = azure.connections.take(key) or make()
 
     def __enter__(self) -> Shell:
         return self
@@ -62,7 +67,13 @@ class Shell:
         self.close()
 
     def close(self) -> None:
+        """Leave the connection to the next one; it stays open for a while."""
+        self._give(self._client)
+
+    def renew(self) -> None:
+        """Go on over a new connection: what has changed about the user, such as his groups, counts for that."""
         self._client.close()
+        self._client = self._connect()
 
     def run(self, *arguments: str, check: bool = True) -> Completed:
         """Run one program and wait for its end. The arguments reach it as they are: they are quoted here.
@@ -111,8 +122,7 @@ class Shell:
                 broken += 1
                 if broken == BROKEN_IN_A_ROW:
                     raise
-                self._client.close()
-                self._client = self._connect()
+                self.renew()
                 script = detached.look
                 continue
             if answer.exit_status == 0:
@@ -192,6 +202,8 @@ class Shell:
             exit_status = channel.recv_exit_status() if channel.exit_status_ready() else -1
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise self._lost(command, str(error) or type(error).__name__) from error
+        finally:
+            channel.close()
         if exit_status == -1:  # paramiko says so for a lost connection and for the end by a signal alike
             raise self._lost(command, "no exit status came")
         return Completed(command, exit_status, stdout.decode("utf-8", "replace"), stderr.decode("utf-8", "replace"))
@@ -205,8 +217,7 @@ class Shell:
         """
         with contextlib.suppress(paramiko.SSHException, OSError, EOFError):
             return self._open()
-        self._client.close()
-        self._client = self._connect()
+        self.renew()
         try:
             return self._open()
         except (paramiko.SSHException, OSError, EOFError) as error:
@@ -216,7 +227,7 @@ class Shell:
         transport = self._client.get_transport()
         if transport is None:
             raise EOFError
-        return transport.open_session(timeout=self._timeouts.command_response)
+        return transport.open_session(timeout=self._timeouts.handshake)
 
     def _lost(self, command: str, reason: str) -> ConnectionLost:
         message = (

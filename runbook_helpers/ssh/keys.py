@@ -72,8 +72,7 @@ class KeyStore:
                     raise FileExistsError(f"{path} is a link")
                 # RSA, since Azure takes that in every cloud.
                 write_atomic(path, _private_text(rsa.generate_private_key(65537, self.key_bits)))
-        key = serialization.load_ssh_private_key(self.private_key_path().read_bytes(), password=None)
-        return _public_text(key)  # type: ignore[arg-type]
+        return _public_text(load_private_key(self.private_key_path()))
 
     def pin(self, resource_id: str, public_key: str, vm_id: str | None = None) -> None:
         """Remember a VM's host key, in place of the one that was pinned before.
@@ -137,6 +136,14 @@ class KeyStore:
     def known_hosts_file(self, resource_id: str) -> Path:
         """The pin of a VM: a known_hosts file of one line, in which the VM is called by the file's name."""
         return self.folder / "known_hosts" / hashlib.sha256(resource_id.lower().encode()).hexdigest()[:32]
+
+
+def load_private_key(path: Path) -> rsa.RSAPrivateKey:
+    """Our private key, from its file."""
+    # Whether its numbers are primes takes 0.1 s to see; it is not asked, since we have made it.
+    key = serialization.load_ssh_private_key(path.read_bytes(), None, unsafe_skip_rsa_key_validation=True)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    return key
 
 
 def new_host_key() -> tuple[str, str]:

@@ -18,7 +18,7 @@ from paramiko.ssh_exception import IncompatiblePeer
 from ..connection import Azure
 from ..errors import ConnectionFailed
 from ..timeouts import DEFAULTS
-from .keys import Pin
+from .keys import Pin, load_private_key
 
 if TYPE_CHECKING:
     from azure.mgmt.compute.models import VirtualMachine
@@ -55,7 +55,7 @@ def connect(
     key = paramiko.PKey.from_type_string(host_key.kind, base64.b64decode(host_key.base64))
     client.get_host_keys().add(address, host_key.kind, key)
     try:
-        _sign_in(client, azure, vm, address, paramiko.RSAKey.from_private_key_file(str(private_key_path)), within)
+        _sign_in(client, azure, vm, address, paramiko.RSAKey(key=load_private_key(private_key_path)), within)
     except BaseException:
         client.close()  # paramiko's thread and its socket would stay
         raise

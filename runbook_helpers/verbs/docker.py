@@ -31,7 +31,9 @@ def install_docker(azure: Azure, vm_name: str) -> Completed:
             shell.run("cloud-init", "status", "--wait", check=False)  # it may hold apt's lock after the first boot
             progress.waits_for("apt installs docker.io")
             _apt_install(azure, shell, "docker.io")
-        shell.run("sudo", "usermod", "-aG", "docker", shell.run("whoami").stdout.strip())
+        if "docker" not in shell.run("id", "-nG").stdout.split():
+            shell.run("sudo", "usermod", "-aG", "docker", shell.run("whoami").stdout.strip())
+            shell.renew()
         progress.waits_for("Docker starts")
         shell.retry("sudo", "docker", "info", within=azure.timeouts.transient, interval=2.0)
         return shell.run_detached("sudo", "docker", "run", "--rm", HELLO_IMAGE)

@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from runbook_helpers import (
 )
 from runbook_helpers.commands.main import main
 from runbook_helpers.errors import ConnectionFailed, ConnectionLost, RunbookError
+from runbook_helpers.ssh.kept import KeptConnections
 from runbook_helpers.ssh.transport import open_socket
 from runbook_helpers.verbs.virtual_machines import public_address_of, show_vm
 
@@ -154,6 +156,7 @@ def test_an_answer_is_cut(azure: Azure, folder: Path) -> None:
     [("refused", "connection refused"), ("reset", "No SSH connection"), ("host_key", "another host key")],
 )
 def test_a_vm_does_not_let_us_in(azure: Azure, folder: Path, what: str, sentence: str) -> None:
+    azure = replace(azure, connections=KeptConnections())
     rule = faults.add(folder, faults.ConnectionFault(what, vm="vm1"))
     with pytest.raises(ConnectionFailed, match=sentence):
         ssh(azure, "vm1", within=0)

@@ -437,6 +437,7 @@ def vm(azure: Azure, name: str) -> Azure:
         assert "Hello from Docker!" in line(shell, "sudo docker run mcr.microsoft.com/hello-world").stdout
         assert line(shell, "curl -sL https://aka.ms/InstallAzureCLIDeb | sudo bash").exit_status == 0
         line(shell, "sudo usermod -aG docker azureuser")
+        shell.renew()
     return azure
 
 
