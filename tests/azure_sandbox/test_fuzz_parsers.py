@@ -154,6 +154,8 @@ def test_references(text: str) -> None:
 class Answers:
     """A network in which everything that is asked for gets the next answer."""
 
+    architecture = "amd64"
+
     def __init__(self, answers: list[tuple[int, str, bytes]]) -> None:
         self._answers = iter(answers)
 
