@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hmac
 import uuid
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from .store import Store
 from .tokens import Signer, TokenError, token_id
 
 SUBSCRIPTION_ID = "00000000-0000-0000-0000-000000000000"
+SECOND_SUBSCRIPTION_ID = "00000000-0000-0000-0000-000000000001"
 LONG_AGO = "2020-01-01T00:00:00.0000000Z"
 _OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 
@@ -38,7 +40,7 @@ class ProxyAddress:
 
 @dataclass
 class Tenant:
-    """A cloud with one tenant and one subscription in it."""
+    """A cloud with one tenant, as it is seen in one of its two subscriptions: the first, where nothing else is said."""
 
     cloud: Cloud
     store: Store
@@ -62,6 +64,12 @@ class Tenant:
     def issuer(self) -> str:
         """The ``iss`` claim of this tenant's tokens."""
         return f"https://{self.cloud.token_issuer}/{self.tenant_id}/"
+
+    def subscriptions(self) -> list[Tenant]:
+        """The tenant as it is seen in each of its subscriptions."""
+        both = [copy.copy(self), copy.copy(self)]
+        both[0].subscription_id, both[1].subscription_id = SUBSCRIPTION_ID, SECOND_SUBSCRIPTION_ID
+        return both
 
     @property
     def subscription(self) -> ResourceId:
@@ -146,16 +154,17 @@ class Tenant:
             self.store.delete(resource_id)
 
     def ensure_operator(self) -> dict[str, Any]:
-        """The application the operator signs in as: Owner of the subscription."""
+        """The application the operator signs in as: Owner of the subscriptions."""
         object_id = self.stable_id("operator/principal")
         existing = self.principal(object_id)
         if existing:
             return existing
         operator = self.create_principal("operator", "sandbox-operator", "Application")
-        role = definition_id(self.subscription_id, _OWNER)
-        # Made long ago: it works at once, whatever the role_delay.
-        name, principal = self.stable_id("operator/assignment"), operator["objectId"]
-        self.store.put(role_assignment(self.subscription, name, role, principal, when=LONG_AGO, who=principal))
+        principal = operator["objectId"]
+        for there, key in zip(self.subscriptions(), ("operator", "operator/second"), strict=True):
+            role, name = definition_id(there.subscription_id, _OWNER), self.stable_id(f"{key}/assignment")
+            # Made long ago: it works at once, whatever the role_delay.
+            self.store.put(role_assignment(there.subscription, name, role, principal, when=LONG_AGO, who=principal))
         return operator
 
     def issue_token(self, principal: dict[str, Any], audience: str, lifetime: int, extra: dict[str, Any]) -> str:

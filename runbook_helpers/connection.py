@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import platformdirs
 
-from .arguments import check_arguments
 from .clouds import CLOUDS, REGISTRY_AUDIENCE, Cloud
 from .errors import ParameterError, SandboxError
 from .journal import Journal
+from .parameters import problems
 from .policies import check_content, limit_retry_after, translate_errors
 from .ssh.kept import KeptConnections
 from .ssh.keys import KeyStore
@@ -252,19 +252,20 @@ def connect(
         ParameterError: one of the arguments breaks a rule.
         SandboxError: the sandbox cannot be started.
     """
-    check_arguments(cloud=cloud, subscription_id=subscription_id, resource_group=resource_group, location=location)
-    found = CLOUDS[cloud]
     common: dict[str, Any] = {
         "subscription_id": subscription_id,
         "resource_group": resource_group,
-        "location": location.replace(" ", "").lower(),
-        "timeouts": timeouts,
+        "location": location,
         "registry_resource_group": registry_resource_group,
         "registry_subscription_id": registry_subscription_id,
         "vm_resource_group": vm_resource_group,
         "identity_resource_group": identity_resource_group,
-        "tags": tags or {},
+        "tags": {} if tags is None else dict(tags),
     }
+    if wrong := problems({"cloud": cloud, **common}) + problems({"sandbox": sandbox}):
+        raise ParameterError(wrong)
+    found = CLOUDS[cloud]
+    common |= {"location": location.replace(" ", "").lower(), "timeouts": timeouts}
     if sandbox:
         return _connect_sandbox(found, common)
     if os.environ.get(SANDBOX_TERMINAL):

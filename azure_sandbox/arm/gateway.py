@@ -88,7 +88,7 @@ class Gateway:
         try:
             _authenticate(self._tenant, request)
             match = re.match(r"/subscriptions/([^/]+)", request.url.path, re.IGNORECASE)
-            _check_subscription(self._tenant, match[1] if match else self._tenant.subscription_id)
+            _in_subscription(self._tenant, match[1] if match else self._tenant.subscription_id)
             refusal = errors.request_not_emulated(method=request.method, path=request.url.path)
         except ArmError as error:
             refusal = error
@@ -141,7 +141,7 @@ class Gateway:
             return call
         call.claims = _authenticate(tenant, request)
         headers |= _count(call)
-        _check_subscription(tenant, call.parameters.get("subscription", tenant.subscription_id))
+        call.tenant = tenant = _in_subscription(tenant, call.parameters.get("subscription", tenant.subscription_id))
         if route.action is not None:
             call.parameters["action"] = route.action.format(**call.parameters)
             call.authorize(call.parameters["action"], ResourceId(request.url.path))
@@ -192,9 +192,12 @@ def _check_version(version: str | None, *, needed: bool) -> None:
         raise errors.invalid_version(version=version)
 
 
-def _check_subscription(tenant: Tenant, subscription: str) -> None:
-    if subscription.lower() != tenant.subscription_id:
-        raise errors.subscription_not_found(subscription=subscription)
+def _in_subscription(tenant: Tenant, subscription: str) -> Tenant:
+    """The tenant as it is seen in a subscription."""
+    for there in tenant.subscriptions():
+        if there.subscription_id == subscription.lower():
+            return there
+    raise errors.subscription_not_found(subscription=subscription)
 
 
 def _check_new(call: Call, resource_type: str) -> None:

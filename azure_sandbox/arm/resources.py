@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable
 from starlette.responses import JSONResponse, Response
 
 from .. import resource as types
-from ..access.decide import assignments
+from ..access.decide import assignments, scope_of
 from ..clouds import plain
 from ..requests import note
 from ..resource import Json, Resource, spelled
-from ..tenant import Tenant
+from ..tenant import SUBSCRIPTION_ID, Tenant
 from . import compute, container_registry, errors, managed_identity, names, network, operations
 from .call import Call
 
@@ -41,7 +41,7 @@ def _subscription(tenant: Tenant) -> Json:
         "managedByTenants": [],
         "subscriptionId": tenant.subscription_id,
         "tenantId": tenant.tenant_id,
-        "displayName": "Sandbox",
+        "displayName": "Sandbox" if tenant.subscription_id == SUBSCRIPTION_ID else "Sandbox 2",
         "state": "Enabled",
         "subscriptionPolicies": {
             "locationPlacementId": "Public_2014-09-01",
@@ -51,13 +51,28 @@ def _subscription(tenant: Tenant) -> Json:
     }
 
 
-def _sees_subscription(call: Call) -> bool:
-    """Any role anywhere in a subscription makes it visible."""
-    return bool(assignments(call.tenant, call.claims["oid"]))
+def _sees_subscription(call: Call, tenant: Tenant | None = None) -> bool:
+    """Any role anywhere in a subscription makes it visible: in the one of the call, or as another is seen."""
+    subscription = (tenant or call.tenant).subscription
+    scopes = [scope_of(each) for each in assignments(call.tenant, call.claims["oid"])]
+    return any(scope.covers(subscription) or subscription.covers(scope) for scope in scopes)
+
+
+def _listed_subscriptions(call: Call) -> list[Tenant]:
+    """The subscriptions that are listed: the second one only where something is in it, since few need two."""
+    return [
+        each
+        for each in call.tenant.subscriptions()
+        if (
+            each.subscription_id == SUBSCRIPTION_ID
+            or call.tenant.store.resources(under=each.subscription, type=types.GROUP)
+        )
+        and _sees_subscription(call, each)
+    ]
 
 
 async def list_subscriptions(call: Call) -> Json:
-    value = [_subscription(call.tenant)] if _sees_subscription(call) else []
+    value = [_subscription(each) for each in _listed_subscriptions(call)]
     note(call.request, found=len(value))
     if call.api_version < "2019":  # the older versions did not tell these
         old = [{key: each[key] for key in each if key not in ("tenantId", "managedByTenants")} for each in value]
@@ -204,7 +219,8 @@ async def list_groups(call: Call) -> Json:
     if not _sees_subscription(call):
         call.authorize(f"{GROUP_ACTIONS}/read", call.tenant.subscription)
     wanted = _wanted(call)
-    groups = [group for group in call.tenant.store.resources(type=types.GROUP) if _matches(group, wanted)]
+    found = call.tenant.store.resources(under=call.tenant.subscription, type=types.GROUP)
+    groups = [group for group in found if _matches(group, wanted)]
     return {"value": [group for group in groups if call.may(f"{GROUP_ACTIONS}/read", group.id)]}
 
 
@@ -264,7 +280,9 @@ async def list_resources(call: Call) -> Json:
     group = call.parameters.get("group")
     value = [
         {key: resource[key] for key in _LISTED if key in resource}
-        for resource in call.tenant.store.resources(under=call.tenant.group(group) if group else None)
+        for resource in call.tenant.store.resources(
+            under=call.tenant.group(group) if group else call.tenant.subscription
+        )
         if resource.type in REMOVERS and _matches(resource, wanted) and call.may(f"{resource.type}/read", resource.id)
     ]
     return {"value": value}

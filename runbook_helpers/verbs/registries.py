@@ -139,7 +139,7 @@ def import_image(
             # What is pinned by its digest alone gets no tag.
             target = {"target_tags": [f"{repository}:{tag}"]} if tag else {"untagged_target_repositories": [repository]}
             parameters = ImportImageParameters(
-                source=ImportSource(registry_uri=host, source_image=source), mode="NoForce", **target
+                source=ImportSource(source_image=source, **_source_registry(azure, host)), mode="NoForce", **target
             )
             at = azure.at_registry
             # Another run may have been quicker: then the tag exists, which is what was wanted.
@@ -147,6 +147,22 @@ def import_image(
                 poller = at.registries.registries.begin_import_image(at.resource_group, registry_name, parameters)
                 wait(azure, poller, f"The import of {source_image}")
             return show_image(azure, registry_name, image)
+
+
+def _source_registry(azure: Azure, host: str) -> dict[str, Any]:
+    """How an import names its source: by the resource id where we see the registry, as ``az acr import`` does.
+
+    So it is read by our roles, also where its network admits Azure's own services alone.
+    """
+    from azure.core.exceptions import HttpResponseError
+
+    is_ours = host.endswith(azure.cloud.registry_suffix)
+    for at in dict.fromkeys((azure, azure.at_registry)) if is_ours else ():
+        with contextlib.suppress(HttpResponseError):  # we may not look there
+            for each in at.registries.registries.list():
+                if str(each.login_server).lower() == host:
+                    return {"resource_id": str(each.id)}
+    return {"registry_uri": host}
 
 
 @checked

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
@@ -180,6 +181,11 @@ def test_a_run_says_it_everywhere_in_the_same_words(fresh: Path, tmp_path: Path)
     assert sentence in done.stdout and "Traceback" not in done.stdout + done.stderr
 
 
+def connected(**given: Any) -> Azure:
+    usual = {"subscription_id": SUBSCRIPTION, "resource_group": "g", "location": "China North 3", "sandbox": True}
+    return connect("AzureChinaCloud", **{**usual, **given})
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -199,6 +205,14 @@ def test_a_run_says_it_everywhere_in_the_same_words(fresh: Path, tmp_path: Path)
         (lambda a: ssh(a, "").__enter__(), "vm_name must have"),
         (lambda a: connect("Azure", subscription_id="<x>", resource_group="g.", location="China North", sandbox=True),
          "cloud must be one of"),
+        (lambda a: connected(registry_resource_group="g."), "registry_resource_group must be empty, or"),
+        (lambda a: connected(registry_subscription_id="mine"), "registry_subscription_id must be empty, or"),
+        (lambda a: connected(vm_resource_group="a/b"), "vm_resource_group must be empty, or"),
+        (lambda a: connected(identity_resource_group="g?"), "identity_resource_group must be empty, or"),
+        (lambda a: connected(tags={"a<b": "c"}), "tags must be a mapping"),
+        (lambda a: connected(tags={"costCenter": 42}), "tags must be a mapping"),
+        (lambda a: connected(sandbox="false"), "sandbox must be true or false"),
+        (lambda a: connected(location=None), "location must be a region's name"),
     ],
 )  # fmt: skip
 def test_arguments_are_checked_like_parameters(azure: Azure, call: Callable[[Azure], object], words: str) -> None:
