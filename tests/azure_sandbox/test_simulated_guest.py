@@ -241,7 +241,6 @@ def wait_for(condition: Any) -> None:
             0,
             "b\nwhole\n\n",
         ),
-        ("echo a.b | cut -d. -f1-2", 2, ""),
         ("echo one \\\n two # three\n# four\necho '# five'", 0, "one two\n# five\n"),
         ("cd /tmp && pwd; cd; pwd", 0, "/tmp\n/home/azureuser\n"),
         ("export A='b  c'; sh -c 'echo \"$A\" $1' x y; B=1 env | grep ^B", 0, "b  c y\nB=1\n"),
@@ -263,21 +262,18 @@ def test_shell(machine: SimulatedVM, script: str, status: int, output: str) -> N
 @pytest.mark.parametrize(
     "script",
     [
-        "for x in a; do echo $x; done",
-        "if true; then echo a; fi",
+        "case a in a) echo a;; esac",
         "echo a & ",
-        "(echo a)",
         "f() { echo a; }",
-        "echo `id`",
-        "cat <<X\na\nX",
-        "ls *",
-        "echo {a,b}",
-        "echo $((1+1))",
-        "echo ${x:-y}",
+        "for ((i=0; i<3; i++)); do echo $i; done",
+        "echo $((1 ? 2 : 3))",
+        "echo ${x/a/b}",
         "[[ a = a ]]",
+        "a=(1 2)",
         "eval echo a",
         "set -x",
-        "read x",
+        "sed y/a/b/ /etc/hostname",
+        "grep -r a .",
         "sudo -l",
         "apt list",
         "docker compose up",
@@ -291,7 +287,7 @@ def test_what_it_does_not_play_is_refused_in_words(machine: SimulatedVM, script:
 
 
 def test_nothing_of_a_refused_script_runs(machine: SimulatedVM) -> None:
-    assert machine.run("touch a; for x in y; do z; done")[0] == 2
+    assert machine.run("touch a; case x in y) z;; esac")[0] == 2
     assert machine.run("ls")[1] == ""
 
 

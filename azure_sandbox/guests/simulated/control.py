@@ -18,3 +18,9 @@ class Control:
     interrupt: threading.Event = field(default_factory=threading.Event)
     echo: Callable[[bool], None] = lambda visible: None
     """Whether the terminal shows what is typed."""
+    history: list[str] = field(default_factory=list)
+    """The lines that were typed at a terminal."""
+    prompt: str = ""
+    """What stands before the line that is being typed."""
+    complete: Callable[[str], list[str]] = lambda text: []
+    """The words that the last one of a line may become."""

@@ -16,6 +16,9 @@ Output = Callable[[str], None]
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+END_OF_INPUT = "\x04"
+
+
 class Failure(Exception):
     """Ends a program: what goes to its standard error, and its exit status."""
 
@@ -32,9 +35,13 @@ class Unsupported(Failure):
 
 
 class Input:
-    """Standard input: text that arrives while a program runs."""
+    """Standard input: text that arrives while a program runs.
 
-    def __init__(self, text: str | None = None, control: Control | None = None) -> None:
+    At a terminal Ctrl-D ends the input of one program only: it is a character of the text.
+    """
+
+    def __init__(self, text: str | None = None, control: Control | None = None, *, terminal: bool = False) -> None:
+        self._end = END_OF_INPUT if terminal else None
         self._text = text or ""
         self._closed = text is not None
         self._control = control or Control()
@@ -49,6 +56,11 @@ class Input:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def clear(self) -> None:
+        """Forget what was typed and not read yet."""
+        with self._changed:
+            self._text = ""
 
     def wake(self) -> None:
         """Let who waits look at the interrupt."""
@@ -66,6 +78,10 @@ class Input:
     def _take(self, length: Callable[[], int]) -> str:
         with self._changed:
             while not (end := length()) and not self._closed:
+                if self._end and self._end in self._text:
+                    end = self._text.index(self._end)
+                    taken, self._text = self._text[:end], self._text[end + 1 :]
+                    return taken
                 if self._control.interrupt.is_set():
                     raise Interrupted
                 self._changed.wait()
@@ -90,6 +106,8 @@ class Process:
     name: str = ""
     locks: tuple[Held, ...] = ()
     """Those that it has from the programs that started it (flock)."""
+    failed: bool = False
+    """Something of what it was to do was not done, and was told."""
 
     def print(self, text: object = "") -> None:
         self.stdout(f"{text}\n")
@@ -142,7 +160,7 @@ class Process:
     def run(self, words: Sequence[str]) -> int:
         """Run a program here and return its exit status; raises UnknownProgram."""
         program = find(self.disk, words[0])
-        process = replace(self, name=posixpath.basename(words[0]))
+        process = replace(self, name=posixpath.basename(words[0]), failed=False)
         try:
             return program.function(process, list(words[1:]))
         except Failure as failure:
@@ -170,7 +188,6 @@ PROGRAMS: dict[str, Program] = {}
 NOT_IMPLEMENTED = frozenset(
     [
         "awk",
-        "basename",
         "bc",
         "bzip2",
         "chgrp",
@@ -181,14 +198,11 @@ NOT_IMPLEMENTED = frozenset(
         "dd",
         "diff",
         "dig",
-        "dirname",
         "dmesg",
         "dos2unix",
         "du",
         "ed",
-        "egrep",
         "expr",
-        "fgrep",
         "file",
         "find",
         "fmt",
@@ -255,8 +269,6 @@ NOT_IMPLEMENTED = frozenset(
         "reboot",
         "rsync",
         "scp",
-        "sed",
-        "seq",
         "service",
         "sftp",
         "sg",
@@ -264,7 +276,6 @@ NOT_IMPLEMENTED = frozenset(
         "shutdown",
         "skopeo",
         "snap",
-        "sort",
         "split",
         "ss",
         "ssh",
@@ -277,20 +288,17 @@ NOT_IMPLEMENTED = frozenset(
         "sync",
         "sysctl",
         "tar",
-        "tac",
         "time",
         "timeout",
         "timedatectl",
         "tmux",
         "top",
-        "tr",
         "traceroute",
         "tree",
         "truncate",
         "tty",
         "ufw",
         "umount",
-        "uniq",
         "unzip",
         "useradd",
         "vi",
@@ -300,7 +308,6 @@ NOT_IMPLEMENTED = frozenset(
         "watch",
         "wget",
         "who",
-        "xargs",
         "xxd",
         "xz",
         "yes",
@@ -331,11 +338,16 @@ def program(
     return register
 
 
+def is_there(disk: Disk, found: Program) -> bool:
+    """Whether the program's package is installed."""
+    return found.package is None or disk.has_package(found.package)
+
+
 def find(disk: Disk, name: str) -> Program:
     """The program that a word names, by its name alone or by its path."""
     folder, _, base = name.rpartition("/")
     found = PROGRAMS.get(base)
     here = found and folder in ("", found.folder, found.folder.removeprefix("/usr"))
-    if found and here and (found.package is None or disk.has_package(found.package)):
+    if found and here and is_there(disk, found):
         return found
     raise UnknownProgram(name)

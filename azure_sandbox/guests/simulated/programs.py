@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from . import apt, az, az_acr, coreutils, curl, docker, docker_containers, facts, job_control, system  # noqa: F401 - registered
+from . import apt, az, az_acr, coreutils, curl, docker, docker_containers, facts, job_control, system, text  # noqa: F401 - registered
 from .control import Interrupted
 from .interpreter import Interpreter
 from .program import Process
@@ -19,7 +19,7 @@ def run_script(process: Process, script: str | None) -> int:
     """Run a script, or standard input, in a new shell; its exit status."""
     shell = Interpreter(process)
     try:
-        return shell.interact() if script is None else shell.main(script)
+        return shell.interact(login=True) if script is None else shell.main(script)
     except Interrupted:
         return 130
     except Exception:

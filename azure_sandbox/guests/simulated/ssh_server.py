@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from .. import Link
 from .control import Control
 from .disk import ROOT, Disk, User
-from .program import PATH, Input, Process
+from .program import END_OF_INPUT, PATH, Input, Process
 from .programs import call_in_loop, in_thread, run_script
 from .releases import processor_name, release_of
+from .terminal import Terminal
 
 if TYPE_CHECKING:
     import asyncssh
@@ -118,8 +119,11 @@ async def _session(ssh: asyncssh.SSHServerProcess[str], disk: Disk, user: User, 
     """One channel: a command, or a login shell."""
     loop = asyncio.get_running_loop()
     channel: Any = ssh.channel  # its annotations know nothing of the line editor
-    control = Control(echo=lambda visible: call_in_loop(loop, channel.set_echo, visible))
-    stdin = Input(control=control)
+    control = Control()
+    stdin = Input(control=control, terminal=bool(ssh.term_type))
+    if ssh.term_type:
+        keys = Terminal(channel, control, stdin)
+        control.echo = lambda visible: call_in_loop(loop, keys.set_echo, visible)
 
     def output(stream: asyncssh.SSHWriter[str]) -> Callable[[str], None]:
         def write(text: str) -> None:
@@ -172,9 +176,9 @@ async def _pump(ssh: asyncssh.SSHServerProcess[str], stdin: Input, control: Cont
     while True:
         try:
             text = await ssh.stdin.read(65536) if not ssh.term_type else await ssh.stdin.readline()
-            if not text:
+            if not text and (ssh.stdin.at_eof() or not ssh.term_type):
                 break
-            stdin.feed(text)
+            stdin.feed(text or END_OF_INPUT)
         except (asyncssh.BreakReceived, asyncssh.SignalReceived):
             control.interrupt.set()
             stdin.wake()

@@ -41,7 +41,8 @@ def _sudo(process: Process, arguments: list[str]) -> int:
     if not words:
         if not options.keys() & {"-s", "-i"}:
             raise Failure("usage: sudo [-EHn] [-u user] [VAR=value] command")
-        return Interpreter(replace(target, directory=user.home) if "-i" in options else target).interact()
+        login = "-i" in options
+        return Interpreter(replace(target, directory=user.home) if login else target).interact(login=login)
     try:
         return target.run(words)
     except UnknownProgram as unknown:
