@@ -107,8 +107,18 @@ def az_login(azure: Azure, vm_name: str, identity_id: str | None = None, *, with
 
 
 def _refuse_predecessor(azure: Azure, vm: VirtualMachine, identity_id: str | None) -> None:
-    """Say at once that the VM has an identity as it was before it was made anew under its name: it never gets a token for it."""
-    if identity_id and is_predecessor(azure, vm, identity_id):
+    """Say at once that the VM names an identity that is gone, or was made anew under its name: it never gets a token for it."""
+    from azure.core.exceptions import ResourceNotFoundError
+
+    try:
+        made_anew = identity_id is not None and is_predecessor(azure, vm, identity_id)
+    except ResourceNotFoundError as error:
+        message = (
+            f"The VM {vm.name} names the identity {identity_id}, which does not exist any more: make it with create_identity, "
+            "then assign_identity and assign_role."
+        )
+        raise AccessDenied(message) from error
+    if identity_id and made_anew:
         message = (
             f"The identity {identity_id.rpartition('/')[2]} was made anew under its name since it was attached to the VM "
             f"{vm.name}, which still has the one that is gone: attach it anew with assign_identity, and give it its roles "
@@ -118,11 +128,18 @@ def _refuse_predecessor(azure: Azure, vm: VirtualMachine, identity_id: str | Non
 
 
 def _has_any_role(azure: Azure, principal_id: str) -> bool:
-    if assignments_below(azure, f"/subscriptions/{azure.subscription_id}", principal_id):
-        return True
+    """Whether an identity has a role, so that it is waited for; also where we may not look."""
+    from azure.core.exceptions import HttpResponseError
+
     at = azure.at_registry  # may be in another subscription, of which we need not see more than the registry's group
     group = f"/subscriptions/{at.subscription_id}/resourceGroups/{at.resource_group}"
-    return at.subscription_id != azure.subscription_id and bool(assignments_below(azure, group, principal_id))
+    try:
+        here = assignments_below(azure, f"/subscriptions/{azure.subscription_id}", principal_id)
+        return bool(here or (at is not azure and assignments_below(azure, group, principal_id)))
+    except HttpResponseError as error:
+        if error.status_code != 403:
+            raise
+        return True
 
 
 def _identity_flag(shell: Shell) -> str:

@@ -13,7 +13,7 @@ from .ensure import wait
 from .identities import principals_of, remove_identity, show_identity
 from .registries import show_registry
 from .resource_groups import find_resource_group
-from .roles import made_here, role_assignments
+from .roles import left_over, made_here, role_assignments
 from .tags import TAG, is_ours
 from .virtual_machines import show_vm
 
@@ -135,6 +135,7 @@ def _leave_elsewhere(
             if str(each.scope).lower() == scope.lower() and made_here(each):
                 azure.authorization.role_assignments.delete_by_id(str(each.id))
         if azure.at_registry is not azure:
+            stays += left_over(azure, scope)
             stays.append(f"The registry {registry_name} stays, with what was imported, {_where(azure.at_registry)}.")
     return stays
 

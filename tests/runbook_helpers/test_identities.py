@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import uuid
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from azure.mgmt.authorization.v2022_04_01.models import RoleAssignmentCreateParameters
 from azure.mgmt.compute.models import UserAssignedIdentitiesValue, VirtualMachineIdentity, VirtualMachineUpdate
 
-from azure_sandbox import Sandbox
+from azure_sandbox import Sandbox, faults
 from runbook_helpers import (
     Azure,
     acr_login,
@@ -28,13 +29,14 @@ from runbook_helpers import (
     remove_identity,
     remove_role,
     ssh,
+    try_pull,
 )
 from runbook_helpers.errors import AccessDenied, CommandFailed
 from runbook_helpers.ssh.completed import FailureKind
 from runbook_helpers.verbs.identities import principals_of
 from runbook_helpers.verbs.roles import role_assignments
 
-from ..conftest import SSH_SOURCE, writes
+from ..conftest import SSH_SOURCE, connect_to, writes
 
 SOURCE = "mcr.microsoft.com/azuredocs/aci-helloworld:latest"
 
@@ -209,6 +211,40 @@ def test_a_registry_made_anew_under_its_name(azure: Azure, name: str) -> None:
     with pytest.raises(AccessDenied, match=f"no role assignment on the registry {name}"):
         acr_login(azure, "vm", name)
     assert pulls(azure, again).id == identity.id
+
+
+def test_an_identity_that_is_gone_is_no_pending_role(azure: Azure, name: str) -> None:
+    registry = ready(azure, name)
+    identity = pulls(azure, registry)
+    azure.identities.user_assigned_identities.delete(name, "id1")
+    with pytest.raises(AccessDenied, match=r"names the identity \S+/id1, which does not exist any more: make it"):
+        az_login(azure, "vm", identity.id)
+    with pytest.raises(AccessDenied, match=r"names the identity \S+/id1, which does not exist any more: make it"):
+        acr_login(azure, "vm", name)
+    assert "which does not exist any more" in repr(try_pull(azure, "vm", name, "app:v1", identity.id))
+
+
+def test_clean_up_names_roles_that_are_left_over_elsewhere(azure: Azure, name: str) -> None:
+    registry = create_registry(connect_to(f"{name}x"), name)
+    here = dataclasses.replace(azure, registry_resource_group=f"{name}x")
+    for _ in range(2):
+        identity = create_identity(here, "id1")
+        assign_role(here, "AcrPull", assignee=str(identity.principal_id), scope=str(registry.id))
+        azure.identities.user_assigned_identities.delete(name, "id1")
+    left = delete_resource_group(here, registry_name=name)
+    assert sum("which no identity of the subscription" in each for each in left) == 2
+
+
+def test_roles_that_we_may_not_read_are_waited_for(azure: Azure, name: str, sandbox: Sandbox) -> None:
+    registry = ready(azure, name)
+    identity = pulls(azure, registry)
+    remove_role(azure, "AcrPull", assignee=identity.principal_id, scope=registry.id)
+    rule = sandbox.faults.add(faults.Status(403, method="GET", path="*roleAssignments"))
+    try:
+        with pytest.raises(CommandFailed, match=r"No access was configured|No subscriptions found"):
+            az_login(azure, "vm", identity.id, within=0)
+    finally:
+        sandbox.faults.clear(rule)
 
 
 # Whose role it is
