@@ -1,4 +1,4 @@
-"""The sandbox's process, started, found and stopped. One a folder: whoever holds the folder's lock is it."""
+"""The sandbox's process, started, found and stopped. One a folder: it holds the folder's lock while it runs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -15,12 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import platformdirs
-from filelock import FileLock, Timeout
 
 from .clouds import CLOUDS
 from .errors import SandboxError
+from .files import write_atomic
 from .folder import changing, check_folder, make_folder
 from .guests import choice
+from .process_identity import identity, send_signal
 
 if TYPE_CHECKING:
     from .store import Store
@@ -37,6 +39,8 @@ class Running:
     folder: Path
     port: int
     pid: int
+    identity: str = ""
+    """That of its process: the number alone may be another one's by now."""
 
     @property
     def proxy(self) -> str:
@@ -60,29 +64,23 @@ def default_folder() -> Path:
 
 
 def find(folder: Path) -> Running | None:
-    """The sandbox that runs in a folder, if any."""
-    lock = folder / "lock"
-    if not lock.exists():
+    """The sandbox that runs in a folder, if any: what its process has written there, where that process still is."""
+    try:
+        address: dict[str, Any] = json.loads((folder / "address.json").read_text())
+        port, pid, known = (address[name] for name in ("port", "pid", "identity"))
+        copied = address["lock"] != (folder / "lock").stat().st_ino
+    except (OSError, ValueError, TypeError, LookupError):  # it is just starting or just ending, or somebody wrote there
         return None
-    try:
-        FileLock(lock, mode=0o600).acquire(timeout=0).lock.release()
-    except Timeout:
-        try:
-            address: dict[str, Any] = json.loads((folder / "address.json").read_text())
-        except FileNotFoundError:  # it is just starting or just ending
-            return None
-        return Running(folder, address["port"], address["pid"])
-    return None
+    if copied or type(port) is not int or type(pid) is not int or pid <= 0 or not known or identity(pid) != known:
+        return None
+    return Running(folder, port, pid, known)
 
 
-def _holds(folder: Path, pid: int) -> bool:
-    """Whether a sandbox still has the folder; it takes its address away first and closes its files then."""
-    try:
-        FileLock(folder / "lock", mode=0o600).acquire(timeout=0).lock.release()
-    except Timeout:
-        running = find(folder)
-        return running is None or running.pid == pid
-    return False
+def write_address(folder: Path, port: int) -> None:
+    """Say where the sandbox's proxy is, and that this process is the sandbox of this very folder, of no copy."""
+    lock = (folder / "lock").stat().st_ino
+    address = {"port": port, "pid": os.getpid(), "identity": identity(os.getpid()), "lock": lock}
+    write_atomic(folder / "address.json", json.dumps(address))
 
 
 def start(
@@ -170,9 +168,9 @@ def stop(folder: Path) -> bool:
         running = find(folder)
         if running is None:
             return False
-        os.kill(running.pid, 15)
+        send_signal(running.pid, running.identity, signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
-        while _holds(folder, running.pid):
+        while identity(running.pid) == running.identity:
             if time.monotonic() > deadline:
                 message = f"The sandbox in {folder} (pid {running.pid}) did not end within {STOP_SECONDS:.0f} s."
                 raise SandboxError(message)

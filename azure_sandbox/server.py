@@ -35,6 +35,7 @@ from .guard import MAX_HEAD, RequestRefused
 from .guests import Guests, Link, Machine, choice
 from .guests.simulated.guest import SimulatedGuests
 from .hosts import SETUP_SCRIPT, Hosts, certificate_names
+from .process import write_address
 from .proxy import Caller, Proxy
 from .registry.images import publish
 from .settings import Settings
@@ -224,7 +225,7 @@ class Server:
             with contextlib.suppress(NotImplementedError):  # Windows has no signal handlers in the loop
                 loop.add_signal_handler(getattr(signal, name), stop.set)
         async with self.listening():
-            write_atomic(self._folder / "address.json", json.dumps({"port": self.address.port, "pid": os.getpid()}))
+            write_address(self._folder, self.address.port)
             logger.info("listening on 127.0.0.1:%d", self.address.port)
             try:
                 await self._wait(stop, idle_seconds)

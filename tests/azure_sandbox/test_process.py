@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -10,14 +13,18 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 import pytest
+from filelock import FileLock
 
 from azure_sandbox import process
 from azure_sandbox.errors import SandboxError
+from azure_sandbox.guests.machine import state_folder
+from azure_sandbox.process_identity import identity, send_signal
 from runbook_helpers import create_identity, create_resource_group, show_identity
 from runbook_helpers.errors import SandboxError as OurSandboxError
 
@@ -183,3 +190,103 @@ def test_a_sandbox_whose_folder_was_removed_leaves_the_next_one_its_address(fres
     while psutil.pid_exists(first.pid) and psutil.Process(first.pid).status() != psutil.STATUS_ZOMBIE:
         time.sleep(0.01)
     assert process.find(fresh) == second
+
+
+@pytest.fixture
+def bystander() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that is none of the sandbox's."""
+    with subprocess.Popen(["sleep", "600"]) as process:
+        yield process
+        process.kill()
+
+
+def _claim(folder: Path, pid: object, **members: object) -> None:
+    """A stale address.json whose number somebody else has by now."""
+    path = folder / "address.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "pid": pid, **members}))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9 is POSIX")
+def test_process_that_took_over_the_number_is_not_signalled(fresh: Path, bystander: subprocess.Popen[bytes]) -> None:
+    running = process.start(fresh)
+    os.kill(running.pid, signal.SIGKILL)
+    wait_until_gone(fresh)
+    _claim(fresh, bystander.pid)
+    with FileLock(fresh / "lock"):  # as another probe holds it for a moment, and a sandbox that is just starting
+        assert process.find(fresh) is None
+        assert not process.stop(fresh)
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(process.stop, [fresh] * 3)) == [False] * 3
+    assert bystander.poll() is None
+    for pid in (0, -1, 1, "1", None, 2**70, True):
+        _claim(fresh, pid)
+        with FileLock(fresh / "lock"):
+            assert process.find(fresh) is None
+            assert not process.stop(fresh)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9 is POSIX")
+@pytest.mark.parametrize("seed", range(3))
+def test_many_looks_kills_and_numbers_used_again(fresh: Path, bystander: subprocess.Popen[bytes], seed: int) -> None:
+    """What is found is always the one that runs; three probes at once, in processes of their own."""
+    looks = (
+        "import sys, pathlib; from azure_sandbox import process\n"
+        "for line in sys.stdin: print([getattr(process.find(pathlib.Path(sys.argv[1])), 'pid', None) for _ in range(200)])\n"
+    )
+    command = [sys.executable, "-uc", looks, str(fresh)]
+    chance = random.Random(seed)
+    with contextlib.ExitStack() as closing:
+        probes = [closing.enter_context(subprocess.Popen(command, stdin=-1, stdout=-1, text=True)) for _ in range(3)]
+        for _ in range(3):
+            running: process.Running | None = process.start(fresh)
+            if chance.random() < 0.7:
+                assert running
+                os.kill(running.pid, signal.SIGKILL)
+                wait_until_gone(fresh)
+                _claim(fresh, chance.choice([running.pid, bystander.pid, os.getpid()]))
+                running = None
+            for probe in probes:
+                assert probe.stdin
+                print(file=probe.stdin, flush=True)
+            expected = [running and running.pid] * 200
+            assert [probe.stdout and probe.stdout.readline() for probe in probes] == [f"{expected}\n"] * 3
+            if running is None:
+                with ThreadPoolExecutor(3) as pool:
+                    assert not any(pool.map(process.stop, [fresh] * 3))
+        for probe in probes:
+            assert probe.stdin
+            probe.stdin.close()
+    assert bystander.poll() is None
+
+
+def test_copy_of_a_running_sandbox_is_another_one(fresh: Path, tmp_path: Path) -> None:
+    running = process.start(fresh)
+    copy = tmp_path / "copy"
+    shutil.copytree(fresh, copy)
+    with FileLock(copy / "lock"):
+        assert process.find(copy) is None
+        assert not process.stop(copy)
+    assert process.find(fresh) == running
+
+
+def test_identity_of_a_process(bystander: subprocess.Popen[bytes]) -> None:
+    known = identity(bystander.pid)
+    assert known and known == identity(bystander.pid) != identity(os.getpid())
+    send_signal(bystander.pid, identity(os.getpid()), signal.SIGTERM)
+    send_signal(bystander.pid, None, signal.SIGTERM)
+    assert bystander.poll() is None
+    send_signal(bystander.pid, known, signal.SIGTERM)
+    assert bystander.wait() == -signal.SIGTERM
+    assert identity(bystander.pid) is None
+    send_signal(bystander.pid, known, signal.SIGTERM)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="control groups are Linux's")
+def test_copied_record_of_control_groups_removes_none(tmp_path: Path) -> None:
+    """A machine's groups have the name of its sandbox's folder: those of another folder are another sandbox's."""
+    other, machine = tmp_path / "runbook-other", tmp_path / "sandbox" / "machines" / "vm"
+    other.mkdir()
+    machine.mkdir(parents=True)
+    (machine / "groups.json").write_text(json.dumps({"outer": [str(other)], "inner": []}))
+    state_folder.remove_groups(machine)
+    assert other.exists() and not (machine / "groups.json").exists()

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...process_identity import identity, send_signal
 from ...proxy import splice
 from .. import NO_FAULT, Link, Machine, cloud_init
 from ..choice import Choice
@@ -43,6 +44,7 @@ class _Running:
     machine: Machine
     process: asyncio.subprocess.Process
     pid: int
+    identity: str | None
     network: MachineNetwork
     watch: asyncio.Task[None] | None = None
     stopping: bool = False
@@ -143,6 +145,7 @@ class MachineGuests:
                 raise OSError(
                     f"the machine {machine.computer_name} did not start: {lines[-1] if lines else 'no reason'}"
                 )
+            known = identity(pid)
             network = MachineNetwork(machine.vm_id, pid, self.proxy, self._choice.sources)
             network.open()
             process.stdin.write(b"go\n")
@@ -157,7 +160,7 @@ class MachineGuests:
             await asyncio.to_thread(state_folder.remove_groups, folder)
             raise
         (folder / "booted").touch()
-        running = self._running[machine.vm_id] = _Running(machine, process, pid, network)
+        running = self._running[machine.vm_id] = _Running(machine, process, pid, known, network)
         running.watch = asyncio.create_task(self._watch(running))
         logger.info("the machine %s runs as %d", machine.computer_name, pid)
 
@@ -198,7 +201,9 @@ class MachineGuests:
         with contextlib.suppress(ProcessLookupError):
             deadline = asyncio.get_running_loop().time() + seconds
             while running.process.returncode is None and asyncio.get_running_loop().time() < deadline:
-                os.kill(running.pid, signal.SIGRTMIN + 4)  # what systemd takes for "power off", once it listens
+                send_signal(
+                    running.pid, running.identity, signal.SIGRTMIN + 4
+                )  # what systemd takes for "power off", once it listens
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(running.process.wait(), min(2.0, seconds))
             if running.process.returncode is None:

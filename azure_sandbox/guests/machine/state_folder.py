@@ -69,8 +69,10 @@ def remove_groups(folder: Path) -> None:
     """End what is still in a machine's control groups, and remove them."""
     record = folder / "groups.json"
     if record.exists():
+        name = group_name(folder.parents[1], folder.name)
         for outer in json.loads(record.read_text())["outer"]:
-            cgroups.remove(Path(outer))
+            if Path(outer).name == name:  # others are those of the sandbox that this folder is a copy of
+                cgroups.remove(Path(outer))
         record.unlink()
 
 
