@@ -727,6 +727,18 @@ def test_without_any_role(public: PublicCloud, group: Group, method: str, path: 
     assert f"'{action}'" in refused.json()["error"]["message"]
 
 
+def test_joining_a_subnet_needs_a_right_on_it(public: PublicCloud, group: Group) -> None:
+    vm, session = group.vm()
+    interface = public.arm("GET", vm).json()["properties"]["networkProfile"]["networkInterfaces"][0]["id"]
+    subnet = public.arm("GET", interface).json()["properties"]["ipConfigurations"][0]["properties"]["subnet"]
+    body = {"location": "westus", "properties": {"ipConfigurations": [{"name": "c", "properties": {"subnet": subnet}}]}}
+    group.assign(custom_role(public, "Microsoft.Network/networkInterfaces/*"), group.principal(vm))
+    refused = arm_as(session, "PUT", f"{interface}2", body)
+    assert refused.status_code == 403 and code(refused) == "LinkedAuthorizationFailed"
+    group.assign(custom_role(public, "Microsoft.Network/virtualNetworks/subnets/join/action"), group.principal(vm))
+    assert arm_as(session, "PUT", f"{interface}2", body).status_code == 201
+
+
 def test_attaching_an_identity_needs_a_right_on_it(public: PublicCloud, group: Group) -> None:
     identity = group.identity()["id"]
     vm, session = group.vm()
