@@ -396,6 +396,7 @@ def test_a_recreated_identity_is_not_attached(public: PublicCloud, group: Group)
         asked = session.get(METADATA, params=query, headers={"Metadata": "true"})
         assert asked.status_code == 400, selector
     again = {"type": "UserAssigned", "userAssignedIdentities": {second["id"]: {}}}
+    assert attach(public, vm, {"type": "None"}).status_code == 200  # it has to be detached first
     assert attach(public, vm, again).status_code == 200
     claims = jwt.decode(vm_token(session), options={"verify_signature": False})
     assert claims["oid"] == second["properties"]["principalId"]
