@@ -66,7 +66,7 @@ HELD = {
         "**A request** body": "azure_sandbox/test_hostile_requests.py::test_too_large_is_refused ::test_deep_json_is_refused"
             " ::test_compressed_bodies_are_not_unpacked azure_sandbox/test_documented_claims.py::test_figures",
         "**DNS is not emulated.**": "conformance/test_azure_cli.py::test_the_operators_other_commands",
-        "**One tenant and one subscription**": "azure_sandbox/test_documented_claims.py::test_one_tenant_and_one_subscription"
+        "**One tenant and two subscriptions**": "azure_sandbox/test_documented_claims.py::test_one_tenant_and_two_subscriptions"
             " azure_sandbox/test_error_forms.py::test_graph_knows_no_users ::test_users_cannot_sign_in"
             " azure_sandbox/test_roles.py::test_a_groups_role_is_its_members ::test_a_managed_identity_does_not_manage_groups",
         "**Deny assignments**": "azure_sandbox/test_roles.py::test_a_deny_assignment_counts_and_can_be_read",
@@ -86,7 +86,7 @@ HELD = {
             " azure_sandbox/test_documented_claims.py::test_a_password_is_taken_and_forgotten",
         "**The operator's address": "azure_sandbox/test_semantics.py::test_network_rules",
         "**A VM that is switched off**": "azure_sandbox/test_documented_claims.py::test_a_vm_that_is_switched_off",
-        "**Images are Canonical's**": "azure_sandbox/test_never_yes.py::test_images_are_looked_up ::test_each_listed_image_makes_a_vm",
+        "**Images are Canonical's Ubuntu": "azure_sandbox/test_never_yes.py::test_images_are_looked_up ::test_each_listed_image_makes_a_vm",
         "**Extensions**": "azure_sandbox/test_vm_extensions.py::test_what_is_refused"
             " runbook_helpers/test_host_keys.py::test_what_the_advised_command_does_lets_this_runbook_in",
         "**Windows and data disks**": "azure_sandbox/test_never_yes.py::test_a_vm_that_is_not_made_so"
@@ -191,8 +191,8 @@ def functions(path: str) -> set[str]:
 @pytest.mark.parametrize("page", sorted(path.name for path in PAGES.glob("*.md") if path.name != "operations.md"))
 def test_each_claim_has_its_tests(page: str) -> None:
     held, written = HELD[page], claims(page)
-    for claim in written:
-        assert len([start for start in held if claim.startswith(start)]) == 1, f"no test is named for: {claim}"
+    untested = [claim for claim in written if len([start for start in held if claim.startswith(start)]) != 1]
+    assert untested == [], "no test is named for these"
     for start, tests in held.items():
         assert any(claim.startswith(start) for claim in written), f"the page does not say any more: {start}"
         path = ""
@@ -221,8 +221,12 @@ def test_figures() -> None:
     assert (guard.MAX_BODY, guard.MAX_UPLOAD, guard.MAX_DEPTH) == (8 << 20, 16 << 30, 100)
 
 
-def test_one_tenant_and_one_subscription(sandbox: InProcessSandbox) -> None:
+def test_one_tenant_and_two_subscriptions(sandbox: InProcessSandbox) -> None:
     assert len(asked(sandbox, "/subscriptions")["value"]) == len(asked(sandbox, "/tenants")["value"]) == 1
+    with sandbox.undone():
+        other = f"/subscriptions/{ZERO[:-1]}1/resourcegroups/g"
+        assert sandbox.ask("PUT", ARM_HOST, other, "api-version=2022-12-01", {"location": "chinanorth3"})[0] == 201
+        assert len(asked(sandbox, "/subscriptions")["value"]) == 2
     groups = "/providers/Microsoft.Management/managementGroups"
     assert sandbox.ask("GET", ARM_HOST, groups, "api-version=2020-05-01")[0] == 501
 
