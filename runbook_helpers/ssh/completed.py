@@ -11,8 +11,8 @@ class FailureKind(Enum):
     """Kinds of failures of a command; the value is what to do about it."""
 
     REFUSED = (
-        "Look at the roles of the identity that the VM {vm} signs in with, on the registry: a new one may take Azure ten "
-        "minutes. Where they are right, acr_login signs Docker in anew; then run this step again."
+        "Look at the roles of the identity that the VM {vm} signs in with, on the registry, and at their conditions: a new "
+        "one may take Azure ten minutes. Where they are right, acr_login signs Docker in anew; then run this step again."
     )
     NOT_SIGNED_IN = (
         "Azure CLI on the VM {vm} is not signed in, which waiting does not change: az_login comes first, then run this step "
@@ -26,12 +26,20 @@ class FailureKind(Enum):
     NO_SUCH_IMAGE = (
         "The registry has no such image, which no role mends: `az acr repository show-tags` lists the tags that it has."
     )
+    LOCKED = (
+        "The image, or its repository, is locked in the registry, which no role mends: `az acr repository update --name "
+        "<registry> --image <image> --read-enabled true` opens it, with --repository for --image the whole repository."
+    )
     OTHER_PLATFORM = (
         "The image is for other platforms than that of the VM {vm}: put one for its platform into the registry, or use a VM "
         "of another size."
     )
     BAD_REFERENCE = (
         "That is no image's reference: it is <login server>/<repository>:<tag> or …@sha256:<digest>, in lower case."
+    )
+    NO_SUCH_HOST = (
+        "The VM {vm} finds no host of this name: a login server may have a domain name label, which `az acr show --name "
+        "<registry> --query loginServer` shows; if the name is right, look at the VM's DNS."
     )
     DISK_FULL = "The disk of the VM {vm} is full: free space on it (`df -h` shows where), then run this step again."
     APT_LOCKED = "Another apt is at work on the VM {vm}: run this step again when it has ended."
@@ -55,6 +63,7 @@ class FailureKind(Enum):
             FailureKind.NOT_INSTALLED,
             FailureKind.NOT_ADMITTED,
             FailureKind.NO_SUCH_IMAGE,
+            FailureKind.LOCKED,
             FailureKind.OTHER_PLATFORM,
             FailureKind.BAD_REFERENCE,
         )
@@ -78,10 +87,12 @@ _ANSWERED = {
     FailureKind.NOT_ADMITTED: "is not allowed access|connectivity_forbidden_error|you don't have access to registry",
     FailureKind.OTHER_PLATFORM: "no match(ing manifest)? for (platform|.* in the manifest list)",
     FailureKind.NO_SUCH_IMAGE: r"manifest unknown|name unknown|\bmanifest for \S+ not found",
+    FailureKind.LOCKED: "operation is disallowed on this registry",
     FailureKind.BAD_REFERENCE: "invalid reference format|invalid tag format|must be lowercase",
 }
 _PRINTED = {
     FailureKind.NOT_SIGNED_IN: "please run 'az login' to (setup|access)|there are no active accounts",
+    FailureKind.NO_SUCH_HOST: "no such host",
     FailureKind.DISK_FULL: "no space left on device|enough free space",
     FailureKind.APT_LOCKED: "could not get lock|unable to (lock|acquire the dpkg)",
     FailureKind.DOCKER_DOWN: "cannot connect to the docker daemon",

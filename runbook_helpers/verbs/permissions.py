@@ -12,6 +12,7 @@ from ..connection import Azure
 from .identities import decoded_claims
 
 PERMISSIONS_VERSION = "2022-04-01"
+_PRINCIPAL_TYPES = {"app": "ServicePrincipal", "user": "User"}  # by the claim idtyp of a token
 
 
 @dataclass(frozen=True)
@@ -52,20 +53,28 @@ def own_permissions(azure: Azure, scope: str) -> list[Permission]:
 
 
 def object_id(azure: Azure) -> str | None:
-    """The object id of who is signed in, from the token; no other claim is looked at."""
+    """The object id of who is signed in, from the token."""
+    return _own_claims(azure).get("oid")
+
+
+def _own_claims(azure: Azure) -> dict[str, Any]:
     from azure.core.exceptions import ClientAuthenticationError
 
     try:
         token = azure.credential.get_token(azure.cloud.resource_manager_scope).token
     except ClientAuthenticationError:  # the sign-in has ended meanwhile
-        return None
-    return decoded_claims(token.partition(".")[2].partition(".")[0]).get("oid")
+        return {}
+    return decoded_claims(token.partition(".")[2].partition(".")[0])
 
 
 def grant_command(azure: Azure, role: str, scope: str) -> str:
     """The command with which an administrator gives a role to who is signed in."""
-    who = object_id(azure) or "<your object id>"
-    return f'az role assignment create --assignee-object-id {who} --role "{role}" --scope {scope}'
+    claims = _own_claims(azure)
+    who = claims.get("oid") or "<your object id>"
+    # Without it az asks the directory, which not everybody may, and says that it will be demanded.
+    kind = _PRINCIPAL_TYPES.get(claims.get("idtyp"))
+    of_type = f" --assignee-principal-type {kind}" if kind else ""
+    return f'az role assignment create --assignee-object-id {who} --role "{role}" --scope {scope}{of_type}'
 
 
 def _permission(given: Mapping[str, Any]) -> Permission:

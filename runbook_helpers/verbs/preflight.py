@@ -286,7 +286,9 @@ def _missing_lines(
     lines = [f"{count}, and nothing was made:"]
     for need in missing:
         roles = [name for name, role in BUILT_IN.items() if role.allows(need.action, need.data)]
-        lines.append(f"- {need.action} at {elsewhere.get(need.on, scope)} (in the roles {', '.join(roles)})")
+        lines.append(
+            f"- {need.action} at {elsewhere.get(need.on, scope)} (in the role{'s' * (len(roles) > 1)} {', '.join(roles)})"
+        )
     lines.append(
         "An Owner, User Access Administrator or Role Based Access Control Administrator of that scope can grant them; a "
         "new role works after up to ten minutes:"
@@ -294,7 +296,7 @@ def _missing_lines(
     for place in dict.fromkeys(elsewhere.get(need.on, scope) for need in missing):
         wanted = _roles_for([need for need in missing if elsewhere.get(need.on, scope) == place])
         lines += [f"  {grant_command(azure, role, place)}" for role in wanted]
-    if not group_exists:
+    if not group_exists and any(need.on not in elsewhere for need in missing):
         lines.append(
             f"Or let somebody make the resource group {azure.resource_group} and grant you these roles on it alone."
         )

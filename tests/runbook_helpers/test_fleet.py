@@ -158,6 +158,7 @@ def test_only_a_registrys_no_is_a_refusal(words: str, refusal: bool) -> None:
         ("no matching manifest for linux/arm64/v8 in the manifest list entries", "OTHER_PLATFORM"),
         ("no match for platform in manifest: not found", "OTHER_PLATFORM"),
         ("invalid reference format: repository name (X/A) must be lowercase", "BAD_REFERENCE"),
+        ("denied: The operation is disallowed on this registry, repository or image. View troubleshooting", "LOCKED"),
     ],
 )
 def test_what_no_role_mends_is_its_own_failure(words: str, kind: str) -> None:

@@ -250,7 +250,19 @@ def test_a_registry_with_permissions_for_repositories_needs_a_data_action(here: 
     here.registries.registries.begin_create(name, name, body).result()
     error = missing(here)  # an Owner has no data actions
     assert error.actions == ["Microsoft.ContainerRegistry/registries/repositories/metadata/read"]
-    assert "(in the roles Container Registry Repository Reader)" in str(error)
+    assert "(in the role Container Registry Repository Reader)" in str(error)
+    assert "--assignee-principal-type ServicePrincipal" in str(error)
+
+
+def test_a_new_group_gives_no_role_on_a_registry_elsewhere(here: Azure, limit: Limit, name: str) -> None:
+    theirs = dataclasses.replace(here, resource_group=f"{name}-platform")
+    create_resource_group(theirs)
+    body = {"location": "chinanorth3", "sku": {"name": "Basic"},
+            "properties": {"roleAssignmentMode": "AbacRepositoryPermissions"}}  # fmt: skip
+    here.registries.registries.begin_create(theirs.resource_group, name, body).result()
+    error = missing(dataclasses.replace(here, registry_resource_group=theirs.resource_group))
+    assert error.actions == ["Microsoft.ContainerRegistry/registries/repositories/metadata/read"]
+    assert "let somebody make the resource group" not in str(error)
 
 
 def test_unknown_subscription_is_reported_as_such(here: Azure) -> None:

@@ -167,6 +167,20 @@ def test_references_in_other_spellings(azure: Azure, name: str) -> None:
         assert caught.value.failure is kind, str(caught.value)
 
 
+def test_a_lock_and_a_login_server_without_its_label_are_named(azure: Azure, name: str) -> None:
+    """No fault of the VM's: the message says which command shows or mends it."""
+    registry = registry_with(azure, name, LABEL)
+    import_image(azure, name, "app:v1", SOURCE)
+    signed_in_vm(azure, registry, "AcrPull")
+    acr_login(azure, "vm", name)
+    with pytest.raises(CommandFailed, match=r"domain name label.* `az acr show --name <registry> --query loginServer`"):
+        docker_pull(azure, "vm", f"{name}.azurecr.cn/app:v1")
+    with azure.registry_content(registry.login_server) as content:
+        content.update_tag_properties("app", "v1", can_read=False)
+    with pytest.raises(CommandFailed, match=r"no role mends: `az acr repository update .*--read-enabled true`"):
+        docker_pull(azure, "vm", f"{registry.login_server}/app:v1")
+
+
 def test_an_image_that_is_pinned_is_imported_without_a_tag(azure: Azure, name: str) -> None:
     create_registry(azure, name)
     digest = import_image(azure, name, "app:v1", SOURCE).digest
