@@ -72,7 +72,7 @@ def grant_command(azure: Azure, role: str, scope: str) -> str:
     claims = _own_claims(azure)
     who = claims.get("oid") or "<your object id>"
     # Without it az asks the directory, which not everybody may, and says that it will be demanded.
-    kind = _PRINCIPAL_TYPES.get(claims.get("idtyp"))
+    kind = _PRINCIPAL_TYPES.get(str(claims.get("idtyp")))
     of_type = f" --assignee-principal-type {kind}" if kind else ""
     return f'az role assignment create --assignee-object-id {who} --role "{role}" --scope {scope}{of_type}'
 
