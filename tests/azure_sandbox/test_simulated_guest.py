@@ -530,8 +530,40 @@ def test_what_is_not_there(vm: Azure, name: str) -> None:
         assert "Could not connect to the registry login server" in line(shell, "az acr login -n nobody99").stderr
         assert line(shell, "curl -s https://example.com").exit_status == 6
         assert "must be lowercase" in line(shell, f"docker pull {server}/ACI:v1").stderr
-        az = line(shell, "az vm list")
-        assert az.exit_status == 2 and az.stderr == "az: the simulated guest has no command vm list\n"
+        az = line(shell, "az disk list")
+        assert az.exit_status == 2 and az.stderr == "az: the simulated guest has no command disk list\n"
+
+
+def test_az_shows_what_the_identity_may_read(vm: Azure, name: str) -> None:
+    identity = assign_identity(vm, "vm").identity
+    assert identity
+    registry = registry_id(vm, name)
+    group = registry.split("/")[4]
+    with ssh(vm, "vm") as shell:
+        assign_role(vm, "Reader", assignee=str(identity.principal_id), scope=registry)
+        line(shell, "az cloud set -n AzureChinaCloud; az login --identity -o none")
+        table = line(shell, "az account show -o table").stdout.splitlines()
+        assert table[0].split() == ["EnvironmentName", "HomeTenantId", "IsDefault", "Name", "State", "TenantId"]
+        assert table[1].startswith("-----------------  --------") and table[2].startswith("AzureChinaCloud    ")
+        assert line(shell, "az vm list").stdout == "[]\n"  # it sees no more than the registry
+        refused = line(shell, f"az vm show -n vm -g {group}")
+        assert refused.exit_status == 1 and refused.stderr.startswith("ERROR: (AuthorizationFailed) The client")
+        assign_role(vm, "Reader", assignee=str(identity.principal_id), scope=registry.partition("/providers/")[0])
+        line(shell, "az logout; az login --identity -o none")
+        shown = json.loads(line(shell, f"az acr show -n {name} -g {group}").stdout)
+        assert (shown["loginServer"], shown["resourceGroup"]) == (f"{name}.azurecr.cn", group)
+        assert (
+            line(shell, f"az acr show -n {name} -g {group} --query loginServer -o tsv").stdout == f"{name}.azurecr.cn\n"
+        )
+        row = line(shell, f"az acr show -n {name} -g {group} -o table").stdout.splitlines()
+        assert row[0].startswith("NAME") and row[2].split()[:2] == [name, group] and "LOGIN SERVER" in row[0]
+        query = "\"[?name=='vm'].{vm:name,size:hardwareProfile.vmSize}\""
+        assert line(shell, f"az vm list -g {group} --query {query} -o tsv").stdout.split() == ["Standard_D2s_v5", "vm"]
+        assert line(shell, f"az vm list -g {group} --query [].name -o json").stdout == '[\n  "vm"\n]\n'
+        missing = line(shell, f"az acr show -n nobody123 -g {group}")
+        assert missing.exit_status == 3 and missing.stderr.startswith("ERROR: (ResourceNotFound)")
+        assert line(shell, "az vm list --query 'length(@)'").exit_status == 2
+        assert line(shell, "az vm list --strange").exit_status == 2
 
 
 def test_token_without_docker(vm: Azure, name: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...clouds import CLOUDS, Cloud
+from .az_query import QueryRefused, query
 from .http_client import HttpClient, NetworkError
 from .program import Failure, Process, Unsupported, program
 from .proxies import from_environment
@@ -39,15 +40,20 @@ def command(name: str) -> Callable[[Subcommand], Subcommand]:
 
 
 class AzError(Exception):
-    """Ends a command with exit status 1; printed behind ERROR."""
+    """Ends a command; printed behind ERROR. The exit status is 3 where a resource is not there."""
+
+    def __init__(self, message: str, status: int = 1) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Az:
     """One run of az: its user's profile, and the network."""
 
-    def __init__(self, process: Process, http: HttpClient) -> None:
+    def __init__(self, process: Process, http: HttpClient, output: str = "json") -> None:
         self.process = process
         self.http = http
+        self.output = output
         home = process.environment.get("HOME", process.user.home)
         self._folder = process.environment.get("AZURE_CONFIG_DIR") or f"{home}/.azure"
 
@@ -60,6 +66,7 @@ class Az:
         if operands:
             raise Failure(f"ERROR: unrecognized arguments: {' '.join(operands)}", 2)
         by_letter = {name[0]: f"--{name.rstrip('=')}" for name in reversed(long)}
+        by_letter |= {"g": "--resource-group"}
         return {(by_letter.get(name[1], name) if len(name) == 2 else name): value for name, value in pairs}
 
     # The profile: ~/.azure/azureProfile.json and the chosen cloud in ~/.azure/config
@@ -113,7 +120,9 @@ class Az:
         try:
             answer = self.http.request("GET", METADATA, params=query, headers={"Metadata": "true"})
         except NetworkError as error:
-            raise AzError(f"Failed to connect to the managed identity endpoint: {error}") from error
+            raise AzError(
+                f"Failed to connect to MSI. Please make sure MSI is configured correctly.\n{error}"
+            ) from error
         try:
             body: dict[str, Any] = answer.json()
         except ValueError:
@@ -140,6 +149,15 @@ class Az:
     def get(self, path: str, version: str, token: str, **query: str) -> dict[str, Any] | None:
         """A document of Resource Manager; None where it is not there or not ours to see."""
         try:
+            return self.get_or_fail(path, version, token, **query)
+        except AzError as error:
+            if error.status == 3 or str(error).startswith("(AuthorizationFailed)"):
+                return None
+            raise
+
+    def get_or_fail(self, path: str, version: str, token: str, **query: str) -> dict[str, Any]:
+        """A document of Resource Manager. Raises AzError, with status 3 where it is not there."""
+        try:
             answer = self.http.request(
                 "GET",
                 f"{self.cloud.resource_manager_url}{path}",
@@ -147,16 +165,16 @@ class Az:
                 headers={"Authorization": f"Bearer {token}"},
             )
         except NetworkError as error:
-            raise AzError(f"HTTPSConnectionPool(host='{error.host}', port=443): {error}") from error
-        if answer.status_code in (403, 404):
-            return None
+            raise AzError(_unreachable(error, path)) from error
         try:
             body: dict[str, Any] = answer.json()
         except ValueError as error:
             raise AzError(f"({answer.status_code}) {answer.text[:200]}") from error
         if answer.status_code != 200:
             problem = body.get("error", {})
-            raise AzError(f"({problem.get('code')}) {problem.get('message')}")
+            code, message = problem.get("code"), problem.get("message")
+            status = 3 if answer.status_code == 404 else 1
+            raise AzError(f"({code}) {message}\nCode: {code}\nMessage: {message}", status)
         return body
 
 
@@ -170,38 +188,85 @@ def _az(process: Process, arguments: list[str]) -> int:
     if name is None:
         raise Unsupported("az", f"command {' '.join(words[:3]) or 'line without a command'}")
     try:
-        output, rest = _global_options(arguments[len(name.split()) :])
+        output, expression, rest = _global_options(arguments[len(name.split()) :])
         with HttpClient(process.disk.machine, from_environment(process.environment)) as http:
-            result = COMMANDS[name](Az(process, http), rest)
+            # With a query the table is of what it finds, not of the columns that az has for the command.
+            az = Az(process, http, "json" if expression and output == "table" else output)
+            result = COMMANDS[name](az, rest)
+        if expression and result is not None:
+            result = query(expression, result)
     except AzError as error:
-        raise Failure(f"ERROR: {error}") from error
+        raise Failure(f"ERROR: {error}", error.status) from error
+    except QueryRefused as error:
+        raise Failure(f"ERROR: argument --query: {error}", 2) from error
     if result is not None and output != "none":
-        process.print(_tsv(result) if output == "tsv" else json.dumps(result, indent=2))
+        shown = {"tsv": _tsv, "table": _table}.get(output, _json)(result)
+        process.stdout(f"{shown}\n" if shown else "")
     return 0
 
 
-def _global_options(arguments: list[str]) -> tuple[str, list[str]]:
-    """The output format, and what is left for the command."""
-    output, rest = "json", []
+def _json(result: object) -> str:
+    return json.dumps(result, indent=2)
+
+
+def _table(result: object) -> str:
+    """Rows with the scalar members as columns, as az prints them."""
+    given = result if isinstance(result, list) else [result]
+    rows = []
+    for row in given:
+        if isinstance(row, dict):
+            kept = {key: value for key, value in row.items() if key not in ("id", "type", "etag", "revision")}
+            rows.append({k[:1].upper() + k[1:]: v for k, v in kept.items() if not isinstance(v, (list, dict))})
+        else:
+            values = row if isinstance(row, list) else [row]
+            names = [f"Column{number}" for number in range(1, len(values) + 1)] if isinstance(row, list) else ["Result"]
+            rows.append(dict(zip(names, values, strict=True)))
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    texts = [["" if row.get(name) is None else str(row[name]) for name in columns] for row in rows]
+    widths = [max([len(name) + 2, *(len(row[number]) for row in texts)]) for number, name in enumerate(columns)]
+    lines = [columns, ["-" * width for width in widths], *texts] if columns else []
+    return "\n".join("  ".join(x.ljust(w) for x, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+
+
+def _unreachable(error: NetworkError, path: str) -> str:
+    """Why a host did not answer, in the words of az's HTTP client."""
+    pool = f"HTTPSConnectionPool(host='{error.host}', port=443)"
+    if error.proxy is None:
+        return f"{pool}: {error}"
+    number, words = error.proxy.system_error
+    reason = f"[Errno {number}] {words}" if error.proxy.kind != "name" else "[Errno -2] Name or service not known"
+    return (
+        f"{pool}: Max retries exceeded with url: {path} (Caused by ProxyError('Unable to connect to proxy', "
+        f"NewConnectionError('Failed to establish a new connection: {reason}')))"
+    )
+
+
+def _global_options(arguments: list[str]) -> tuple[str, str, list[str]]:
+    """The output format, the query, and what is left for the command."""
+    output, expression, rest = "json", "", []
     words = iter(arguments)
     for word in words:
         name, equals, value = word.partition("=")
         if name in ("--output", "--out", "-o"):
             output = value if equals else next(words, "")
-            if output not in ("json", "tsv", "none"):
-                raise Unsupported("az", f"output format {output or '(none given)'}: it has json, tsv and none")
-        elif name in ("--query", "--debug", "--verbose", "--help", "-h"):
+            if output not in ("json", "jsonc", "table", "tsv", "none"):
+                raise Unsupported("az", f"output format {output or '(none given)'}: it has json, table, tsv and none")
+        elif name == "--query":
+            expression = value if equals else next(words, "")
+            if not expression:
+                raise Failure("ERROR: argument --query: expected one argument", 2)
+        elif name in ("--debug", "--verbose", "--help", "-h"):
             raise Unsupported("az", f"option {name}")
         elif name != "--only-show-errors":
             rest.append(word)
-    return output, rest
+    return output, expression, rest
 
 
 def _tsv(result: object) -> str:
     rows = result if isinstance(result, list) else [result]
     lines = []
     for row in rows:
-        values = [row[key] for key in sorted(row)] if isinstance(row, dict) else [row]
+        values = [row[key] for key in sorted(row)] if isinstance(row, dict) else row if isinstance(row, list) else [row]
         lines.append("\t".join(_tsv_value(value) for value in values))
     return "\n".join(lines)
 

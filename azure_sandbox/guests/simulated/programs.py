@@ -7,7 +7,20 @@ import logging
 import threading
 from collections.abc import Callable
 
-from . import apt, az, az_acr, coreutils, curl, docker, docker_containers, facts, job_control, system, text  # noqa: F401 - registered
+from . import (  # noqa: F401 - registered
+    apt,
+    az,
+    az_acr,
+    az_resources,
+    coreutils,
+    curl,
+    docker,
+    docker_containers,
+    facts,
+    job_control,
+    system,
+    text,
+)
 from .control import Interrupted
 from .interpreter import Interpreter
 from .program import Process
