@@ -1,4 +1,4 @@
-"""The part of cloud-init that the guests have; a real machine: ssh host keys, write_files, packages, runcmd.
+"""The part of cloud-init that the guests have: ssh keys, write_files, packages, bootcmd, runcmd, and scripts.
 
 What comes before systemd is a shell script for the new root file system; packages and commands are a second script,
 which a unit of the machine runs once, after the network is there.
@@ -14,7 +14,18 @@ from typing import Any
 
 from . import Machine
 
-KNOWN = {"ssh_deletekeys", "ssh_keys", "write_files", "packages", "package_update", "runcmd"}
+KNOWN = frozenset(["bootcmd", "package_update", "package_upgrade", "packages", "runcmd", "ssh_authorized_keys"]).union(
+    ["ssh_deletekeys", "ssh_keys", "users", "write_files"]
+)
+SCRIPT = "/var/lib/cloud/instance/scripts/part-001"
+_OTHER_FORMATS = (
+    "#cloud-boothook",
+    "#include",
+    "#part-handler",
+    "#cloud-config-archive",
+    "#upstart-job",
+    "## template",
+)
 LOG = "/var/log/cloud-init-output.log"
 MAX_DEPTH = 50  # lists and mappings of a configuration in each other
 MAX_VALUES = 100_000  # of a configuration
@@ -35,17 +46,44 @@ class FirstBoot:
 def first_boot(machine: Machine) -> FirstBoot:
     """The scripts for the first boot of a machine with its custom data."""
     config, log = read(machine.custom_data, KNOWN, "this machine's cloud-init")
-    before = [*_admin(machine), *_host_keys(config, log)]
-    for file in _list(config, "write_files", log):
-        before += _file(file, log)
-    final = _final(config, log)
+    before = [*_admin(machine), *_host_keys(config, log), *files(machine, config, log)]
+    final = commands(machine, config, log)
     before.append(write(LOG, "".join(f"{line}\n" for line in log), "644", append=True))
     if final:
         before.append(write(FINAL, final, "700"))
     return FirstBoot("\n".join(before), final)
 
 
-def read(text: str, known: set[str], who: str) -> tuple[dict[str, Any], list[str]]:
+def refusal(custom_data: str) -> str:
+    """Why the guests' cloud-init cannot do what custom data asks for, as a sentence; "" where it can.
+
+    What cloud-init itself would not understand is no reason: Azure takes it too, and the machine's log says so.
+    """
+    if custom_data.startswith("\x1f\ufffd") or custom_data.lower().startswith(
+        ("content-type: multipart", "mime-version:")
+    ):
+        return "its cloud-init takes #cloud-config and shell scripts only, not several parts or compressed custom data."
+    if custom_data.lower().startswith(_OTHER_FORMATS):
+        return f"its cloud-init takes #cloud-config and shell scripts only, not {custom_data.split()[0]}."
+    if custom_data.startswith("#!") and not is_script(custom_data):
+        return f"its cloud-init runs scripts of sh and bash only, not of {custom_data.splitlines()[0][2:].strip()}."
+    if not custom_data.startswith("#cloud-config"):
+        return ""
+    config, _ = read(custom_data, KNOWN, "")
+    unknown = sorted(str(name) for name in config if name not in KNOWN)
+    if unknown:
+        return f"its cloud-init does not do {', '.join(unknown)}: leave that out."
+    if config.get("users") not in (None, [], ["default"], "default"):
+        return "its cloud-init makes no users beside the VM's own: leave users out, or [default]."
+    return ""
+
+
+def is_script(custom_data: str) -> bool:
+    """Whether custom data is a script of sh or bash."""
+    return re.match(r"#!\s*(/usr)?/bin/(env )?(ba|da)?sh\b", custom_data) is not None
+
+
+def read(text: str, known: frozenset[str], who: str) -> tuple[dict[str, Any], list[str]]:
     """The configuration that custom data holds, and the lines for the log about what is not done.
 
     Args:
@@ -54,8 +92,10 @@ def read(text: str, known: set[str], who: str) -> tuple[dict[str, Any], list[str
     """
     if not text.strip():
         return {}, []
+    if is_script(text):
+        return {}, []
     if not text.startswith("#cloud-config"):
-        return {}, [f"{who} knows no custom data other than #cloud-config; it was not used"]
+        return {}, [f"{who} knows no custom data other than #cloud-config and shell scripts; it was not used"]
     import yaml
 
     class Loader(yaml.SafeLoader):
@@ -154,20 +194,44 @@ def _file(file: Any, log: list[str]) -> list[str]:
     return [f"{{ {line}; }} 2>>{LOG} || echo {failed} >>{LOG}"]
 
 
-def _final(config: dict[str, Any], log: list[str]) -> str:
-    """Packages and commands, as one script."""
-    packages = [shlex.quote(str(name)) for name in _list(config, "packages", log)]
-    lines = []
-    if packages or config.get("package_update"):
-        lines.append("apt-get update")
+def files(machine: Machine, config: dict[str, Any], log: list[str]) -> list[str]:
+    """Shell lines that write the files and the keys of the admin user."""
+    lines = [line for file in _list(config, "write_files", log) for line in _file(file, log)]
+    keys = "".join(f"{str(key).strip()}\n" for key in _list(config, "ssh_authorized_keys", log))
+    if keys:
+        lines.append(write(f"/home/{machine.admin_username}/.ssh/authorized_keys", keys, "600", append=True))
+    if is_script(machine.custom_data):
+        lines.append(write(SCRIPT, machine.custom_data, "700"))
+    return lines
+
+
+def commands(machine: Machine, config: dict[str, Any], log: list[str]) -> str:
+    """Packages and commands, as one script. Of the commands of runcmd the last one's status counts."""
+    lines = [_command(command) for command in _list(config, "bootcmd", log)]
+    packages = [shlex.quote(_package(name)) for name in _list(config, "packages", log)]
+    if packages or config.get("package_update") or config.get("package_upgrade"):
+        lines.append("apt-get update || failed=1")
+    if config.get("package_upgrade"):
+        lines.append("apt-get upgrade -y || failed=1")
     if packages:
-        lines.append(f"DEBIAN_FRONTEND=noninteractive apt-get install -y {' '.join(packages)}")
-    for command in _list(config, "runcmd", log):
-        if isinstance(command, list):
-            lines.append(" ".join(shlex.quote(str(word)) for word in command))
-        else:
-            lines.append(f"sh -c {shlex.quote(str(command))}")
-    return "".join(f"{line} || failed=1\n" for line in lines) + "exit ${failed:-0}\n" if lines else ""
+        lines.append(f"DEBIAN_FRONTEND=noninteractive apt-get install -y {' '.join(packages)} || failed=1")
+    run = [_command(command) for command in _list(config, "runcmd", log)]
+    if is_script(machine.custom_data):
+        run.append(SCRIPT)
+    if run:
+        lines += [*run[:-1], f"{run[-1]} || failed=1"]
+    return "".join(f"{line}\n" for line in lines) + "exit ${failed:-0}\n" if lines else ""
+
+
+def _command(command: Any) -> str:
+    if isinstance(command, list):
+        return " ".join(shlex.quote(str(word)) for word in command)
+    return f"sh -c {shlex.quote(str(command))}"
+
+
+def _package(name: Any) -> str:
+    """A package, or one and its version."""
+    return f"{name[0]}={name[1]}" if isinstance(name, list) and len(name) == 2 else str(name)
 
 
 def write(path: str, content: str | bytes, mode: str, *, append: bool = False) -> str:

@@ -78,8 +78,8 @@ def said(custom_data: str) -> str:
     ("custom_data", "words"),
     [
         ("", ""),
-        ("#!/bin/sh\nid", "knows no custom data other than #cloud-config"),
-        ("#cloud-config\nbootcmd: [id]\nusers: []\n", "has no bootcmd; it was not done"),
+        ("#!/usr/bin/perl\nid", "knows no custom data other than #cloud-config"),
+        ("#cloud-config\nntp: {}\nusers: []\n", "has no ntp; it was not done"),
         ("#cloud-config\n[", "Failed loading yaml blob"),
         ("#cloud-config\nruncmd: id\n", "runcmd: not a list"),
         ("#cloud-config\nwrite_files: [{path: etc}]\n", "an entry has no absolute path"),

@@ -154,12 +154,10 @@ def test_host_key_is_the_one_of_the_custom_data(machine: SimulatedVM) -> None:
         transport = client.get_transport()
         assert transport and transport.get_remote_server_key().get_base64() == public.split()[1]
         assert run(client, "cat /etc/ssh/ssh_host_ed25519_key")[0] == 1
-        assert "cloud-init has no packages" in run(client, "cat /var/log/cloud-init-output.log")[1]
+        assert run(client, "cloud-init status --wait; dpkg -s jq | grep Status")[1].endswith("install ok installed\n")
 
 
-@pytest.mark.parametrize(
-    "data", ["#!/bin/sh\necho hi", "#cloud-config\na: [", "#cloud-config\nssh_keys: {ed25519_private: x}"]
-)
+@pytest.mark.parametrize("data", ["echo hi", "#cloud-config\na: [", "#cloud-config\nssh_keys: {ed25519_private: x}"])
 def test_custom_data_it_cannot_use_is_logged(machine: SimulatedVM, data: str) -> None:
     machine.do(machine.guests.delete("vm1"))
     machine.do(machine.guests.boot(replace(machine.machine, custom_data=data)))

@@ -66,7 +66,7 @@ class MachineGuests:
         own = "arm64" if platform.machine() in ("aarch64", "arm64") else "amd64"
         if machine.architecture != own:
             return f"its size has an {machine.architecture} processor, and a real machine has this host's, {own}."
-        return ""
+        return cloud_init.refusal(machine.custom_data)
 
     async def boot(self, machine: Machine) -> None:
         async with self._lock(machine.vm_id):

@@ -9,6 +9,7 @@ import re
 from .apt_sources import AZURE_CLI_SUITES, Source, packages_of, sources
 from .control import Interrupted
 from .disk import ROOT, Disk
+from .docker_daemon import unit_proxies
 from .program import Failure, Process, Unsupported, program
 from .proxies import Proxies, from_environment, problem_of
 from .releases import release_of
@@ -242,6 +243,8 @@ def _install(process: Process, names: list[str], proxies: Proxies, *, yes: bool)
         if "docker.io" in new:
             document["groups"].setdefault("docker", [])
             document["services"] |= {"docker": True, "containerd": True}
+            document["docker_unit"] = unit_proxies(disk)
+            document["daemon_proxies"] = document["docker_unit"]
     for name in new:
         process.print(f"Setting up {name} ({versions[name]}) ...")
     return 0

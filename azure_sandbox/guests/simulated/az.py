@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from ...clouds import CLOUDS, Cloud
 from .az_query import QueryRefused, query
@@ -121,7 +122,7 @@ class Az:
             answer = self.http.request("GET", METADATA, params=query, headers={"Metadata": "true"})
         except NetworkError as error:
             raise AzError(
-                f"Failed to connect to MSI. Please make sure MSI is configured correctly.\n{error}"
+                f"Failed to connect to MSI. Please make sure MSI is configured correctly.\n{_unreachable(error, METADATA)}"
             ) from error
         try:
             body: dict[str, Any] = answer.json()
@@ -165,7 +166,7 @@ class Az:
                 headers={"Authorization": f"Bearer {token}"},
             )
         except NetworkError as error:
-            raise AzError(_unreachable(error, path)) from error
+            raise AzError(_unreachable(error, f"{self.cloud.resource_manager_url}{path}")) from error
         try:
             body: dict[str, Any] = answer.json()
         except ValueError as error:
@@ -228,15 +229,17 @@ def _table(result: object) -> str:
     return "\n".join("  ".join(x.ljust(w) for x, w in zip(line, widths, strict=True)).rstrip() for line in lines)
 
 
-def _unreachable(error: NetworkError, path: str) -> str:
+def _unreachable(error: NetworkError, url: str) -> str:
     """Why a host did not answer, in the words of az's HTTP client."""
-    pool = f"HTTPSConnectionPool(host='{error.host}', port=443)"
+    parts = urlsplit(url)
+    scheme, port = ("HTTPS", 443) if parts.scheme == "https" else ("HTTP", 80)
+    pool = f"{scheme}ConnectionPool(host='{error.host}', port={port})"
     if error.proxy is None:
         return f"{pool}: {error}"
     number, words = error.proxy.system_error
     reason = f"[Errno {number}] {words}" if error.proxy.kind != "name" else "[Errno -2] Name or service not known"
     return (
-        f"{pool}: Max retries exceeded with url: {path} (Caused by ProxyError('Unable to connect to proxy', "
+        f"{pool}: Max retries exceeded with url: {parts.path} (Caused by ProxyError('Unable to connect to proxy', "
         f"NewConnectionError('Failed to establish a new connection: {reason}')))"
     )
 

@@ -56,6 +56,7 @@ class Disk:
         self._document = document
         document.setdefault("daemon_proxies", ["", "", ""])  # those that Docker's daemon was started with
         document.setdefault("docker_unit", ["", "", ""])  # those in its unit, as systemd has read it
+        document.setdefault("cloud_init", {"state": "done", "warnings": [], "script": ""})
         document.setdefault("lists", {})  # what apt knows of its sources: packages and their versions
         self._lock = threading.RLock()
         self._depth = 0

@@ -14,6 +14,7 @@ from ...faults.active import Faults
 from ...resource import ResourceId
 from ...store import Store
 from .. import NO_FAULT, Link, Machine, cloud_init
+from . import first_boot
 from .control import Control
 from .disk import ROOT, Disk
 from .faults import GuestFaults
@@ -23,8 +24,6 @@ from .ssh_server import HOST_KEY, RunningGuest, new_host_key, serve
 from .system import root_environment
 
 logger = logging.getLogger(__name__)
-INIT_LOG = "/var/log/cloud-init-output.log"
-_CLOUD_CONFIG = {"ssh_deletekeys", "ssh_keys"}  # what of cloud-init's configuration a simulated machine has
 
 
 class SimulatedGuests:
@@ -37,7 +36,7 @@ class SimulatedGuests:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def refusal(self, machine: Machine) -> str:
-        return ""
+        return cloud_init.refusal(machine.custom_data)
 
     async def boot(self, machine: Machine) -> None:
         running = self._find(machine.vm_id)
@@ -95,6 +94,7 @@ class SimulatedGuests:
 
     def _begin(self, disk: Disk) -> RunningGuest:
         disk.faults = GuestFaults(self._faults, ResourceId(disk.machine.resource_id).name)
+        first_boot.start(disk)
         return RunningGuest(disk)
 
     def _find(self, vm_id: str) -> RunningGuest | None:
@@ -114,19 +114,23 @@ class SimulatedGuests:
 
 def _install(store: Store, machine: Machine) -> Disk:
     """A new disk after the first boot, with what cloud-init was given."""
-    config, log = cloud_init.read(machine.custom_data, _CLOUD_CONFIG, "the simulated guest's cloud-init")
+    config, _ = cloud_init.read(machine.custom_data, cloud_init.KNOWN, first_boot.WHO)
     given = config.get("ssh_keys")
     keys = given if isinstance(given, dict) else {}
     private, public = keys.get("ed25519_private"), keys.get("ed25519_public")
     if not _is_private_key(private):
-        if private is not None:
-            log.append("ssh_keys: ed25519_private is not a key; a new one was made")
-        private, public = new_host_key()
+        given_one, (private, public) = private, new_host_key()
+    else:
+        given_one = None
     disk = Disk.format(store, machine)
     with disk.changing():
         disk.write(HOST_KEY, str(private), ROOT, mode=0o600)
         disk.write(f"{HOST_KEY}.pub", str(public).strip() + "\n", ROOT)
-        disk.write(INIT_LOG, "".join(f"{line}\n" for line in [*log, "Cloud-init finished."]), ROOT)
+        first_boot.prepare(disk, machine)
+        if given_one is not None:
+            disk.write(
+                cloud_init.LOG, "ssh_keys: ed25519_private is not a key; a new one was made\n", ROOT, append=True
+            )
     return disk
 
 

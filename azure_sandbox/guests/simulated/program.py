@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import getopt
 import posixpath
+import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from .control import Control, Interrupted
-from .disk import Disk, DiskError, User
+from .disk import ROOT, Disk, DiskError, User
 from .file_locks import Held
 
 Output = Callable[[str], None]
@@ -170,6 +171,14 @@ class Process:
         except DiskError as error:
             self.warn(f"{process.name}: {error}")
             return 1
+
+
+def system_environment(disk: Disk) -> dict[str, str]:
+    """The variables of /etc/environment, which every sign-in reads."""
+    if disk.stat("/etc/environment", ROOT) is None:
+        return {}
+    lines = re.findall(r"^\s*(?:export\s+)?([A-Za-z_]\w*)=(.*?)\s*$", disk.read("/etc/environment", ROOT), re.M)
+    return {name: value.strip("\"'") for name, value in lines}
 
 
 @dataclass(frozen=True)

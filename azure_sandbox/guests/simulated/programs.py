@@ -17,6 +17,7 @@ from . import (  # noqa: F401 - registered
     docker,
     docker_containers,
     facts,
+    first_boot,
     job_control,
     system,
     text,

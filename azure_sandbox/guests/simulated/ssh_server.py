@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .. import Link
 from .control import Control
 from .disk import ROOT, Disk, User
-from .program import END_OF_INPUT, PATH, Input, Process
+from .program import END_OF_INPUT, PATH, Input, Process, system_environment
 from .programs import call_in_loop, in_thread, run_script
 from .releases import processor_name, release_of
 from .terminal import Terminal
@@ -141,6 +141,7 @@ async def _session(ssh: asyncssh.SSHServerProcess[str], disk: Disk, user: User, 
         "PWD": user.home,
         "SHELL": "/bin/bash",
         "USER": user.name,
+        **system_environment(disk),
         **({"TERM": str(ssh.term_type)} if terminal else {}),
     }
     stdout = output(ssh.stdout)

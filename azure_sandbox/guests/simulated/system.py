@@ -6,8 +6,9 @@ import time
 from dataclasses import replace
 
 from .disk import ROOT
+from .docker_daemon import daemon_proxies, unit_proxies
 from .interpreter import Interpreter
-from .program import PATH, Failure, Process, UnknownProgram, Unsupported, program
+from .program import PATH, Failure, Process, UnknownProgram, Unsupported, program, system_environment
 
 SERVICES = {"docker": "docker.io", "containerd": "docker.io", "ssh": "openssh-server"}
 START_SECONDS = 90  # how long systemd waits for a service that does not say that it is ready
@@ -32,6 +33,7 @@ def _sudo(process: Process, arguments: list[str]) -> int:
         raise Failure("sudo: a password is required")
     kept = set(process.environment) if options.keys() & {"-E", "--preserve-env"} else {"TERM", "LANG"}
     environment = {key: value for key, value in process.environment.items() if key in kept}
+    environment |= system_environment(process.disk)
     environment |= {"PATH": f"{PATH}:/snap/bin", "HOME": user.home, "USER": name, "LOGNAME": name}
     environment |= {"SUDO_USER": process.user.name}
     while words and "=" in words[0]:
@@ -83,20 +85,15 @@ def _usermod(process: Process, arguments: list[str]) -> int:
     return 0
 
 
-@program("cloud-init")
-def _cloud_init(process: Process, arguments: list[str]) -> int:
-    if arguments in (["status"], ["status", "--wait"]):
-        process.print("\nstatus: done" if "--wait" in arguments else "status: done")
-        return 0
-    if arguments in (["--version"], ["-v"]):
-        process.print(f"/usr/bin/cloud-init {process.disk['packages']['cloud-init']}")
-        return 0
-    raise Unsupported("cloud-init", f"command {' '.join(arguments) or 'without arguments'}")
-
-
 @program("systemctl")
 def _systemctl(process: Process, arguments: list[str]) -> int:
     pairs, words = process.options(arguments, "q", ["now", "no-pager", "quiet"])
+    if words == ["daemon-reload"]:
+        if not process.user.is_root:
+            raise Failure("Failed to reload daemon: Interactive authentication required.")
+        with process.disk.changing() as document:
+            document["docker_unit"] = unit_proxies(process.disk)
+        return 0
     verb, names = (words or ["list-units"])[0], [word.removesuffix(".service") for word in words[1:]]
     if verb not in ("status", "start", "stop", "restart", "enable", "disable", "is-active", "is-enabled") or not names:
         raise Unsupported("systemctl", f"command {' '.join(words)}")
@@ -130,11 +127,31 @@ def _service(process: Process, verb: str, name: str, *, now: bool) -> int:
     elif verb == "disable" and not now:
         raise Unsupported("systemctl", "disable without --now")
     elif verb != "enable" or now:
+        if name == "docker" and verb not in ("stop", "disable") and (verb == "restart" or not active):
+            _load_proxies(process)
         with process.disk.changing() as document:
             document["services"][name] = verb not in ("stop", "disable")
         if slow and verb != "stop":  # it tells when it is ready, and systemctl waits for that
             slow.outlast(min(START_SECONDS, slow.end - time.monotonic()), process.control.interrupt)
     return 0
+
+
+def _load_proxies(process: Process) -> None:
+    """Let Docker's daemon, which is being started, read by which proxies it asks."""
+    if process.disk["docker_unit"] != unit_proxies(process.disk):
+        process.warn(
+            "Warning: The unit file, source configuration file or drop-ins of docker.service changed on disk. Run "
+            "'systemctl daemon-reload' to reload units."
+        )
+    proxies = daemon_proxies(process.disk)
+    with process.disk.changing() as document:
+        document["services"]["docker"] = proxies is not None
+        document["daemon_proxies"] = proxies or ["", "", ""]
+    if proxies is None:
+        raise Failure(
+            "Job for docker.service failed because the control process exited with error code.\n"
+            'See "systemctl status docker.service" and "journalctl -xeu docker.service" for details.'
+        )
 
 
 def root_environment() -> dict[str, str]:
