@@ -124,7 +124,8 @@ def _host(name: str, routes: list[BaseRoute] | list[Route]) -> Host:
 
 
 class _Traffic:
-    """The traffic log: who asked what and what was answered. The absolute form of a path becomes a path here."""
+    """The traffic log: who asked what and what was answered, on disk before who asked has the answer. The absolute form of a
+    path becomes a path here."""
 
     def __init__(self, app: ASGIApp, clouds: list[Tenant]) -> None:
         self._app = app
@@ -134,33 +135,37 @@ class _Traffic:
         if scope["path"].startswith("http://"):
             path = "/" + scope["path"].removeprefix("http://").partition("/")[2]
             scope = {**scope, "path": path, "raw_path": path.encode()}
-        status = 0
+        answered = False
         started = time.monotonic()
 
         async def watch(message: Message) -> None:
-            nonlocal status
+            nonlocal answered
             if message["type"] == "http.response.start":
-                status = message["status"]
+                answered = True
+                self._log(Request(scope), message["status"], time.monotonic() - started)
             await send(message)
 
         try:
             await self._app(scope, receive, watch)
         finally:
-            request = Request(scope)
-            tenant = self._cloud(request)
-            tenant.store.log_traffic(
-                {
-                    "time": tenant.clock.timestamp(),
-                    "vm": _caller(request).vm_id,
-                    "method": request.method,
-                    "host": request.url.hostname,
-                    "path": request.url.path,
-                    "status": status,
-                    "agent": request.headers.get("user-agent", ""),
-                    **getattr(request.state, "noted", {}),
-                    "milliseconds": round((time.monotonic() - started) * 1000, 1),
-                }
-            )
+            if not answered:
+                self._log(Request(scope), 0, time.monotonic() - started)
+
+    def _log(self, request: Request, status: int, seconds: float) -> None:
+        tenant = self._cloud(request)
+        tenant.store.log_traffic(
+            {
+                "time": tenant.clock.timestamp(),
+                "vm": _caller(request).vm_id,
+                "method": request.method,
+                "host": request.url.hostname,
+                "path": request.url.path,
+                "status": status,
+                "agent": request.headers.get("user-agent", ""),
+                **getattr(request.state, "noted", {}),
+                "milliseconds": round(seconds * 1000, 1),
+            }
+        )
 
     def _cloud(self, request: Request) -> Tenant:
         """The cloud that a request counts for: that of the host, else of the VM that asks, else the first."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..arguments import checked
 from ..connection import Azure
-from ..errors import NotFound, ParameterError, SignInRefused
+from ..errors import NotFound, ParameterError, RunbookError, SignInRefused
 from ..parameters import split_image
 from ..run.progress import step
 from ..secrets import shown
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from azure.mgmt.containerregistry.models import Registry
 
 SKUS = ("Basic", "Standard", "Premium")
+IMPORTER = "Container Registry Data Importer and Data Reader"
+"""The role to import from a registry of whom Resource Manager lets somebody see no more than its name."""
 READER = "Container Registry Repository Reader"
 """The role to read images of a registry with repository permissions, where AcrPull, Contributor and Owner do not count."""
 
@@ -120,7 +123,7 @@ def import_image(
         source_image: registry/repository:tag to copy, or registry/repository@sha256:….
 
     Raises:
-        SignInRefused: the registry does not let us see its images.
+        SignInRefused: the registry does not let us see its images, or the source does not let us import from it.
         NotFound: the tag is there with another digest than the image's.
     """
     from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
@@ -138,19 +141,24 @@ def import_image(
             source = f"{source_repository}@{pinned}" if pinned else f"{source_repository}:{source_tag}"
             # What is pinned by its digest alone gets no tag.
             target = {"target_tags": [f"{repository}:{tag}"]} if tag else {"untagged_target_repositories": [repository]}
+            found = _source_registry(azure, host)
+            named: Any = {"resource_id": str(found.id)} if found else {"registry_uri": host}
             parameters = ImportImageParameters(
-                source=ImportSource(source_image=source, **_source_registry(azure, host)), mode="NoForce", **target
+                source=ImportSource(source_image=source, **named), mode="NoForce", **target
             )
             at = azure.at_registry
             # Another run may have been quicker: then the tag exists, which is what was wanted.
-            with contextlib.suppress(ResourceExistsError):
+            with (
+                contextlib.suppress(ResourceExistsError),
+                _with_what_the_source_needs(azure, registry_name.lower(), source_image, found),
+            ):
                 poller = at.registries.registries.begin_import_image(at.resource_group, registry_name, parameters)
                 wait(azure, poller, f"The import of {source_image}")
             return show_image(azure, registry_name, image)
 
 
-def _source_registry(azure: Azure, host: str) -> dict[str, Any]:
-    """How an import names its source: by the resource id where we see the registry, as ``az acr import`` does.
+def _source_registry(azure: Azure, host: str) -> Registry | None:
+    """The source of an import where we see it: then the import names its resource id, as ``az acr import`` does.
 
     So it is read by our roles, also where its network admits Azure's own services alone.
     """
@@ -161,8 +169,52 @@ def _source_registry(azure: Azure, host: str) -> dict[str, Any]:
         with contextlib.suppress(HttpResponseError):  # we may not look there
             for each in at.registries.registries.list():
                 if str(each.login_server).lower() == host:
-                    return {"resource_id": str(each.id)}
-    return {"registry_uri": host}
+                    return each
+    return None
+
+
+# What Azure says of the source of an import, at once or when the import has ended.
+_SOURCE_REFUSES = re.compile("LinkedAuthorizationFailed|(?<=message )Unauthorized|Access to [^ ]+ (was )?denied")
+_SOURCE_ADMITS_NOBODY = re.compile("(?<=message )Forbidden|[^.]*is not allowed access")
+
+
+@contextlib.contextmanager
+def _with_what_the_source_needs(
+    azure: Azure, registry_name: str, source_image: str, found: Registry | None
+) -> Iterator[None]:
+    """Say that it is the source of an import that refuses us, and what mends that."""
+    try:
+        yield
+    except RunbookError as error:
+        host, said = source_image.partition("/")[0], str(error)
+        closed = _SOURCE_ADMITS_NOBODY.search(said)
+        refused = closed or _SOURCE_REFUSES.search(said)
+        if refused is None or f" {registry_name}." in said.lower():  # by the registry that it is for
+            raise
+        if closed:
+            needed = (
+                "no role mends that: where it is one of the same tenant, `az acr update --allow-trusted-services true --name "
+                f"{host.partition('.')[0].partition('-')[0]}` lets imports in."
+            )
+        elif found:
+            role = IMPORTER if refused[0] == "LinkedAuthorizationFailed" else _role_to_read(found)
+            needed = (
+                f"whoever runs this needs {role} there, which works after up to ten minutes: "
+                f"{grant_command(azure, role, str(found.id))}"
+            )
+        elif host.endswith(azure.cloud.registry_suffix):
+            needed = f"whoever runs this needs AcrPull there, or {READER} where it has repository permissions."
+        else:
+            needed = (
+                "has it this image, and may everybody pull it? Where it wants a user name and a password, `az acr import "
+                "--username <name> --password <password>` copies it once."
+            )
+        message = f"The source of the import of {source_image} refuses it ({refused[0].strip()}): {needed}"
+        raise SignInRefused(message) from error
+
+
+def _role_to_read(registry: Registry) -> str:
+    return READER if has_repository_permissions(registry) else "AcrPull"
 
 
 @checked

@@ -110,6 +110,14 @@ def test_time_faults_and_traffic(azure_sandbox_session: Sandbox) -> None:
     assert azure.traffic()[-1]["path"] == path
 
 
+def test_an_exchange_is_in_the_traffic_log_before_its_answer_is_sent(azure_sandbox_session: Sandbox) -> None:
+    azure = azure_sandbox_session
+    for number in range(100):
+        path = f"/subscriptions/{azure.subscription_id}/resourceGroups/none{number}"
+        azure.arm("DELETE", path)
+        assert azure.traffic()[-1]["path"] == path
+
+
 @pytest.mark.parametrize("wrong", [{"cloud": "Azure"}, {"role_delay": "soon"}, {"colour": 1}])
 def test_what_makes_no_sense_is_refused(wrong: dict[str, str]) -> None:
     with pytest.raises(ValueError), Sandbox(**wrong):

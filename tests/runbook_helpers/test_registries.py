@@ -4,6 +4,7 @@ of them wants, and refusals that no role mends."""
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from azure.core.exceptions import HttpResponseError
 
+from azure_sandbox import Sandbox, faults
 from runbook_helpers import (
     Azure,
     acr_login,
@@ -123,6 +125,53 @@ def test_a_role_for_one_repository(azure: Azure, name: str) -> None:
     with pytest.raises(ParameterError, match="only Container Registry Repository Reader can be limited"):
         assign_role(azure, "AcrPull", **wanted, repository="other")
     assert remove_role(azure, READER, **wanted) == 1
+
+
+def test_a_source_with_repository_permissions_names_the_role_that_it_needs(azure: Azure, name: str) -> None:
+    source = registry_with(azure, f"{name}src", ABAC)
+    granted = assign_role(azure, READER, assignee=str(object_id(azure)), scope=source.id)
+    import_image(azure, source.name, "app:v1", SOURCE)
+    create_registry(azure, name)
+    azure.authorization.role_assignments.delete_by_id(granted.id)
+    with pytest.raises(
+        SignInRefused, match=f"refuses it .Unauthorized.: .*{READER} there.*--scope {source.id}"
+    ) as caught:
+        import_image(azure, name, "copy:v1", f"{source.login_server}/app:v1")
+    assert "Change what it names" not in str(caught.value)
+    assign_role(azure, READER, assignee=str(object_id(azure)), scope=source.id)
+    assert import_image(azure, name, "copy:v1", f"{source.login_server}/app:v1").digest
+
+
+def test_a_source_behind_a_firewall_is_no_missing_role(azure: Azure, name: str) -> None:
+    source = create_registry(azure, f"{name}src", sku="Premium")
+    import_image(azure, source.name, "app:v1", SOURCE)
+    create_registry(azure, name)
+    closed = {"properties": {"publicNetworkAccess": "Disabled", "networkRuleBypassOptions": "None"}}
+    azure.registries.registries.begin_update(name, source.name, closed).result()
+    with pytest.raises(SignInRefused, match=f"no role mends that.* --allow-trusted-services true --name {name}src"):
+        import_image(azure, name, "copy:v1", f"{source.login_server}/app:v1")
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "said", "advice"),
+    [
+        ("docker.io/library/none:v1", "InvalidParameters", "Invalid message Unauthorized Unauthorized {}", "--username <name>"),
+        ("elsewhere.azurecr.cn/app:v1", "InvalidParameters", "Invalid message Unauthorized Unauthorized {}",
+         f"needs AcrPull there, or {READER}"),
+        ("elsewhere.azurecr.cn/app:v1", "InvalidParameters", "Access to elsewhere.azurecr.cn denied.", "needs AcrPull there"),
+    ],
+)  # fmt: skip
+def test_a_source_that_we_do_not_see(
+    azure: Azure, name: str, sandbox: Sandbox, source: str, code: str, said: str, advice: str
+) -> None:
+    create_registry(azure, name)
+    body = json.dumps({"error": {"code": code, "message": f"Operation registries-x failed. Resource /x {said}"}})
+    rule = sandbox.faults.add(faults.Status(400, method="POST", path=f"*/{name}/importImage", body=body))
+    try:
+        with pytest.raises(SignInRefused, match=advice):
+            import_image(azure, name, "copy:v1", source)
+    finally:
+        sandbox.faults.clear(rule)
 
 
 def test_network_rules_are_no_pending_role(azure: Azure, name: str) -> None:
