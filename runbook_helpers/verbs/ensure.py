@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..connection import Azure
@@ -37,15 +38,26 @@ def ensure(
         OperationFailed: Azure gave up making it.
         OperationTimeout: it was not ready in time.
     """
+    return begin_ensure(azure, what, show, create, repair)()
+
+
+def begin_ensure(
+    azure: Azure,
+    what: str,
+    show: Callable[[], T],
+    create: Callable[[], LROPoller[T]],
+    repair: Callable[[T], LROPoller[T]] | None = None,
+) -> Callable[[], T]:
+    """The beginning of `ensure`, and what waits for its end: several can be made at the same time."""
     from azure.core.exceptions import ResourceNotFoundError
 
     try:
         found = settled(azure, what, show)
     except ResourceNotFoundError:
-        return wait(azure, create(), what)
+        return partial(wait, azure, create(), what)
     if provisioning_state(found) in (None, "Succeeded") or not is_ours(found):
-        return found
-    return wait(azure, repair(found) if repair else create(), what)
+        return lambda: found
+    return partial(wait, azure, repair(found) if repair else create(), what)
 
 
 def found_elsewhere(at: Azure, what: str, parameter: str, show: Callable[[], T]) -> T:

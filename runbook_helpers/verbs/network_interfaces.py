@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..connection import Azure
-from .ensure import ensure
+from .ensure import begin_ensure
 from .tags import our_tags
 
 
@@ -17,8 +17,8 @@ def create_interface(azure: Azure, vm_name: str, ssh_source: str) -> str:
     models: Any = network_models  # their annotations leave out the keywords that all versions take
     network, group, location = azure.network, azure.resource_group, azure.location
 
-    def part(what: str, name: str, operations: Any, model: Callable[[], Any]) -> Any:
-        return ensure(
+    def begin(what: str, name: str, operations: Any, model: Callable[[], Any]) -> Callable[[], Any]:
+        return begin_ensure(
             azure,
             f"{what} {name}",
             lambda: operations.get(group, name),
@@ -37,13 +37,14 @@ def create_interface(azure: Azure, vm_name: str, ssh_source: str) -> str:
             destination_address_prefix="*",
             destination_port_range="22",
         )
-        security_group = part(
+        # All three are begun before the first one is waited for: none needs another.
+        security_group = begin(
             "The network security group",
             f"{vm_name}NSG",
             network.network_security_groups,
             lambda: models.NetworkSecurityGroup(location=location, tags=our_tags(azure), security_rules=[rule]),
         )
-        address = part(
+        address = begin(
             "The public IP address",
             f"{vm_name}PublicIP",
             network.public_ip_addresses,
@@ -54,7 +55,7 @@ def create_interface(azure: Azure, vm_name: str, ssh_source: str) -> str:
                 public_ip_allocation_method="Static",
             ),
         )
-        virtual_network = part(
+        virtual_network = begin(
             "The virtual network",
             f"{vm_name[:60]}VNET",  # a virtual network's name has 64 characters at most, as a VM's
             network.virtual_networks,
@@ -66,13 +67,13 @@ def create_interface(azure: Azure, vm_name: str, ssh_source: str) -> str:
             ),
         )
         configuration = models.NetworkInterfaceIPConfiguration(
-            name=f"ipconfig{vm_name}", subnet=virtual_network.subnets[0], public_ip_address=address
+            name=f"ipconfig{vm_name}", subnet=virtual_network().subnets[0], public_ip_address=address()
         )
         return models.NetworkInterface(
             location=location,
             tags=our_tags(azure),
             ip_configurations=[configuration],
-            network_security_group=security_group,
+            network_security_group=security_group(),
         )
 
-    return str(part("The network interface", f"{vm_name}VMNic", network.network_interfaces, interface).id)
+    return str(begin("The network interface", f"{vm_name}VMNic", network.network_interfaces, interface)().id)
