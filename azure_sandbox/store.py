@@ -130,7 +130,7 @@ class Store:
         rows = self._query("SELECT body FROM document WHERE kind = ? ORDER BY key", kind)
         return [json.loads(row[0]) for row in rows]
 
-    # Repositories. `registry` is a login server, `manifest` and `tag` are documents that registry.py defines.
+    # Repositories. `registry` is a login server, `manifest` and `tag` are documents that registry/images.py writes.
 
     def link_blob(self, registry: str, repository: str, digest: str) -> None:
         self._query("INSERT OR IGNORE INTO blob VALUES (?, ?, ?)", registry, repository, digest)

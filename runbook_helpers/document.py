@@ -50,7 +50,7 @@ _CLI = "Install the Azure CLI"
 _FIRST = "Example 1: a user-assigned identity"
 _SECOND = "Example 2: the system-assigned identity"
 
-_CONNECTION = "Each verb that works on the VM opens its own connection and closes it, so none has to be held open."
+_CONNECTION = "Each verb that works on the VM connects by itself and leaves its connection to the next one, so none has to be held."
 _ROLE = "The principal id is given with its type, since the directory asked by `--assignee` may not know it yet."
 _BACK = "It stays a remark, as in the document: the parameter `cloud` says the cloud, and nothing has to be set back."
 _WAIT = "A new role assignment can take ten minutes to work, so it is tried again until it does; no terminal prompts."

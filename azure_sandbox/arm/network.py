@@ -430,7 +430,7 @@ def _check_private_address(call: Call, own: ResourceId, address: str, subnet: Re
 
 Fill = Callable[[Call, Resource, Json], None]
 _FILLS: dict[str, tuple[Fill, int, int]] = {
-    # type: how its properties are filled, Retry-After of PUT and of DELETE in seconds (0: answered at once)
+    # By type: how its properties are filled, Retry-After of PUT and of DELETE in seconds (0: answered at once)
     NETWORK: (_fill_network, 3, 10),
     SECURITY_GROUP: (_fill_security_group, 1, 1),
     ADDRESS: (_fill_address, 1, 10),

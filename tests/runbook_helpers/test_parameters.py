@@ -176,7 +176,7 @@ def test_injected_name_is_checked_and_other_variables_are_not() -> None:
 
 def test_sandbox_file_is_valid_and_the_others_ask_to_be_filled_in() -> None:
     targets = set((PROJECT / "parameters").glob("*.yaml")) - set((PROJECT / "parameters").glob("fleet.*.yaml"))
-    for path in targets:  # a fleet's file has a form of its own: tests/test_fleet.py
+    for path in targets:  # a fleet's file has a form of its own: test_fleet.py
         values = read_parameters(path)
         assert list(values) == [name for name in RULES if name != "result_path"]  # one file cannot be for all notebooks
         refused = {problem.split()[0] for problem in problems(values)}

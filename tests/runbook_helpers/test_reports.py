@@ -146,7 +146,7 @@ def test_a_pull_is_denied(fresh: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("number", "status", "moment"),
     [
-        pytest.param(signal.SIGINT, 130, "a cell runs", marks=regression),  # tests/test_cli.py has it too
+        pytest.param(signal.SIGINT, 130, "a cell runs", marks=regression),  # test_cli.py has it too
         (signal.SIGTERM, 143, "the kernel starts"),
         pytest.param(signal.SIGINT, 130, "the kernel starts", marks=regression),
         pytest.param(signal.SIGTERM, 143, "a cell runs", marks=regression),
