@@ -200,7 +200,7 @@ def _names(registry_name: str, login_server: str) -> list[str]:
 
 
 def _signed_in(shell: Shell, within: float) -> SignedIn | None:
-    """The identity that Azure CLI is signed in with; None where it is none of the VM's, or cannot be told.
+    """The identity that Azure CLI is signed in with; None where it is none of the VM's, or is not shown.
 
     Raises:
         CommandFailed: it is not signed in.

@@ -88,6 +88,6 @@ def _cloud_init(process: Process, arguments: list[str]) -> int:
         process.print(f"extended_status: {'degraded ' if warnings and state != 'running' else ''}{state}")
         process.print("boot_status_code: enabled-by-generator\ndetail: DataSourceAzure [seed=/dev/sr0]")
         process.print("errors:" + ("".join(f"\n\t- {line}" for line in errors) or " []"))
-        told = "\nWARNING:" + "".join(f"\n\t- {line}" for line in warnings) if warnings else " {}"
-        process.print(f"recoverable_errors:{told}")
+        warned = "\nWARNING:" + "".join(f"\n\t- {line}" for line in warnings) if warnings else " {}"
+        process.print(f"recoverable_errors:{warned}")
     return 1 if state == "error" else 2 if warnings and state == "done" else 0

@@ -38,7 +38,7 @@ class HttpClient:
     """HTTP as a machine's programs speak it; made for one run of a program, which closes it.
 
     Args:
-        proxies: those that the program was told to ask; the sandbox's proxy is the network behind them.
+        proxies: those that the program is set to ask; the sandbox's proxy is the network behind them.
     """
 
     def __init__(self, machine: Machine, proxies: Proxies) -> None:

@@ -108,7 +108,7 @@ class Process:
     locks: tuple[Held, ...] = ()
     """Those that it has from the programs that started it (flock)."""
     failed: bool = False
-    """Something of what it was to do was not done, and was told."""
+    """Something of what it was to do was not done, and it has said so."""
 
     def print(self, text: object = "") -> None:
         self.stdout(f"{text}\n")

@@ -18,7 +18,7 @@ DEFAULT_PORT = 1080  # curl's, where a proxy's URL has none
 
 @dataclass(frozen=True)
 class Proxies:
-    """What a program was told of proxies; empty where it was told nothing."""
+    """The proxies that a program is set to ask; empty where there are none."""
 
     http: str = ""
     https: str = ""
