@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+from .answers import reads_answers
 from .errors import ParameterError
 from .parameters import RULES, Rule, problems
 from .secrets import shown
@@ -49,13 +50,14 @@ def checked(verb: Callable[P, T]) -> Callable[P, T]:
 
     Raises (when it is called):
         ParameterError: every problem, one sentence each.
+        CloudUnavailable: there is no sense in an answer.
     """
-    signature = inspect.signature(verb)
+    signature, reading = inspect.signature(verb), reads_answers(verb)
 
     @functools.wraps(verb)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
         check_arguments(**signature.bind(*args, **kwargs).arguments)
-        return verb(*args, **kwargs)
+        return reading(*args, **kwargs)
 
     return call
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import platformdirs
 
+from .answers import limited_transport
 from .clouds import CLOUDS, REGISTRY_AUDIENCE, Cloud
 from .errors import ParameterError, SandboxError
 from .journal import Journal
@@ -209,7 +210,7 @@ def transport(proxy: str | None, ca_file: Path | None, timeouts: Timeouts = DEFA
         options["proxies"] = {"http": proxy, "https": proxy}
     if ca_file:
         options["connection_verify"] = str(ca_file)
-    return options
+    return {**options, "transport": limited_transport(timeouts, **options)}
 
 
 def connect(

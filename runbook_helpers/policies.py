@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from .answers import UNREADABLE, unreadable
 from .clouds import Cloud
 from .errors import AGAIN, CloudUnavailable, SignInRefused
 from .sign_in import sign_in_error
@@ -72,6 +73,8 @@ def translate_errors(
                     continue
                 except ClientAuthenticationError as error:
                     raise _sign_in_error(error, asked, cloud) from error
+                except UNREADABLE as error:  # of a sign-in too, which azure-identity reads
+                    raise unreadable(f"Azure at {_request(asked)}", error) from error
                 pause = _pause(asked, response, time.monotonic() - began, timeouts)
                 if pause is None:
                     break
@@ -101,7 +104,7 @@ def check_content() -> SansIOHTTPPolicy[Any, Any]:
                 done = response.http_response.status_code in (200, 201)
                 if done and content and not isinstance(json.loads(content), dict):
                     raise ValueError("it is no JSON object")
-            except (RequestException, ValueError) as error:
+            except (RequestException, ValueError, RecursionError) as error:
                 raise ServiceResponseError(f"its answer cannot be read: {error}", error=error) from error
 
     return CheckContent()

@@ -18,6 +18,7 @@ from azure.core.exceptions import (
     ResourceNotFoundError,
 )
 
+from .answers import UNREADABLE
 from .errors import RunbookError
 from .outcome import Outcome
 
@@ -156,7 +157,7 @@ def cause_of(answer: Any) -> Cause | None:
         if isinstance(found, str):  # Entra
             found = {"code": found, "message": content.get("error_description")}
         return cause_in(found)
-    except (ValueError, AttributeError, LookupError, TypeError):
+    except UNREADABLE:
         return None
 
 

@@ -12,7 +12,9 @@ class Timeouts:
     sandbox_start: float = 30.0
     """Until the sandbox has opened its proxy."""
     answer: float = 120.0
-    """Until a service of Azure answers a request."""
+    """Until a service of Azure answers a request, or goes on with its answer."""
+    answer_total: float = 600.0
+    """Until it has ended its answer."""
     backoff: float = 120.0
     """Between two tries of an SDK, at most."""
     throttled: float = 300.0
@@ -36,6 +38,8 @@ class Timeouts:
     """For each part of an SSH connection's beginning."""
     command: float = 1800.0
     """Of a command on a VM, without any output."""
+    command_total: float = 7200.0
+    """Of a command on a VM, whatever it prints."""
     detached: float = 1800.0
     """Until a detached command ends."""
     command_response: float = 60.0

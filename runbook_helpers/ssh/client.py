@@ -19,6 +19,7 @@ from ..errors import CommandFailed, CommandRefused, ConnectionLost, OperationTim
 from ..verbs.virtual_machines import public_address_of, show_vm
 from .completed import Completed
 from .detached import RUNNING, Detached
+from .output import Output
 from .transport import connect
 
 BROKEN_IN_A_ROW = 4  # connections lost, or detached commands gone, after which a command is given up
@@ -78,7 +79,8 @@ class Shell:
     def run(self, *arguments: str, check: bool = True) -> Completed:
         """Run one program and wait for its end. The arguments reach it as they are: they are quoted here.
 
-        The connection is given up after `Timeouts.command` without any output.
+        The connection is given up after `Timeouts.command` without any output, and after `Timeouts.command_total` with it. Of
+        long output the beginning and the end are kept.
 
         Args:
             check: raise where the exit status is not 0.
@@ -86,6 +88,7 @@ class Shell:
         Raises:
             CommandFailed: another exit status than 0; carries the whole result.
             ConnectionLost: the connection ended before the command did.
+            OperationTimeout: time is up.
         """
         completed = self._execute(shlex.join(arguments), self._timeouts.command)
         return self._finish(arguments, completed, check)
@@ -109,7 +112,11 @@ class Shell:
         # Its result is here; what is left of it only takes place, and only a run of the same command takes it up.
         with contextlib.suppress(ConnectionLost):
             self._execute(detached.end, self._timeouts.command_response)
-        return self._finish(arguments, detached.result(answer), check=True)
+        try:
+            completed = detached.result(answer)
+        except ValueError as error:
+            raise command_failed(replace(answer, command=detached.command), self.vm_name) from error
+        return self._finish(arguments, completed, check=True)
 
     def _follow(self, detached: Detached, once: bool) -> Completed:
         """Begin a detached command and wait for its end; returns what the last look printed."""
@@ -187,6 +194,15 @@ class Shell:
 
     def _execute(self, command: str, timeout: float) -> Completed:
         channel = self._session(command)
+        ended = threading.Event()
+
+        def end() -> None:
+            ended.set()
+            channel.close()
+
+        limit = threading.Timer(self._timeouts.command_total, end)
+        limit.daemon = True
+        limit.start()
         try:
             channel.settimeout(timeout)
             # paramiko would wait for the answer without an end.
@@ -201,12 +217,17 @@ class Shell:
             channel.status_event.wait(self._timeouts.command_response)
             exit_status = channel.recv_exit_status() if channel.exit_status_ready() else -1
         except (paramiko.SSHException, OSError, EOFError) as error:
-            raise self._lost(command, str(error) or type(error).__name__) from error
+            if not ended.is_set():
+                raise self._lost(command, str(error) or type(error).__name__) from error
+            exit_status = -1
         finally:
+            limit.cancel()
             channel.close()
+        if exit_status == -1 and ended.is_set():
+            raise self._too_long(command)
         if exit_status == -1:  # paramiko says so for a lost connection and for the end by a signal alike
             raise self._lost(command, "no exit status came")
-        return Completed(command, exit_status, stdout.decode("utf-8", "replace"), stderr.decode("utf-8", "replace"))
+        return Completed(command, exit_status, stdout.text, stderr.text, stdout.left_out + stderr.left_out)
 
     def _session(self, command: str) -> paramiko.Channel:
         """A session for a command; on a new connection where the one that was kept has ended, since nothing was begun on it.
@@ -229,6 +250,14 @@ class Shell:
             raise EOFError
         return transport.open_session(timeout=self._timeouts.handshake)
 
+    def _too_long(self, command: str) -> OperationTimeout:
+        seconds = self._timeouts.command_total
+        message = (
+            f"`{command}` on {self.vm_name} has not ended after {seconds:.0f} s, whatever it prints: the connection was left, "
+            "and it may still run; look at the VM before you run this step again."
+        )
+        return OperationTimeout(message)
+
     def _lost(self, command: str, reason: str) -> ConnectionLost:
         message = (
             f"The SSH connection to {self.vm_name} ended before `{command}` did ({reason}): whether it finished is not "
@@ -237,24 +266,23 @@ class Shell:
         return ConnectionLost(message)
 
 
-def _drain(channel: paramiko.Channel) -> tuple[bytes, bytes]:
+def _drain(channel: paramiko.Channel) -> tuple[Output, Output]:
     """Both streams to their ends. One after the other would stall a command that fills the second one's window."""
-    errors: list[bytes] = []
+    output, errors = Output(), Output()
     problems: list[Exception] = []
 
     def read_errors() -> None:
         try:
             while chunk := channel.recv_stderr(65536):
-                errors.append(chunk)
+                errors.add(chunk)
         except OSError as problem:
             problems.append(problem)
 
     reader = threading.Thread(target=read_errors, daemon=True)
     reader.start()
-    output = []
     while chunk := channel.recv(65536):
-        output.append(chunk)
+        output.add(chunk)
     reader.join()
     if problems:
         raise problems[0]
-    return b"".join(output), b"".join(errors)
+    return output, errors

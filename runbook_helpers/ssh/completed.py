@@ -110,6 +110,8 @@ class Completed:
     exit_status: int
     stdout: str
     stderr: str
+    left_out: int = 0
+    """Bytes of both streams that are not kept; a line stands in their place."""
 
     @property
     def failure(self) -> FailureKind:

@@ -64,6 +64,6 @@ class Detached:
         return f"flock -n {self._folder}/lock rm -rf {self._folder}"
 
     def result(self, answer: Completed) -> Completed:
-        """The result of the command itself, from what `look` printed."""
+        """The result of the command itself, from what `look` printed. Raises ValueError where that is no result."""
         status, _, stdout = answer.stdout.partition("\n")
-        return Completed(self.command, int(status), stdout, answer.stderr)
+        return Completed(self.command, int(status), stdout, answer.stderr, answer.left_out)

@@ -7,9 +7,10 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ..answers import UNREADABLE
 from ..arguments import checked
 from ..connection import Azure
-from ..errors import AccessDenied, CommandRefused, OperationTimeout
+from ..errors import AccessDenied, CommandFailed, CommandRefused, OperationTimeout
 from ..run.progress import step
 from ..ssh.client import Shell, ssh
 from ..ssh.completed import Completed, FailureKind
@@ -41,7 +42,11 @@ def install_azure_cli(azure: Azure, vm_name: str) -> str:
 
 
 def _azure_cli_version(shell: Shell) -> str:
-    return str(json.loads(shell.run("az", "version", "--output", "json").stdout)["azure-cli"])
+    completed = shell.run("az", "version", "--output", "json")
+    try:
+        return str(json.loads(completed.stdout)["azure-cli"])
+    except UNREADABLE as error:
+        raise CommandFailed(completed, shell.vm_name) from error
 
 
 @checked
@@ -208,7 +213,7 @@ def _signed_in(shell: Shell, within: float) -> SignedIn | None:
     shown = shell.retry("az", "account", "show", "--output", "json", within=within).stdout
     try:
         kind, _, value = str(json.loads(shown)["user"]["assignedIdentityInfo"]).partition("-")
-    except (ValueError, LookupError, TypeError):  # somebody has signed in by other means
+    except UNREADABLE:  # somebody has signed in by other means
         return None
     if kind == "MSIClient":
         attached = (shell.vm.identity and shell.vm.identity.user_assigned_identities) or {}

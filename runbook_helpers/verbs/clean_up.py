@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..answers import reads_answers
 from ..connection import Azure
 from ..errors import NotOurs
 from ..run.progress import step
@@ -26,6 +27,7 @@ _OF_AZURE = "NetworkWatcherRG"
 _TAG = " ".join(f"{key}={value}" for key, value in TAG.items())
 
 
+@reads_answers
 def delete_resource_group(
     azure: Azure, *, registry_name: str | None = None, vm_name: str | None = None, identity_name: str | None = None
 ) -> list[str]:

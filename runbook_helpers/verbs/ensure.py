@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..answers import UNREADABLE, unreadable
 from ..connection import Azure
 from ..errors import NotFound, OperationFailed, OperationTimeout
 from .tags import is_ours
@@ -114,6 +115,7 @@ def wait(azure: Azure, poller: LROPoller[T], what: str) -> T:
 
     Raises:
         OperationFailed: it ended badly, or Azure does not say how.
+        CloudUnavailable: there is no sense in what Azure says.
         OperationTimeout: it did not end in time. (The SDK's own result(timeout) returns quietly then.)
     """
     from azure.core.exceptions import HttpResponseError
@@ -130,6 +132,8 @@ def wait(azure: Azure, poller: LROPoller[T], what: str) -> T:
                 f"{what}: how it ended in Azure is not known: {cause}. Run this step again."
             ) from error
         raise OperationFailed(f"{what} failed in Azure: {cause}. {advice(cause, azure.cloud.name)}") from error
+    except UNREADABLE as error:
+        raise unreadable(what, error) from error
     if not poller.done():
         message = f"{what} was not ready after {limit:.0f} s: look at it in the portal, and run this step again."
         raise OperationTimeout(message)

@@ -233,6 +233,6 @@ def decoded_claims(payload: str) -> dict[str, Any]:
     """The claims in a token's second part; empty where it is none."""
     try:
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except ValueError:  # an error's text
+    except (ValueError, RecursionError):  # an error's text
         return {}
     return claims if isinstance(claims, dict) else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..answers import reads_answers
 from ..connection import Azure
 from .ensure import settled
 from .tags import our_tags
@@ -30,6 +31,7 @@ def find_resource_group(azure: Azure) -> ResourceGroup | None:
         return None
 
 
+@reads_answers
 def create_resource_group(azure: Azure) -> ResourceGroup:
     """The resource group of the connection; made where it is missing.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import Timeout
 
+from ..answers import reads_answers
 from ..arguments import check_arguments, checked
 from ..connection import Azure
 from ..errors import NotFound, OperationTimeout, ParameterError
@@ -43,6 +44,7 @@ def show_vm(azure: Azure, vm_name: str) -> VirtualMachine:
     return azure.at_vm.compute.virtual_machines.get(azure.at_vm.resource_group, vm_name)
 
 
+@reads_answers
 def create_vm(
     azure: Azure,
     vm_name: str,
@@ -87,7 +89,7 @@ def create_vm(
         try:
             return machines.begin_create_or_update(azure.resource_group, vm_name, vm)
         except HttpResponseError as error:
-            if error.status_code and error.status_code < 500:  # Azure has refused it
+            if error.status_code and 400 <= error.status_code < 500:  # Azure has refused it
                 azure.keys.forget(resource_id)
             raise
 

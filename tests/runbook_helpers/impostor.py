@@ -55,17 +55,18 @@ class _Steps(logging.Handler):
             self._seen.append(f"log: {text}")
 
 
+async def _welcome(process: asyncssh.SSHServerProcess[str]) -> None:
+    process.stdout.write("welcome\n")
+    process.exit(0)
+
+
 @contextlib.contextmanager
-def ssh_server(keys: list[asyncssh.SSHKey], **options: Any) -> Iterator[tuple[int, list[str]]]:
-    """A real SSH server on loopback: its port, and what it has seen."""
+def ssh_server(keys: list[asyncssh.SSHKey], session: Any = _welcome, **options: Any) -> Iterator[tuple[int, list[str]]]:
+    """A real SSH server on loopback, where a session is that of `session`: its port, and what it has seen."""
     seen: list[str] = []
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-
-    async def session(process: asyncssh.SSHServerProcess[str]) -> None:
-        process.stdout.write("welcome\n")
-        process.exit(0)
 
     async def listen() -> asyncssh.SSHAcceptor:
         return await asyncssh.listen(
