@@ -115,15 +115,21 @@ class ConnectionLost(RunbookError):
 
 
 class CommandFailed(RunbookError):
-    """A command on a VM ended with another exit status than 0."""
+    """A command on a VM ended with another exit status than 0.
 
-    def __init__(self, completed: Completed, vm_name: str) -> None:
+    Args:
+        advice: what is known to be the matter, in place of the advice of its kind.
+    """
+
+    def __init__(self, completed: Completed, vm_name: str, advice: str = "") -> None:
         self.completed = completed
         self.failure = completed.failure
         output = (completed.stderr.strip() or completed.stdout.strip())[-2000:]
         self.words = f"`{completed.command}` ended with exit status {completed.exit_status}:\n{output}"
-        """The command and what it printed."""
-        super().__init__(f"{self.words}\n{self.failure.value.format(vm=vm_name)}")
+        """The command and what it printed, and the advice that was given."""
+        if advice:
+            self.words += f"\n{advice}"
+        super().__init__(self.words if advice else f"{self.words}\n{self.failure.value.format(vm=vm_name)}")
 
 
 class CommandRefused(CommandFailed):

@@ -21,7 +21,8 @@ class FailureKind(Enum):
     NOT_INSTALLED = "A program is not installed on the VM {vm}: install_docker or install_azure_cli comes first, then run this step again."
     NOT_ADMITTED = (
         "The registry's network rules do not admit the VM {vm}, and no role mends that: admit the address that is named "
-        "(`az acr network-rule add --name <registry> --ip-address <address>`), or give the VM a private endpoint."
+        "(`az acr network-rule add --name <registry> --ip-address <address>`), or give the VM's network a private endpoint to "
+        "the registry. Where `az acr show --query publicNetworkAccess` says Disabled, only that helps, or enabling it."
     )
     NO_SUCH_IMAGE = (
         "The registry has no such image, which no role mends: `az acr repository show-tags` lists the tags that it has."

@@ -15,9 +15,9 @@ from ..run.progress import step
 from ..ssh.client import Shell, ssh
 from ..ssh.completed import Completed, FailureKind
 from .docker import docker_pull
-from .identities import identity_of, is_predecessor, principals_of, token_claims
-from .pull_roles import SignedIn, why_refused
-from .registries import show_registry
+from .identities import identity_of, is_predecessor, token_claims
+from .pull_roles import SignedIn, signed_in_on, why_refused
+from .registries import closed_to_the_public, show_registry
 from .roles import assignments_below
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def acr_login(azure: Azure, vm_name: str, registry_name: str, *, within: float |
     limit = azure.timeouts.role if within is None else within
     registry = show_registry(azure, registry_name)
     with step(f"Docker on {vm_name}", "signed in") as progress, ssh(azure, vm_name) as shell:
-        signed_in = _signed_in(shell, limit)
+        signed_in = signed_in_on(shell, limit)
         if signed_in:
             _refuse_missing(azure, shell.vm, signed_in)
 
@@ -194,7 +194,7 @@ def acr_login(azure: Azure, vm_name: str, registry_name: str, *, within: float |
             # Azure CLI leaves out the address that the registry has seen.
             seen = shell.run("curl", "-s", "-m", "30", f"https://{server}/v2/", check=False).stdout
             completed = replace(error.completed, stderr=f"{error.completed.stderr}{seen}")
-            raise CommandRefused(completed, vm_name) from error
+            raise CommandRefused(completed, vm_name, closed_to_the_public(registry)) from error
 
 
 def _names(registry_name: str, login_server: str) -> list[str]:
@@ -202,30 +202,6 @@ def _names(registry_name: str, login_server: str) -> list[str]:
     # Azure CLI takes name and label apart whatever it is given, and without the option forgets the label again.
     label = login_server.partition(".")[0].partition("-")[2]
     return ["--name", registry_name, *(["--suffix", label] if label else [])]
-
-
-def _signed_in(shell: Shell, within: float) -> SignedIn | None:
-    """The identity that Azure CLI is signed in with; None where it is none of the VM's, or is not shown.
-
-    Raises:
-        CommandFailed: it is not signed in.
-    """
-    shown = shell.retry("az", "account", "show", "--output", "json", within=within).stdout
-    try:
-        kind, _, value = str(json.loads(shown)["user"]["assignedIdentityInfo"]).partition("-")
-    except UNREADABLE:  # somebody has signed in by other means
-        return None
-    if kind == "MSIClient":
-        attached = (shell.vm.identity and shell.vm.identity.user_assigned_identities) or {}
-        value = next((each for each, shown in attached.items() if str(shown.client_id).lower() == value.lower()), "")
-    elif kind == "MSIObject":
-        found = (
-            each or "" for each, principal in principals_of(shell.vm).items() if principal.lower() == value.lower()
-        )
-        value = next(found, "")
-    elif kind != "MSIResource":
-        return SignedIn(*identity_of(shell.vm)) if kind == "MSI" else None
-    return SignedIn(*identity_of(shell.vm, value)) if value else None
 
 
 def _refuse_missing(azure: Azure, vm: VirtualMachine, signed_in: SignedIn) -> None:

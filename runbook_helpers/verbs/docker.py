@@ -7,10 +7,11 @@ import time
 
 from ..arguments import checked
 from ..connection import Azure
-from ..errors import CommandFailed
+from ..errors import CommandFailed, CommandRefused
 from ..run.progress import step
 from ..ssh.client import Shell, ssh
 from ..ssh.completed import Completed, FailureKind
+from .pull_roles import why_pull_refused
 
 HELLO_IMAGE = "mcr.microsoft.com/hello-world"
 
@@ -76,9 +77,13 @@ def docker_pull(azure: Azure, vm_name: str, reference: str) -> str:
     reference = f"{host.lower().removesuffix(':443')}{slash}{image}"
     with step(f"Image {reference}", "pulled") as progress, ssh(azure, vm_name) as shell:
         progress.waits_for("docker pulls it")
-        pulled = re.search(
-            r"^Digest: (sha256:\w+)", shell.run_detached("docker", "pull", reference).stdout, re.MULTILINE
-        )
+        try:
+            printed = shell.run_detached("docker", "pull", reference).stdout
+        except CommandRefused as error:
+            if advice := why_pull_refused(azure, shell, reference, error.failure):
+                raise CommandRefused(error.completed, vm_name, advice) from error
+            raise
+        pulled = re.search(r"^Digest: (sha256:\w+)", printed, re.MULTILINE)
         if pulled:  # the image may have the digests of other references too
             return pulled[1]
         shown = shell.run("docker", "image", "inspect", "--format", "{{index .RepoDigests 0}}", reference)

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..answers import UNREADABLE
 from ..connection import Azure
-from .identities import principals_of
+from ..errors import CommandFailed
+from ..parameters import split_image
+from ..ssh.completed import FailureKind
+from .conditions import admits, limited_by
+from .identities import identity_of, principals_of
 from .permissions import allows
-from .registries import has_repository_permissions
+from .registries import READER, closed_to_the_public, has_repository_permissions, registry_at
 from .roles import assignments_below, permissions_of, role_assignments, role_of, role_to_pull
 
 if TYPE_CHECKING:
     from azure.mgmt.authorization.v2022_04_01.models import RoleAssignment, RoleDefinition
     from azure.mgmt.compute.models import VirtualMachine
     from azure.mgmt.containerregistry.models import Registry
+
+    from ..ssh.client import Shell
 
 _TYPE = "Microsoft.ContainerRegistry/registries"
 
@@ -35,6 +43,30 @@ class SignedIn:
 
 def _name(identity_id: str | None) -> str:
     return f"the identity {identity_id.rpartition('/')[2]}" if identity_id else "the system-assigned identity"
+
+
+def signed_in_on(shell: Shell, within: float) -> SignedIn | None:
+    """The identity that Azure CLI is signed in with; None where it is none of the VM's, or is not shown.
+
+    Raises:
+        CommandFailed: it is not signed in.
+    """
+    shown = shell.retry("az", "account", "show", "--output", "json", within=within).stdout
+    try:
+        kind, _, value = str(json.loads(shown)["user"]["assignedIdentityInfo"]).partition("-")
+    except UNREADABLE:  # somebody has signed in by other means
+        return None
+    if kind == "MSIClient":
+        attached = (shell.vm.identity and shell.vm.identity.user_assigned_identities) or {}
+        value = next((each for each, shown in attached.items() if str(shown.client_id).lower() == value.lower()), "")
+    elif kind == "MSIObject":
+        found = (
+            each or "" for each, principal in principals_of(shell.vm).items() if principal.lower() == value.lower()
+        )
+        value = next(found, "")
+    elif kind != "MSIResource":
+        return SignedIn(*identity_of(shell.vm)) if kind == "MSI" else None
+    return SignedIn(*identity_of(shell.vm, value)) if value else None
 
 
 def why_refused(azure: Azure, vm: VirtualMachine, registry: Registry, signed_in: SignedIn | None) -> str | None:
@@ -58,6 +90,40 @@ def why_refused(azure: Azure, vm: VirtualMachine, registry: Registry, signed_in:
         if error.status_code != 403:
             raise
         return None
+
+
+def why_pull_refused(azure: Azure, shell: Shell, reference: str, failure: FailureKind) -> str:
+    """What helps where docker is refused an image, with a role or without; empty where no more is known than docker says."""
+    from azure.core.exceptions import HttpResponseError
+
+    host, _, image = reference.partition("/")
+    registry = registry_at(azure, host)
+    if registry is None or failure is FailureKind.NOT_ADMITTED:
+        return closed_to_the_public(registry) if registry else ""
+    try:
+        signed_in = signed_in_on(shell, within=0)
+        found = _that_let_pull(azure, registry, signed_in) if signed_in and signed_in.principal_id else []
+    except (CommandFailed, HttpResponseError):
+        return ""
+    repository = split_image(image)[0]
+    answers = [(each, admits(each.condition, repository)) for each in found]
+    if signed_in is None or not answers or any(answer for _, answer in answers):
+        return ""
+    limits = "; ".join(f"{role_of(azure, each).role_name} limited {limited_by(str(each.condition))}" for each in found)
+    is_not = "may not admit" if any(answer is None for _, answer in answers) else "does not admit"
+    who = signed_in.name.removeprefix("the ")
+    return (
+        f"The {who} (principal id {signed_in.principal_id}), with which Azure CLI is signed in, has on the registry "
+        f"{registry.name} {limits}: that {is_not} {repository}. assign_role with {READER} and repository={repository!r} "
+        "gives it that too."
+    )
+
+
+def _that_let_pull(azure: Azure, registry: Registry, signed_in: SignedIn) -> list[RoleAssignment]:
+    """The role assignments that let somebody pull from a registry."""
+    scope, who = str(registry.id), str(signed_in.principal_id)
+    found = role_assignments(azure, assignee=who, scope=scope, include_groups=True)
+    return [each for each in found if _pulling(registry, [role_of(azure, each)])]
 
 
 def _roles(azure: Azure, registry: Registry, principal_id: str) -> list[RoleDefinition]:

@@ -29,6 +29,18 @@ READER = "Container Registry Repository Reader"
 """The role to read images of a registry with repository permissions, where AcrPull, Contributor and Owner do not count."""
 
 
+def closed_to_the_public(registry: Registry) -> str:
+    """What helps where public network access to a registry is off, so that no network rule does; empty where it is on."""
+    access = registry.public_network_access
+    if str(getattr(access, "value", access)).lower() != "disabled":
+        return ""
+    return (
+        f"Public network access to the registry {registry.name} is off (publicNetworkAccess is Disabled), which no role and no "
+        "network rule mends: ask for it from a network that has a private endpoint to the registry, or turn it on with `az acr "
+        f"update --name {registry.name} --public-network-enabled true`."
+    )
+
+
 def has_repository_permissions(registry: Any) -> bool:
     """Whether roles count for each repository by itself (`az acr create --role-assignment-mode rbac-abac`)."""
     mode = getattr(registry, "role_assignment_mode", None)
@@ -141,7 +153,9 @@ def import_image(
             source = f"{source_repository}@{pinned}" if pinned else f"{source_repository}:{source_tag}"
             # What is pinned by its digest alone gets no tag.
             target = {"target_tags": [f"{repository}:{tag}"]} if tag else {"untagged_target_repositories": [repository]}
-            found = _source_registry(azure, host)
+            # By its resource id, as `az acr import` does: so it is read by our roles, also where its network admits
+            # Azure's own services alone.
+            found = registry_at(azure, host)
             named: Any = {"resource_id": str(found.id)} if found else {"registry_uri": host}
             parameters = ImportImageParameters(
                 source=ImportSource(source_image=source, **named), mode="NoForce", **target
@@ -157,11 +171,8 @@ def import_image(
             return show_image(azure, registry_name, image)
 
 
-def _source_registry(azure: Azure, host: str) -> Registry | None:
-    """The source of an import where we see it: then the import names its resource id, as ``az acr import`` does.
-
-    So it is read by our roles, also where its network admits Azure's own services alone.
-    """
+def registry_at(azure: Azure, host: str) -> Registry | None:
+    """The registry with this login server, where we see it."""
     from azure.core.exceptions import HttpResponseError
 
     is_ours = host.endswith(azure.cloud.registry_suffix)
@@ -248,10 +259,13 @@ def show_image(azure: Azure, registry_name: str, image: str) -> ArtifactTagPrope
 
 @contextlib.contextmanager
 def _with_the_role_needed(azure: Azure, registry: Registry) -> Iterator[None]:
-    """Name the role that is missing where a registry with repository permissions refuses us: Owner does not count there."""
+    """Name the role that is missing where a registry with repository permissions refuses us: Owner does not count there. And
+    what helps where public network access is off."""
     try:
         yield
     except SignInRefused as error:
+        if error.no_role_helps and (closed := closed_to_the_public(registry)):
+            raise SignInRefused(closed, no_role_helps=True) from error
         if error.no_role_helps or not has_repository_permissions(registry):
             raise
         message = (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..arguments import checked
 from ..connection import Azure
 from ..errors import NotFound, NotOurs, ParameterError
+from .conditions import admits, limited_by, repositories_of, repository_condition
 from .permissions import Permission
 from .registries import READER, has_repository_permissions
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from azure.mgmt.containerregistry.models import Registry
     from azure.mgmt.msi.models import Identity
 
-_REPOSITORIES = "Microsoft.ContainerRegistry/registries/repositories"
+_DESCRIPTION = "made-by azure-acr-runbook"
+"""The description of role assignments, which have no tags, begins with it."""
 
 
 def role_to_pull(registry: Registry) -> str:
@@ -34,18 +36,15 @@ def role_to_pull(registry: Registry) -> str:
     return READER if has_repository_permissions(registry) else "AcrPull"
 
 
-def repository_condition(repository: str) -> str:
-    """The condition that limits Container Registry Repository Reader to one repository of a registry."""
-    reads = " AND ".join(f"!(ActionMatches{{'{_REPOSITORIES}/{part}/read'}})" for part in ("content", "metadata"))
-    return f"(({reads}) OR (@Request[{_REPOSITORIES}:name] StringEqualsIgnoreCase '{repository}'))"
-
-
 @checked
 def assign_role(azure: Azure, role: str, *, assignee: str, scope: str, repository: str | None = None) -> RoleAssignment:
     """The role assignment; made where it is missing, also where a group has it that the assignee is in. It may take Azure up
     to ten minutes to act on it.
 
-    Those that stand beside a new one and seem to be left over from an identity that was deleted are named, and stay.
+    Azure keeps one assignment of a role to an assignee at a scope. One that this runbook has limited to other repositories
+    gets this one too, or without a repository no limit. One of a whole registry stays one.
+
+    Those that stand beside a new one and are left over from an identity that was deleted are named, and stay.
 
     The documented command: ``az role assignment create --assignee $spID --scope $resourceID --role acrpull``
 
@@ -57,87 +56,156 @@ def assign_role(azure: Azure, role: str, *, assignee: str, scope: str, repositor
 
     Raises:
         NotFound: there is no role of this name.
-        NotOurs: the role is there, limited to something else.
+        NotOurs: the role is there, limited to something else by others.
         ParameterError: the assignee is the client id of an identity; Azure would take it, for a principal that nobody is.
     """
     from azure.core.exceptions import ResourceExistsError
-    from azure.mgmt.authorization.v2022_04_01.models import RoleAssignmentCreateParameters
 
     if repository is not None and role.lower() != READER.lower():
         raise ParameterError(
             [f"repository must be left out with the role {role}: only {READER} can be limited to one."]
         )
-    condition = None if repository is None else repository_condition(repository)
     definition = _definition(azure, role, scope)
     for assignment in _granted(azure, definition, assignee, scope):
-        if condition and assignment.condition and assignment.condition != condition:
-            message = (
-                f"{assignee} has the role {role} at {scope} with another condition ({assignment.condition}), and Azure keeps "
-                "one assignment of it: change that with `az role assignment update`, or delete it."
-            )
-            raise NotOurs(message)
-        return assignment
+        return _with_repository(azure, assignment, role, repository)
     for assignment in _granted(azure, definition, assignee, scope, include_groups=True):
-        if assignment.condition in (None, condition):
+        if admits(assignment.condition, repository):
             return assignment
     identities = _identities(azure)
-    _refuse_client_id(identities or (), assignee)
-    # The name follows from what is granted, so that two runs at once make one assignment. The principal's type is
-    # said, since the directory may not know a new identity yet.
+    _refuse_client_id(identities, assignee)
+    condition = None if repository is None else repository_condition([repository])
+    # The name follows from what is granted, so that two runs at once make one assignment.
     name = _assignment_name(scope, assignee, str(definition.name), condition)
-    parameters = RoleAssignmentCreateParameters(
-        role_definition_id=str(definition.id),
-        principal_id=assignee,
-        principal_type="ServicePrincipal",
-        condition=condition,
-        condition_version="2.0" if condition else None,
-    )
+    holder = _holder(azure, assignee, identities)
+    description = f"{_DESCRIPTION} for {holder}" if holder else _DESCRIPTION
     try:
-        created: RoleAssignment = azure.authorization.role_assignments.create(scope, name, parameters)
+        created = _put(azure, scope, name, str(definition.id), assignee, condition, description)
     except ResourceExistsError:  # another run was quicker, or an answer was lost and the SDK has asked again
         for assignment in _granted(azure, definition, assignee, scope):
-            return assignment
+            return _with_repository(azure, assignment, role, repository)
         raise
-    for sentence in left_over(azure, scope, str(definition.name), identities):
+    for sentence in left_over(azure, scope, str(definition.name)):
         sys.stderr.write(f"{sentence}\n")
     return created
 
 
-def left_over(azure: Azure, scope: str, role: str = "", identities: list[Identity] | None = None) -> list[str]:
-    """The role assignments at a scope that `assign_role` made for identities that seem to be gone, a sentence each.
+def _put(
+    azure: Azure, scope: str, name: str, role_id: str, assignee: str, condition: str | None, description: str | None
+) -> RoleAssignment:
+    from azure.mgmt.authorization.v2022_04_01.models import RoleAssignmentCreateParameters
+
+    # The principal's type is said, since the directory may not know a new identity yet.
+    parameters = RoleAssignmentCreateParameters(
+        role_definition_id=role_id,
+        principal_id=assignee,
+        principal_type="ServicePrincipal",
+        condition=condition,
+        condition_version="2.0" if condition else None,
+        description=description,
+    )
+    made: RoleAssignment = azure.authorization.role_assignments.create(scope, name, parameters)
+    return made
+
+
+def _with_repository(azure: Azure, assignment: RoleAssignment, role: str, repository: str | None) -> RoleAssignment:
+    """The assignment that there is, with the repository among those that it is limited to; None is all of them."""
+    condition, scope, who = assignment.condition, str(assignment.scope), str(assignment.principal_id)
+    if condition is None and repository:
+        sys.stderr.write(
+            f"{who} has the role {role} at {scope} for all repositories, which stays so: to limit it to {repository!r}, take "
+            "it away with remove_role first.\n"
+        )
+    if admits(condition, repository) or condition is None:
+        return assignment
+    before = repositories_of(condition)
+    if not (before and made_here(assignment)):
+        message = (
+            f"{who} has the role {role} at {scope} limited {limited_by(condition)}, and Azure keeps one assignment of it: this "
+            "runbook did not make that condition, and does not change it. Ask who made it; `az role assignment update` "
+            f"changes the condition, and after `az role assignment delete --ids {assignment.id}` this step makes a new one."
+        )
+        raise NotOurs(message)
+    wanted = repository_condition([*before, repository]) if repository else None
+    role_id = str(assignment.role_definition_id)
+    return _put(azure, scope, str(assignment.name), role_id, who, wanted, assignment.description)
+
+
+def left_over(azure: Azure, scope: str, role: str = "") -> list[str]:
+    """The role assignments at a scope that `assign_role` made for identities that are gone, or were made anew under their
+    name, a sentence each; none of which that is not known.
 
     Args:
         role: GUID of a role, for its assignments only.
-        identities: the user-assigned ones of the subscription, where they are known.
     """
     from azure.core.exceptions import HttpResponseError
 
-    identities = _identities(azure) if identities is None else identities
     try:
-        vms = list(azure.compute.virtual_machines.list_all())
         found = list(azure.authorization.role_assignments.list_for_scope(scope, filter="atScope()"))
     except HttpResponseError as error:
         if error.status_code != 403:
             raise
         return []
-    if identities is None:
-        return []
-    known = {str(each.principal_id) for each in identities} | {
-        str(each.identity and each.identity.principal_id) for each in vms
-    }
-    return [
-        f"The role assignment {each.id} is of the principal {each.principal_id}, which no identity of the subscription "
-        f"{azure.subscription_id} is any more: if it was deleted, `az role assignment delete --ids {each.id}`."
+    gone = [
+        (each, holder)
         for each in found
         if str(each.scope).lower() == scope.lower()
         and str(each.role_definition_id).lower().endswith(role.lower())
         and made_here(each)
-        and each.principal_id not in known
+        and (holder := _described_holder(each))
+        and _is_gone(azure, holder, str(each.principal_id))
+    ]
+    return [
+        f"The role assignment {each.id} is nobody's any more: it was made for {holder} when that had the principal id "
+        f"{each.principal_id}, and stays until `az role assignment delete --ids {each.id}`."
+        for each, holder in gone
     ]
 
 
-def _identities(azure: Azure) -> list[Identity] | None:
-    """The user-assigned identities of the subscription; None where we may not look at them all."""
+def _described_holder(assignment: RoleAssignment) -> str:
+    """The resource id of the identity, or of the VM, that `assign_role` made an assignment for; empty where it did not know."""
+    text = str(assignment.description or "")
+    return text.removeprefix(f"{_DESCRIPTION} for ") if text.startswith(f"{_DESCRIPTION} for /") else ""
+
+
+def _is_gone(azure: Azure, holder: str, principal_id: str) -> bool:
+    """Whether an identity, or that of a VM, does not have this principal id any more; not where we may not look."""
+    from azure.core.exceptions import HttpResponseError
+    from azure.mgmt.core.tools import parse_resource_id
+
+    parts = parse_resource_id(holder)
+    if {"subscription", "resource_group", "name", "type"} - parts.keys():
+        return False
+    at = azure.at(str(parts["resource_group"]), str(parts["subscription"]))
+    try:
+        if str(parts["type"]).lower() == "virtualmachines":
+            identity = at.compute.virtual_machines.get(at.resource_group, str(parts["name"])).identity
+            now = str(identity.principal_id) if identity else ""
+        else:
+            now = str(at.identities.user_assigned_identities.get(at.resource_group, str(parts["name"])).principal_id)
+    except HttpResponseError as error:
+        return error.status_code == 404
+    return now.lower() != principal_id.lower()
+
+
+def _holder(azure: Azure, assignee: str, identities: Iterable[Identity]) -> str | None:
+    """The resource id of the identity that a principal is, or of the VM whose own it is; None where we see neither."""
+    from azure.core.exceptions import HttpResponseError
+
+    for each in identities:
+        if str(each.principal_id).lower() == assignee.lower():
+            return str(each.id)
+    try:
+        for vm in azure.compute.virtual_machines.list_all():
+            if vm.identity and str(vm.identity.principal_id).lower() == assignee.lower():
+                return str(vm.id)
+    except HttpResponseError as error:
+        if error.status_code != 403:
+            raise
+    return None
+
+
+def _identities(azure: Azure) -> list[Identity]:
+    """The user-assigned identities of the subscription; none where we may not look at them all."""
     from azure.core.exceptions import HttpResponseError
 
     try:
@@ -145,7 +213,7 @@ def _identities(azure: Azure) -> list[Identity] | None:
     except HttpResponseError as error:
         if error.status_code != 403:
             raise
-        return None
+        return []
 
 
 def _refuse_client_id(identities: Iterable[Identity], assignee: str) -> None:
@@ -183,10 +251,17 @@ def remove_role(azure: Azure, role: str, *, assignee: str, scope: str) -> int:
 
 
 def made_here(assignment: RoleAssignment) -> bool:
-    """Whether `assign_role` made a role assignment, on this machine or another: its name follows from what is granted."""
+    """Whether `assign_role` made a role assignment and its condition, on this machine or another.
+
+    The name follows from what was granted at first; where the condition is gone, the description says it.
+    """
+    condition = assignment.condition
+    if condition is None and str(assignment.description or "").startswith(_DESCRIPTION):
+        return True
     role = str(assignment.role_definition_id).rpartition("/")[2]
-    name = _assignment_name(str(assignment.scope), str(assignment.principal_id), role, assignment.condition)
-    return str(assignment.name).lower() == name
+    granted = [condition, *(repository_condition([each]) for each in repositories_of(condition))]
+    scope, assignee = str(assignment.scope), str(assignment.principal_id)
+    return str(assignment.name).lower() in {_assignment_name(scope, assignee, role, each) for each in granted}
 
 
 def _assignment_name(scope: str, assignee: str, role: str, condition: str | None) -> str:

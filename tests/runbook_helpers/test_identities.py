@@ -34,6 +34,7 @@ from runbook_helpers import (
 from runbook_helpers.errors import AccessDenied, CommandFailed
 from runbook_helpers.ssh.completed import FailureKind
 from runbook_helpers.verbs.identities import principals_of
+from runbook_helpers.verbs.permissions import object_id
 from runbook_helpers.verbs.roles import role_assignments
 
 from ..conftest import SSH_SOURCE, connect_to, writes
@@ -97,6 +98,8 @@ def test_an_identity_made_anew_under_its_name_pulls(
     azure: Azure, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     registry = ready(azure, name)
+    for elsewhere in (str(object_id(azure)), str(uuid.uuid4())):  # people, and identities of other subscriptions
+        assign_role(azure, "AcrPull", assignee=elsewhere, scope=registry.id)
     other = create_identity(azure, "other")
     assign_identity(azure, "vm")
     assign_identity(azure, "vm", other.id)
@@ -113,7 +116,9 @@ def test_an_identity_made_anew_under_its_name_pulls(
     with ssh(azure, "vm") as shell:
         assert set(principals_of(shell.vm)) == {None, other.id, second.id}  # what else it had is kept
     # The role of the one that is gone is named, and not taken away.
-    assert f"{first.principal_id}, which no identity" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"was made for {second.id} when that had the principal id {first.principal_id}, and stays" in said
+    assert said.count("nobody's any more") == 1  # and no other: not of those of whom no more is known
     assert role_assignments(azure, assignee=str(first.principal_id), scope=registry.id)
     before = writes(azure.keys.folder.parent)
     pulls(azure, registry)
@@ -232,7 +237,7 @@ def test_clean_up_names_roles_that_are_left_over_elsewhere(azure: Azure, name: s
         assign_role(here, "AcrPull", assignee=str(identity.principal_id), scope=str(registry.id))
         azure.identities.user_assigned_identities.delete(name, "id1")
     left = delete_resource_group(here, registry_name=name)
-    assert sum("which no identity of the subscription" in each for each in left) == 2
+    assert sum("is nobody's any more" in each for each in left) == 2
 
 
 def test_roles_that_we_may_not_read_are_waited_for(azure: Azure, name: str, sandbox: Sandbox) -> None:

@@ -6,11 +6,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+import uuid
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from azure.core.exceptions import HttpResponseError
+from azure.mgmt.authorization.v2022_04_01.models import RoleAssignmentCreateParameters
 
 from azure_sandbox import Sandbox, faults
 from runbook_helpers import (
@@ -44,12 +46,14 @@ from runbook_helpers.errors import (
     NotOurs,
     NotReady,
     ParameterError,
+    RunbookError,
     SignInRefused,
 )
 from runbook_helpers.ssh.completed import FailureKind
+from runbook_helpers.verbs.conditions import Names, admits, names_of, repository_condition
 from runbook_helpers.verbs.permissions import object_id
 from runbook_helpers.verbs.registries import READER
-from runbook_helpers.verbs.roles import role_assignments
+from runbook_helpers.verbs.roles import made_here, role_assignments
 from runbook_helpers.verbs.tags import TAG
 
 from ..conftest import SSH_SOURCE, connect_to
@@ -118,13 +122,88 @@ def test_a_role_for_one_repository(azure: Azure, name: str) -> None:
         import_image(azure, name, image, SOURCE)
     identity = signed_in_vm(azure, registry, READER, repository="team/app")
     assert try_pull(azure, "vm", name, "team/app:v1", identity.id).digest
-    assert try_pull(azure, "vm", name, "other:v1", identity.id).refusal
+    with pytest.raises(
+        CommandRefused, match=r"limited to repositories: 'team/app': that does not admit other\. assign_role"
+    ):
+        docker_pull(azure, "vm", f"{registry.login_server}/other:v1")
+    assert "that does not admit other" in str(try_pull(azure, "vm", name, "other:v1", identity.id).refusal)
     wanted = {"assignee": identity.principal_id, "scope": registry.id}
-    with pytest.raises(NotOurs, match="another condition"):
-        assign_role(azure, READER, **wanted, repository="other")
+    both = assign_role(azure, READER, **wanted, repository="other")
+    assert (names_of(both.condition) or [])[1:] == [Names("equals", "other", True)]
+    assert assign_role(azure, READER, **wanted, repository="team/app").condition == both.condition
+    assert all(try_pull(azure, "vm", name, each, identity.id).digest for each in ("team/app:v1", "other:v1"))
+    whole = assign_role(azure, READER, **wanted)
+    assert (whole.id, whole.condition) == (both.id, None)
+    assert made_here(next(iter(role_assignments(azure, **wanted))))
     with pytest.raises(ParameterError, match="only Container Registry Repository Reader can be limited"):
         assign_role(azure, "AcrPull", **wanted, repository="other")
     assert remove_role(azure, READER, **wanted) == 1
+
+
+def test_a_condition_of_others_is_no_role_for_the_registry_and_stays(
+    azure: Azure, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry = registry_with(azure, name, ABAC)
+    wanted = {"assignee": str(create_identity(azure, "id1").principal_id), "scope": str(registry.id)}
+    ours = assign_role(azure, READER, **wanted)
+    assert assign_role(azure, READER, **wanted, repository="app").id == ours.id
+    assert "for all repositories, which stays so" in capsys.readouterr().err
+    theirs = RoleAssignmentCreateParameters(
+        role_definition_id=ours.role_definition_id,
+        principal_id=ours.principal_id,
+        principal_type="ServicePrincipal",
+        condition=repository_condition(["x"]).replace("Equals", "StartsWith").replace("'x'", "'samples/'"),
+        condition_version="2.0",
+    )
+    assert remove_role(azure, READER, **wanted) == 1
+    given = azure.authorization.role_assignments.create(registry.id, str(uuid.uuid4()), theirs)
+    assert assign_role(azure, READER, **wanted, repository="samples/app").id == given.id
+    for repository in (None, "app"):
+        with pytest.raises(NotOurs, match=r"limited to repositories: those that begin with 'samples/'.* --ids "):
+            assign_role(azure, READER, **wanted, repository=repository)
+    assert azure.authorization.role_assignments.get_by_id(str(given.id)).condition == theirs.condition
+
+
+CONTENT = "!(ActionMatches{'Microsoft.ContainerRegistry/registries/repositories/content/read'})"
+NAME = "@Request[Microsoft.ContainerRegistry/registries/repositories:name]"
+
+
+@pytest.mark.parametrize(
+    ("condition", "repository", "answer"),
+    [
+        (None, None, True),
+        (None, "app", True),
+        (repository_condition(["App"]), "app", True),
+        (repository_condition(["a", "it's"]), "it's", True),
+        (repository_condition(["a", "b"]), "c", False),
+        (repository_condition(["a"]), None, False),
+        (f"(({CONTENT}) OR ({NAME} StringEquals 'App'))", "app", False),
+        (f"(({CONTENT} and {CONTENT})\r\n or ({NAME} StringLike '*/x[1]' || {NAME} StringEquals 'b'))", "a/x[1]", True),
+        (f"(({CONTENT}) OR (!({NAME} StringEquals 'a')))", "a", None),
+        (f"(({CONTENT}) OR ({NAME} StringNotEquals 'a'))", "a", None),
+        (f"(({CONTENT}) OR ({NAME} StringEquals 'a' AND @Principal[x:y] StringEquals 'z'))", "a", None),
+        (f"({CONTENT})", "a", None),
+    ],
+)  # fmt: skip
+def test_what_a_condition_admits(condition: str | None, repository: str | None, answer: bool | None) -> None:
+    assert admits(condition, repository) is answer
+
+
+def test_without_public_access_no_network_rule_is_advised(azure: Azure, name: str) -> None:
+    registry = create_registry(azure, name, sku="Premium")
+    import_image(azure, name, "app:v1", SOURCE)
+    signed_in_vm(azure, registry, "AcrPull")
+    acr_login(azure, "vm", name)
+    closed = {"properties": {"publicNetworkAccess": "Disabled"}}
+    azure.registries.registries.begin_update(name, name, closed).result()
+    for refused in (
+        lambda: docker_pull(azure, "vm", f"{registry.login_server}/app:v1"),
+        lambda: acr_login(azure, "vm", name),
+        lambda: show_image(azure, name, "app:v1"),
+    ):
+        with pytest.raises(RunbookError, match=r"private endpoint.*--public-network-enabled true") as caught:
+            refused()
+        assert "network-rule add" not in str(caught.value)
 
 
 def test_a_source_with_repository_permissions_names_the_role_that_it_needs(azure: Azure, name: str) -> None:
