@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ...clouds import CLOUDS, Cloud
-from .az_query import QueryRefused, query
+from . import az_output
 from .http_client import HttpClient, NetworkError
 from .program import Failure, Process, Unsupported, program
 from .proxies import from_environment
@@ -188,45 +188,21 @@ def _az(process: Process, arguments: list[str]) -> int:
     name = next((name for name in names if name in COMMANDS), None)
     if name is None:
         raise Unsupported("az", f"command {' '.join(words[:3]) or 'line without a command'}")
+    output, expression, rest = _global_options(arguments[len(name.split()) :])
+    find = None if expression is None else az_output.compiled(expression)
     try:
-        output, expression, rest = _global_options(arguments[len(name.split()) :])
         with HttpClient(process.disk.machine, from_environment(process.environment)) as http:
             # With a query the table is of what it finds, not of the columns that az has for the command.
-            az = Az(process, http, "json" if expression and output == "table" else output)
+            az = Az(process, http, "json" if find and output == "table" else output)
             result = COMMANDS[name](az, rest)
-        if expression and result is not None:
-            result = query(expression, result)
     except AzError as error:
         raise Failure(f"ERROR: {error}", error.status) from error
-    except QueryRefused as error:
-        raise Failure(f"ERROR: argument --query: {error}", 2) from error
-    if result is not None and output != "none":
-        shown = {"tsv": _tsv, "table": _table}.get(output, _json)(result)
-        process.stdout(f"{shown}\n" if shown else "")
+    if result is not None and find:
+        result = find(result)
+    if result is not None:
+        text = az_output.shown(result, output)
+        process.stdout(f"{text}\n" if text else "")
     return 0
-
-
-def _json(result: object) -> str:
-    return json.dumps(result, indent=2)
-
-
-def _table(result: object) -> str:
-    """Rows with the scalar members as columns, as az prints them."""
-    given = result if isinstance(result, list) else [result]
-    rows = []
-    for row in given:
-        if isinstance(row, dict):
-            kept = {key: value for key, value in row.items() if key not in ("id", "type", "etag", "revision")}
-            rows.append({k[:1].upper() + k[1:]: v for k, v in kept.items() if not isinstance(v, (list, dict))})
-        else:
-            values = row if isinstance(row, list) else [row]
-            names = [f"Column{number}" for number in range(1, len(values) + 1)] if isinstance(row, list) else ["Result"]
-            rows.append(dict(zip(names, values, strict=True)))
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    texts = [["" if row.get(name) is None else str(row[name]) for name in columns] for row in rows]
-    widths = [max([len(name) + 2, *(len(row[number]) for row in texts)]) for number, name in enumerate(columns)]
-    lines = [columns, ["-" * width for width in widths], *texts] if columns else []
-    return "\n".join("  ".join(x.ljust(w) for x, w in zip(line, widths, strict=True)).rstrip() for line in lines)
 
 
 def _unreachable(error: NetworkError, url: str) -> str:
@@ -244,9 +220,10 @@ def _unreachable(error: NetworkError, url: str) -> str:
     )
 
 
-def _global_options(arguments: list[str]) -> tuple[str, str, list[str]]:
-    """The output format, the query, and what is left for the command."""
-    output, expression, rest = "json", "", []
+def _global_options(arguments: list[str]) -> tuple[str, str | None, list[str]]:
+    """The output format, the query where there is one, and what is left for the command."""
+    output, rest = "json", []
+    expression: str | None = None
     words = iter(arguments)
     for word in words:
         name, equals, value = word.partition("=")
@@ -255,31 +232,14 @@ def _global_options(arguments: list[str]) -> tuple[str, str, list[str]]:
             if output not in ("json", "jsonc", "table", "tsv", "none"):
                 raise Unsupported("az", f"output format {output or '(none given)'}: it has json, table, tsv and none")
         elif name == "--query":
-            expression = value if equals else next(words, "")
-            if not expression:
-                raise Failure("ERROR: argument --query: expected one argument", 2)
+            expression = value if equals else next(words, None)
+            if expression is None:
+                raise Failure(f"ERROR: argument --query: expected one argument\n{az_output.QUERY_HINT}", 2)
         elif name in ("--debug", "--verbose", "--help", "-h"):
             raise Unsupported("az", f"option {name}")
         elif name != "--only-show-errors":
             rest.append(word)
     return output, expression, rest
-
-
-def _tsv(result: object) -> str:
-    rows = result if isinstance(result, list) else [result]
-    lines = []
-    for row in rows:
-        values = [row[key] for key in sorted(row)] if isinstance(row, dict) else row if isinstance(row, list) else [row]
-        lines.append("\t".join(_tsv_value(value) for value in values))
-    return "\n".join(lines)
-
-
-def _tsv_value(value: object) -> str:
-    if isinstance(value, list):
-        return str(len(value))
-    if value is None or isinstance(value, dict):
-        return ""
-    return str(value)
 
 
 @command("version")
