@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from .foreign_text import shown_text
 from .outcome import Outcome
 from .ssh.completed import Completed
 
@@ -17,6 +18,10 @@ class RunbookError(Exception):
     """Every error of this package."""
 
     outcome: ClassVar[Outcome] = Outcome.FAILED
+
+    def __str__(self) -> str:
+        # Of a VM's output, Azure's words, a file's name.
+        return shown_text(super().__str__())
 
     def _render_traceback_(self) -> list[str]:
         # IPython shows this in place of a traceback: the sentence is what the reader needs.
@@ -124,7 +129,9 @@ class CommandFailed(RunbookError):
     def __init__(self, completed: Completed, vm_name: str, advice: str = "") -> None:
         self.completed = completed
         self.failure = completed.failure
-        output = (completed.stderr.strip() or completed.stdout.strip())[-2000:]
+        output = shown_text(completed.stderr.strip() or completed.stdout.strip())[
+            -2000:
+        ]  # a key cut in two is not known
         self.words = f"`{completed.command}` ended with exit status {completed.exit_status}:\n{output}"
         """The command and what it printed, and the advice that was given."""
         if advice:

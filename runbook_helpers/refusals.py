@@ -20,6 +20,7 @@ from azure.core.exceptions import (
 
 from .answers import UNREADABLE
 from .errors import RunbookError
+from .foreign_text import shown_text
 from .outcome import Outcome
 
 MFA = re.compile(r"\bMFA\b|multi-?factor", re.IGNORECASE)
@@ -40,7 +41,7 @@ class Refused(RunbookError, HttpResponseError):
         self.args = (sentence,)
 
     def __str__(self) -> str:
-        return self.message
+        return shown_text(self.message)
 
 
 class NotFoundInAzure(Refused, ResourceNotFoundError):

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from ..errors import RunbookError, outcome_of
+from ..foreign_text import shown_text
 from ..outcome import Outcome
 from .init import init
 from .options import Group, Overrides, parameters_of, with_file, with_overrides
@@ -25,11 +26,13 @@ class _Group(Group):
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
+        except click.UsageError as error:
+            raise click.UsageError(shown_text(error.format_message()), ctx=error.ctx) from error
         except Exception as error:
             expected = isinstance(error, RunbookError) or type(error).__module__.startswith("azure.")
             if not expected or context.find_root().params.get("traceback"):
                 raise
-            click.echo(f"Error: {_sentence(error)}", err=True)
+            click.echo(f"Error: {shown_text(_sentence(error))}", err=True)
             context.exit(outcome_of(type(error)).exit_code)
 
 
@@ -83,7 +86,8 @@ def check(file: Path | None, overrides: Overrides) -> None:
 
     names = ("registry_name", "vm_name", "identity_name")
     values = parameters_of(file, overrides, *names)
-    click.echo(repr(check_permissions(connect_with(values), **{name: values[name] for name in names})))
+    found = check_permissions(connect_with(values), **{name: values[name] for name in names})
+    click.echo(shown_text(repr(found)))
 
 
 @main.command("trust-vm")

@@ -6,13 +6,14 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import ParameterError
+from ..foreign_text import shown_text
 from .options import Overrides, parameters_of, with_file, with_overrides
 
 if TYPE_CHECKING:
@@ -53,10 +54,10 @@ def run(
 
     The folder gets the executed notebooks, report.html, result.json, junit.xml and parameters.yaml. Exit status: 0 all
     went well, 2 bad parameters, 3 Azure refused or did not answer in time, 4 the VM cannot be reached, 5 a pull was
-    denied, 130 or 143 interrupted, 1 a notebook failed for another reason.
+    denied, 130, 143 or 129 interrupted, 1 a notebook failed for another reason.
     """
     from ..run import inputs, next_steps, runner
-    from ..run.report import RESULT
+    from ..run.report import RESULT, NotebookRun, Report
 
     before: Report | None = None
     if resume:
@@ -75,46 +76,69 @@ def run(
         notebooks = inputs.select_notebooks(chosen, clean_up)
         folder = inputs.new_output_folder(output).absolute()
     lines = _Lines()
+    report = before or Report(parameters, folder, steps=[NotebookRun(path.stem) for path in notebooks])
+    arguments: dict[str, Any] = {
+        "begin": lines.begin, "meanwhile": lines.meanwhile, "interval": lines.interval, "keep_going": keep_going,
+        "clean_up": clean_up, "before": report,
+    }  # fmt: skip
     with _stops() as signals:
-        report = runner.run(
-            notebooks,
-            parameters,
-            folder,
-            lines.end,
-            begin=lines.begin,
-            meanwhile=lines.meanwhile,
-            interval=lines.interval,
-            keep_going=keep_going,
-            clean_up=clean_up,
-            before=before,
-        )
+        runner.run(notebooks, parameters, folder, lines.end, **arguments)
+        if clean_up and signals and signals[0] != signal.SIGINT:  # nobody is there who could do it
+            runner.run(notebooks, parameters, folder, lines.end, only_clean_up=True, **arguments)
     go_on = next_steps.how_to_go_on(report)
     delete = next_steps.how_to_delete(report, plain=not (file or overrides or resume))
     page = _write_page(report, go_on + delete)
-    click.echo(f"\n{report.table()}\nResult: {report.output / RESULT}")
+    _say(f"\n{report.table()}" + ("" if RESULT in report.unwritten else f"\nResult: {report.output / RESULT}"))
     if page:
-        click.echo(f"Report: {page}")
-    for line in go_on:
-        click.echo(line, err=True)
+        _say(f"Report: {page}")
+    for line in [report.loss] * bool(report.loss) + go_on:
+        _say(line, err=True)
     for line in delete:
-        click.echo(line)
-    sys.exit(128 + signals[-1] if signals else report.outcome.exit_code)
+        _say(line)
+    sys.exit(128 + signals[0] if signals else report.outcome.exit_code)
+
+
+def _say(text: str, *, nl: bool = True, err: bool = False) -> None:
+    """Print a text. A terminal that has gone, a closed pipe or a full disk ends no run: what stands behind a run that costs
+    money is still to come. What standard output does not take goes to standard error."""
+    stream = sys.stderr if err else sys.stdout
+    try:
+        click.echo(text, nl=nl, err=err)
+    except OSError:
+        try:
+            os.dup2(sys.stderr.fileno(), stream.fileno())
+            stream.flush()  # what it has kept
+        except (OSError, ValueError):
+            _to_nowhere(stream)
+
+
+def _to_nowhere(stream: Any) -> None:
+    """Have a stream go nowhere from now on: Python would end with another exit status where it cannot flush it."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+        stream.flush()
 
 
 @contextmanager
 def _stops() -> Iterator[list[int]]:
-    """SIGTERM, which a pipeline sends, stops a run as Ctrl-C does; yields the signals that came.
+    """SIGTERM, which a pipeline sends, and SIGHUP, when the terminal is gone, stop a run as Ctrl-C does; yields the signals
+    that came. A terminal that goes away may send it twice, which stops no clean-up; Ctrl-C does.
 
-    Afterwards both are left alone: what is still to be done is short.
+    Afterwards all are left alone: what is still to be done is short.
     """
     came: list[int] = []
 
     def stop(number: int, frame: Any) -> None:
+        first = not came
         came.append(number)
-        raise KeyboardInterrupt
+        if first or number == signal.SIGINT:
+            raise KeyboardInterrupt
 
-    # A background job of a shell ignores Ctrl-C, and so it shall stay.
-    chosen = [each for each in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(each) is not signal.SIG_IGN]
+    # A background job of a shell ignores Ctrl-C, nohup SIGHUP, and so it shall stay.
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    chosen = [each for each in numbers if signal.getsignal(each) is not signal.SIG_IGN]
     for each in chosen:
         signal.signal(each, stop)
     try:
@@ -130,9 +154,9 @@ def _write_page(report: Report, sentences: list[str]) -> Path | None:
 
         return html.write(report, sentences)
     except ModuleNotFoundError as error:
-        click.echo(f"report.html is not written: {error.name} is not installed.", err=True)
+        _say(f"report.html is not written: {error.name} is not installed.", err=True)
     except Exception as error:  # whatever it is, how the run ended is still to be said
-        click.echo(f"report.html is not written: {error}", err=True)
+        _say(f"report.html is not written: {shown_text(str(error))}", err=True)
     return None
 
 
@@ -148,18 +172,18 @@ class _Lines:
 
     def begin(self, text: str) -> None:
         self._begun = text
-        click.echo(text, nl=False)
+        _say(text, nl=False)
 
     def meanwhile(self, text: str) -> None:
         if not self._terminal:
             start = "\n" if self._begun else ""
-            click.echo(f"{start}  {text}")
+            _say(f"{start}  {text}")
             self._begun = ""
         elif text != self._shown:
             # What does not fit into the line is not shown: wrapped, it could not be written over.
-            click.echo(f"\r{_NO_WRAP}{self._begun}  {text}{_CLEAR}{_WRAP}", nl=False)
+            _say(f"\r{_NO_WRAP}{self._begun}  {text}{_CLEAR}{_WRAP}", nl=False)
             self._shown = text
 
     def end(self, text: str) -> None:
-        click.echo(f"\r{_CLEAR}{text}" if self._terminal else text.removeprefix(self._begun))
+        _say(f"\r{_CLEAR}{text}" if self._terminal else text.removeprefix(self._begun))
         self._begun = self._shown = ""

@@ -15,11 +15,12 @@ from nbconvert import HTMLExporter
 from pygments.formatters import HtmlFormatter
 
 from ..files import write_atomic
+from ..foreign_text import visible
 from ..journal import FAILURE
 from ..outcome import Outcome
 from ..parameters import read_parameters
 from .inputs import NOTEBOOKS, PROJECT
-from .report import PAGE, NotebookRun, Report, printable, word
+from .report import PAGE, NotebookRun, Report, word
 
 # The browser itself refuses what would come from elsewhere.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -74,7 +75,7 @@ def write(report: Report, next_steps: Sequence[str] = ()) -> Path:
     parts += [_notebook(step, notebooks[step.notebook]) for step in report.steps if step.notebook in notebooks]
     parts += [_list("Parameters", [f"{name}: {value}" for name, value in report.parameters.items()])]
     path = report.output / PAGE
-    write_atomic(path, printable("\n".join([*parts, "</body>\n</html>\n"])), mode=0o666)
+    write_atomic(path, visible("\n".join([*parts, "</body>\n</html>\n"])), mode=0o666)
     return path
 
 

@@ -11,13 +11,17 @@ from typing import Any
 
 from .. import parameter_file
 from ..errors import ParameterError
+from ..files import write_atomic
+from ..foreign_text import shown_text
 from ..parameters import RULES, problems, read_parameters, secret_problem
 from ..secrets import shown, shown_name
-from .report import RESULT, NotebookRun, Report, read_report
+from .report import JUNIT, PAGE, PARAMETERS, RESULT, NotebookRun, Report, read_report
 
 PROJECT = Path(__file__).parents[2]
 NOTEBOOKS = PROJECT / "notebooks"
 CLEAN_UP = "06"
+MARK = "run-folder.txt"
+MARK_TEXT = "The folder of a run: `runbook run` made it, and may write into it again (`runbook run --resume`).\n"
 
 
 def collect_parameters(file: Path, overrides: Sequence[tuple[str, str]]) -> dict[str, Any]:
@@ -74,23 +78,39 @@ def every_notebook() -> dict[str, Path]:
 
 
 def new_output_folder(chosen: Path | None = None) -> Path:
-    """A folder that no other run has, made here: the chosen one, or runs/<UTC time>.
+    """A folder with nothing in it but the mark of a run, made here: the chosen one, or runs/<UTC time>.
 
     Raises:
-        ParameterError: the chosen one has a run already, or the folder cannot be made.
+        ParameterError: the chosen one has a run already, or other files; or the folder cannot be made or written.
     """
     if chosen is not None and chosen.resolve().is_relative_to(NOTEBOOKS):
         raise ParameterError([f"The folder {chosen} is the notebooks' own: use another folder."])
     try:
         if chosen is None:
-            return _stamped_folder(Path("runs") / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"))
-        chosen.mkdir(parents=True, exist_ok=True)
+            folder = _stamped_folder(Path("runs") / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"))
+        else:
+            folder = chosen
+            folder.mkdir(parents=True, exist_ok=True)
+        _refuse_what_is_in_it(folder)
+        write_atomic(folder / MARK, MARK_TEXT, mode=0o666)
     except OSError as error:
-        raise ParameterError([f"The folder {error.filename} cannot be made: {error.strerror}."]) from error
-    if (chosen / RESULT).exists() or any(chosen.glob("[0-9][0-9]_*.ipynb")):
-        resume = f", or `--resume {chosen}`" if (chosen / RESULT).exists() else ""
-        raise ParameterError([f"The folder {chosen} has notebooks of a run already: use another folder{resume}."])
-    return chosen
+        where = chosen or Path("runs")
+        raise ParameterError([f"The folder {where} cannot be made or written: {error.strerror}."]) from error
+    return folder
+
+
+def _refuse_what_is_in_it(folder: Path) -> None:
+    names = {path.name for path in folder.iterdir()}
+    if RESULT in names and MARK in names:
+        raise ParameterError(
+            [f"The folder {folder} has notebooks of a run already: use another folder, or `--resume {folder}`."]
+        )
+    if names - {MARK}:
+        message = (
+            f"The folder {folder} has files already ({shown_text(min(names - {MARK}))}), and a run overwrites no file of "
+            "yours: use another folder, which is made where it is missing."
+        )
+        raise ParameterError([message])
 
 
 def _stamped_folder(path: Path) -> Path:
@@ -105,6 +125,17 @@ def _stamped_folder(path: Path) -> Path:
     return path
 
 
+def _refuse_what_is_no_runs(folder: Path, report: Report) -> None:
+    """Refuse a folder that no run made, or that has something else where a run writes its files."""
+    written = [MARK, RESULT, JUNIT, PARAMETERS, PAGE, *(f"{step.notebook}.ipynb" for step in report.steps)]
+    found = [folder / name for name in written]
+    strange = [path for path in found if path.is_symlink() or (path.exists() and not path.is_file())]
+    if not strange and (folder / MARK).exists():
+        return
+    reason = f"{strange[0].name} is no plain file" if strange else f"it has no {MARK}, so no run made it"
+    raise ParameterError([f"The run in {folder} cannot be taken up: {reason}. Start a new run in another folder."])
+
+
 def resume(folder: Path, file: Path | None, overrides: Sequence[tuple[str, str]], clean_up: bool) -> Report:
     """The run in a folder, to be taken up by `run`.
 
@@ -112,6 +143,7 @@ def resume(folder: Path, file: Path | None, overrides: Sequence[tuple[str, str]]
         ParameterError: the folder has no run, or other parameters are given than it had.
     """
     report = read_report(folder)
+    _refuse_what_is_no_runs(folder, report)
     found = [problem for name, text in overrides if (problem := secret_problem(name, text, known=name in RULES))]
     if found:
         raise ParameterError(found)

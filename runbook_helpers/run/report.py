@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,11 +13,11 @@ import yaml
 
 from ..errors import ParameterError
 from ..files import write_atomic
+from ..foreign_text import visible
 from ..outcome import Outcome
 from .result import SCHEMA
 
 RESULT, JUNIT, PARAMETERS, PAGE = "result.json", "junit.xml", "parameters.yaml", "report.html"
-_UNPRINTABLE = re.compile(r"\x1b\[[0-9;]*m|[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass
@@ -56,6 +55,8 @@ class Report:
     steps: list[NotebookRun] = field(default_factory=list)
     clean_up: bool = False
     """Whether notebook 06 is run also after another one has failed."""
+    unwritten: dict[str, str] = field(default_factory=dict, init=False)
+    """The files that could not be written the last time, and why."""
 
     @property
     def outcome(self) -> Outcome:
@@ -82,7 +83,10 @@ class Report:
         return [sentence for step in self.steps if step.result for sentence in step.result.get("left", [])]
 
     def write(self) -> None:
-        """Write result.json, junit.xml and parameters.yaml next to the executed notebooks."""
+        """Write result.json, junit.xml and parameters.yaml next to the executed notebooks.
+
+        What cannot be written, on a full disk or in a folder that is gone, is lost, and no run ends of it.
+        """
         # Written as a whole: who reads them while the run goes on sees the old one or the new one.
         files = {
             RESULT: json.dumps(self._content(), indent=1, ensure_ascii=False) + "\n",
@@ -90,7 +94,15 @@ class Report:
             PARAMETERS: yaml.safe_dump(self.parameters, sort_keys=False, allow_unicode=True),
         }
         for name, text in files.items():
+            self.write_file(name, text)
+
+    def write_file(self, name: str, text: str) -> None:
+        """Write a file of the run, as a whole and through no link; where that fails, note why."""
+        try:
             write_atomic(self.output / name, text, mode=0o666)
+            self.unwritten.pop(name, None)
+        except OSError as error:
+            self.unwritten[name] = error.strerror or str(error)
 
     def _content(self) -> dict[str, Any]:
         return {
@@ -104,6 +116,12 @@ class Report:
             "notebooks": [{**asdict(step), "outcome": step.outcome.value, "ok": step.ok} for step in self.steps],
             "pulls": self.pulls,
         }
+
+    @property
+    def loss(self) -> str:
+        """The sentence on what could not be written; empty where all was."""
+        reasons = ", ".join(sorted(set(self.unwritten.values())))
+        return f"Not written into {self.output}: {', '.join(self.unwritten)} ({reasons})." if reasons else ""
 
     def table(self) -> str:
         """The run as text: a line a notebook."""
@@ -135,15 +153,10 @@ class Report:
             if step.outcome is Outcome.NOT_RUN:
                 ElementTree.SubElement(case, "skipped", {"message": "not run: another notebook failed or is missing"})
             elif not step.ok:
-                attributes = {"type": step.outcome.value, "message": printable(step.reason)}
-                ElementTree.SubElement(case, "failure", attributes).text = printable(step.error or "")
+                attributes = {"type": step.outcome.value, "message": visible(step.reason)}
+                ElementTree.SubElement(case, "failure", attributes).text = visible(step.error or "")
         ElementTree.indent(root, " ")
         return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
-
-
-def printable(text: str) -> str:
-    """A text without colours and without the characters that XML and HTML cannot hold."""
-    return _UNPRINTABLE.sub("", text)
 
 
 def word(step: NotebookRun) -> str:

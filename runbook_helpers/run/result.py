@@ -27,6 +27,16 @@ def show_result(azure: Azure, result_path: str = "", **values: Any) -> None:
     """
     from IPython.display import display
 
+    result = result_of(azure, **values)
+    text = json.dumps(result, indent=1, ensure_ascii=False)
+    if result_path:
+        _write(Path(result_path), text + "\n")
+    bundle = {MIME_TYPE: result, "text/plain": text}
+    display(bundle, raw=True)  # type: ignore[no-untyped-call]
+
+
+def result_of(azure: Azure, **values: Any) -> dict[str, Any]:
+    """The result of what a notebook did."""
     result: dict[str, Any] = {
         "schema": SCHEMA,
         "cloud": azure.cloud.name,
@@ -37,11 +47,7 @@ def show_result(azure: Azure, result_path: str = "", **values: Any) -> None:
     }
     if azure.journal.shown:
         result["requests"] = azure.journal.requests
-    text = json.dumps(result, indent=1, ensure_ascii=False)
-    if result_path:
-        _write(Path(result_path), text + "\n")
-    bundle = {MIME_TYPE: result, "text/plain": text}
-    display(bundle, raw=True)  # type: ignore[no-untyped-call]
+    return result
 
 
 def _write(path: Path, text: str) -> None:

@@ -18,7 +18,7 @@ import requests
 from azure_sandbox import process
 from runbook_helpers import create_vm, show_image
 from runbook_helpers.outcome import Outcome
-from runbook_helpers.run.inputs import NOTEBOOKS, PROJECT, new_output_folder, select_notebooks
+from runbook_helpers.run.inputs import MARK, NOTEBOOKS, PROJECT, new_output_folder, select_notebooks
 from runbook_helpers.run.report import NotebookRun, Report
 
 from ..conftest import SSH_SOURCE, SUBSCRIPTION, clean_environment, connect_to, writes
@@ -106,8 +106,9 @@ def test_folder_that_cannot_be_taken(tmp_path: Path) -> None:
         assert done.returncode == 2 and done.stderr.count("\n") == 1 and f"{file}" in done.stderr
     (tmp_path / "01_registry.ipynb").write_text("kept")
     done = runbook("run", "--only", "00", "--output", tmp_path)
-    assert done.returncode == 2 and done.stderr.endswith("use another folder.\n")
+    assert done.returncode == 2 and "has files already (01_registry.ipynb)" in done.stderr
     (tmp_path / "result.json").write_text("{}")
+    (tmp_path / MARK).write_text("")
     done = runbook("run", "--only", "00", "--output", tmp_path)
     assert done.returncode == 2 and done.stderr.endswith(f"use another folder, or `--resume {tmp_path}`.\n")
     assert (tmp_path / "01_registry.ipynb").read_text() == "kept"
@@ -126,6 +127,7 @@ def test_line_of_a_notebook_begins_with_it(fresh: Path, tmp_path: Path) -> None:
 
 
 def test_hints_name_the_program_as_it_is_found(tmp_path: Path) -> None:
+    new_output_folder(tmp_path)
     Report({}, tmp_path, steps=[NotebookRun("00_start_here", Outcome.OK)]).write()
     script = Path(sys.executable).with_name("runbook")
     path = os.environ["PATH"].split(os.pathsep)

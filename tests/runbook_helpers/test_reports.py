@@ -209,6 +209,7 @@ def kernels(pid: int) -> list[psutil.Process]:
 def test_taking_up_what_cannot_be(tmp_path: Path) -> None:
     done = runbook("run", "--resume", tmp_path)
     assert done.returncode == 2 and f"There is no run in {tmp_path}" in done.stderr
+    inputs.new_output_folder(tmp_path)
     report = Report({"vm_name": "one", "sandbox": True}, tmp_path, steps=[NotebookRun("01_registry", Outcome.OK)])
     report.write()
     done = runbook("run", "--resume", tmp_path, "-p", "vm_name", "two", "-p", "sandbox", "true")
@@ -223,6 +224,7 @@ def test_taking_up_what_cannot_be(tmp_path: Path) -> None:
 
 
 def test_clean_up_again_when_more_is_made(tmp_path: Path) -> None:
+    inputs.new_output_folder(tmp_path)
     steps = [NotebookRun("01_registry", Outcome.FAILED), NotebookRun("06_clean_up", Outcome.OK)]
     Report({}, tmp_path, steps=steps, clean_up=True).write()
     report = inputs.resume(tmp_path, None, [], clean_up=False)
@@ -428,6 +430,7 @@ def test_the_page_shows_the_journey_and_leaves_out_what_has_not_happened(tmp_pat
 
 
 def test_without_nbconvert_a_run_says_so(fresh: Path, tmp_path: Path) -> None:
+    inputs.new_output_folder(tmp_path)
     Report({}, tmp_path, steps=[NotebookRun("00_start_here", Outcome.OK)]).write()
     code = "import sys; sys.modules['nbconvert'] = None; from runbook_helpers.commands.main import main; main()"
     command = [sys.executable, "-c", code, "run", "--resume", str(tmp_path)]
@@ -437,9 +440,15 @@ def test_without_nbconvert_a_run_says_so(fresh: Path, tmp_path: Path) -> None:
 
 
 def test_a_page_that_cannot_be_written_does_not_hide_how_the_run_ended(tmp_path: Path) -> None:
+    inputs.new_output_folder(tmp_path)
     Report({}, tmp_path, steps=[NotebookRun("00_start_here", Outcome.OK)]).write()
-    (tmp_path / "report.html").mkdir()
-    done = runbook("run", "--resume", tmp_path)
+    code = "import nbconvert; nbconvert.HTMLExporter = None; from runbook_helpers.commands.main import main; main()"
+    command = [sys.executable, "-c", code, "run", "--resume", str(tmp_path)]
+    (tmp_path / "00_start_here.ipynb").write_text(json.dumps(load("00_start_here.ipynb")), encoding="utf-8")
+    done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
     assert done.stderr.startswith("report.html is not written: ") and "Traceback" not in done.stderr
     assert hint(done.stdout, "--only")
+    (tmp_path / "report.html").mkdir()
+    done = runbook("run", "--resume", tmp_path)
+    assert done.returncode == 2 and "report.html is no plain file" in done.stderr
