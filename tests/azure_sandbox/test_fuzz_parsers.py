@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from azure_sandbox import guard, settings
 from azure_sandbox.access import conditions
 from azure_sandbox.guests import Machine, cloud_init
-from azure_sandbox.guests.simulated import syntax
 from azure_sandbox.guests.simulated.registry_client import Credentials, DistributionError, Reference, RegistryClient
+from azure_sandbox.guests.simulated.shell import commands, parser
 from azure_sandbox.resource import Resource, ResourceId
 from azure_sandbox.store import Blobs, Store
 from azure_sandbox.strict_http import StrictConnection
@@ -243,8 +243,8 @@ SHELL = ["a", "echo ", "'", '"', "\\", "$", "${", "}", "$(", ")", "(", "`", ";",
 @example("echo " + "a" * 100_000)
 @example("a|" * 20_000)
 def test_shell_syntax(text: str) -> None:
-    with contextlib.suppress(syntax.SyntaxRefused):
-        syntax.parse(text)
+    with contextlib.suppress(commands.SyntaxRefused):
+        parser.parse(text)
 
 
 # Settings and state

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from azure_sandbox.guests import Machine
 from azure_sandbox.guests.simulated.guest import SimulatedGuests
-from azure_sandbox.guests.simulated.syntax import parse
+from azure_sandbox.guests.simulated.shell.parser import parse
 from azure_sandbox.store import Blobs, Store
 from runbook_helpers import (
     Azure,

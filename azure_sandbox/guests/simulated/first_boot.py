@@ -11,8 +11,9 @@ import threading
 from .. import Machine, cloud_init
 from .control import Control, Interrupted
 from .disk import ROOT, Disk
-from .interpreter import Interpreter
 from .program import Input, Process, Unsupported, program
+from .shell.interpreter import Interpreter
+from .shell.state import State
 from .system import root_environment
 
 logger = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ def prepare(disk: Disk, machine: Machine) -> None:
     with disk.changing() as document:
         document["cloud_init"] = {"state": "running" if script else "done", "warnings": log, "script": script}
         disk.write(cloud_init.LOG, "".join(f"{line}\n" for line in log), ROOT)
-        Interpreter(_process(disk, Control()), "sh").main("\n".join(lines))
+        Interpreter(State.new(_process(disk, Control()), "sh")).main("\n".join(lines))
         if not script:
             disk.write(cloud_init.LOG, "Cloud-init finished.\n", ROOT, append=True)
 
@@ -54,7 +55,7 @@ def _run(disk: Disk, control: Control) -> None:
     process = _process(disk, control)
     state = "error"
     try:
-        state = "done" if Interpreter(process, "sh").main(disk["cloud_init"]["script"]) == 0 else "error"
+        state = "done" if Interpreter(State.new(process, "sh")).main(disk["cloud_init"]["script"]) == 0 else "error"
     except Interrupted:  # the machine was stopped
         return
     except Exception:

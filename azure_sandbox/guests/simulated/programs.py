@@ -23,17 +23,20 @@ from . import (  # noqa: F401 - registered
     text,
 )
 from .control import Interrupted
-from .interpreter import Interpreter
 from .program import Process
+from .shell import bash  # noqa: F401 - registered
+from .shell.interpreter import Interpreter
+from .shell.session import Session
+from .shell.state import State
 
 logger = logging.getLogger(__name__)
 
 
 def run_script(process: Process, script: str | None) -> int:
     """Run a script, or standard input, in a new shell; its exit status."""
-    shell = Interpreter(process)
+    shell = Interpreter(State.new(process))
     try:
-        return shell.interact(login=True) if script is None else shell.main(script)
+        return Session(shell).interact(login=True) if script is None else shell.main(script)
     except Interrupted:
         return 130
     except Exception:

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 from .disk import ROOT
 from .docker_daemon import daemon_proxies, unit_proxies
-from .interpreter import Interpreter
 from .program import PATH, Failure, Process, UnknownProgram, Unsupported, program, system_environment
+from .shell.interpreter import Interpreter
+from .shell.session import Session
+from .shell.state import State
 
 SERVICES = {"docker": "docker.io", "containerd": "docker.io", "ssh": "openssh-server"}
 START_SECONDS = 90  # how long systemd waits for a service that does not say that it is ready
@@ -44,7 +46,8 @@ def _sudo(process: Process, arguments: list[str]) -> int:
         if not options.keys() & {"-s", "-i"}:
             raise Failure("usage: sudo [-EHn] [-u user] [VAR=value] command")
         login = "-i" in options
-        return Interpreter(replace(target, directory=user.home) if login else target).interact(login=login)
+        shell = Interpreter(State.new(replace(target, directory=user.home) if login else target))
+        return Session(shell).interact(login=login)
     try:
         return target.run(words)
     except UnknownProgram as unknown:

@@ -1,0 +1,1 @@
+"""The simulated guest's shell: lexer, parser, expansion, interpreter, builtins."""
