@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from .errors import reading
 from .files import write_atomic
 
 # As trustme's: what trusts the certificate goes on trusting it, whatever a machine's clock says.
@@ -29,7 +30,10 @@ def open_ca(folder: Path, names: list[str]) -> trustme.CA:
     """
     certificate, key = folder / "ca.pem", folder / "ca-key.pem"
     if certificate.exists() and key.exists():
-        kept = x509.load_pem_x509_certificate(certificate.read_bytes())
+        with reading(certificate):
+            kept = x509.load_pem_x509_certificate(certificate.read_bytes())
+        with reading(key):
+            serialization.load_pem_private_key(key.read_bytes(), None)
         if _permits(kept, names):
             return trustme.CA.from_pem(certificate.read_bytes(), key.read_bytes())
     certificate_pem, key_pem = new_ca(names)

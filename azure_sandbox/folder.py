@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
-from .errors import SandboxError
+from .errors import SandboxError, state_error
 from .files import check_owner, private_folder
 
 LOCK_SECONDS = 60.0  # longer than a start takes, which holds the lock too
@@ -46,7 +48,24 @@ def check_folder(folder: Path) -> None:
         raise SandboxError(f"{error}: set RUNBOOK_SANDBOX to a new or empty folder of your own.") from error
 
 
-def changing(folder: Path) -> FileLock:
-    """The lock of who starts the sandbox of a folder or changes its files; it marks the folder as a sandbox's."""
+@contextlib.contextmanager
+def changing(folder: Path) -> Iterator[None]:
+    """Start the sandbox of a folder, or change its files, alone; the lock marks the folder as a sandbox's.
+
+    Raises:
+        SandboxError: another command does so for too long, or the lock is broken.
+    """
     make_folder(folder)
-    return FileLock(folder / "start.lock", timeout=LOCK_SECONDS, mode=0o600)
+    path = folder / "start.lock"
+    lock = FileLock(path, timeout=LOCK_SECONDS, mode=0o600)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        message = f"{path} is held by another command for {LOCK_SECONDS:.0f} s: end that, and run this one again."
+        raise SandboxError(message) from error
+    except OSError as error:
+        raise state_error(path, error) from error
+    try:
+        yield
+    finally:
+        lock.release()

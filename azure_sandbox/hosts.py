@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Host, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -14,6 +15,7 @@ from . import metadata, topology
 from .arm import ROUTES
 from .arm.errors import ArmError
 from .arm.gateway import Gateway
+from .errors import StateError, state_error
 from .faults.active import Faults
 from .faults.http import FaultMiddleware
 from .graph import Graph, GraphError
@@ -26,6 +28,8 @@ from .registry.auth import RegistryError
 from .registry.images import PUBLIC_REGISTRY
 from .store import Store
 from .tenant import Tenant
+
+logger = logging.getLogger(__name__)
 
 SETUP_HOST = "aka.ms"
 
@@ -104,7 +108,34 @@ class Hosts:
         return found[1].name if found else ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app(scope, receive, send)
+        """Answer; where a file of the sandbox's folder is broken or full, by saying so."""
+        begun = False
+
+        async def watch(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        except (StateError, OSError) as error:
+            logger.exception("%s %s", scope["method"], scope["path"])
+            if begun:
+                raise
+            broken = error if isinstance(error, StateError) else state_error(error.filename or "its folder", error)
+            host = Request(scope).url.hostname or ""
+            message = f"The sandbox failed: {broken}"
+            if any(host in tenant.cloud.authority_hosts for tenant in self._clouds):
+                # Of Entra's 500 its clients show no words; and its own form has the time, which the settings may not give.
+                words = {
+                    "error": "invalid_request",
+                    "error_description": f"AADSTS90013: {message}",
+                    "error_codes": [90013],
+                }
+                response: Response = JSONResponse(words, 400)
+            else:
+                response = self._refusal(host, RequestRefused(500, message, "SandboxStateBroken"))
+            await response(scope, receive, send)
 
 
 def certificate_names(clouds: list[Tenant]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -13,12 +14,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import platformdirs
 
 from .clouds import CLOUDS
-from .errors import SandboxError
+from .errors import SandboxError, StateError, reading, state_error, using
 from .files import write_atomic
 from .folder import changing, check_folder, make_folder
 from .guests import choice
@@ -27,6 +28,8 @@ from .process_identity import identity, send_signal
 if TYPE_CHECKING:
     from .store import Store
 
+P = ParamSpec("P")
+T = TypeVar("T")
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 _started: list[subprocess.Popen[bytes]] = []  # kept, so that Python does not warn about children it forgets
@@ -53,8 +56,33 @@ class Running:
 
     def operator(self, cloud_name: str) -> dict[str, str]:
         """How the operator signs in to a cloud: tenant_id, client_id, client_secret, subscription_id."""
-        found: dict[str, str] = json.loads((self.folder / "operator.json").read_text())[cloud_name]
-        return found
+        return read_operator(self.folder, cloud_name)
+
+
+def read_operator(folder: Path, cloud_name: str) -> dict[str, str]:
+    """How the operator of a folder's sandbox signs in to a cloud.
+
+    Raises:
+        StateError: the file that says so is broken or gone.
+    """
+    path = folder / "operator.json"
+    try:
+        with reading(path):
+            found: dict[str, str] = json.loads(path.read_text())[cloud_name]
+            return {name: str(found[name]) for name in ("tenant_id", "client_id", "client_secret", "subscription_id")}
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise state_error(path, error) from error
+
+
+def _naming_files(command: Callable[Concatenate[Path, P], T]) -> Callable[Concatenate[Path, P], T]:
+    """A command on a folder of which an error of the system names the file."""
+
+    def call(folder: Path, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with using(folder):
+            return command(folder, *args, **kwargs)
+
+    functools.update_wrapper(call, command)
+    return call
 
 
 def default_folder() -> Path:
@@ -83,6 +111,7 @@ def write_address(folder: Path, port: int) -> None:
     write_atomic(folder / "address.json", json.dumps(address))
 
 
+@_naming_files
 def start(
     folder: Path,
     port: int = 0,
@@ -127,9 +156,20 @@ def start(
                 break
             time.sleep(0.01)
         child.kill()
-        reason = (folder / "start.log").read_text(errors="replace").strip().splitlines()
-        message = f"The sandbox in {folder} did not start: {reason[-1] if reason else 'no answer'}"
-        raise SandboxError(f"{message} (more in {folder / 'log'}; `runbook sandbox reset` begins anew).")
+        raise _not_started(folder)
+
+
+def _not_started(folder: Path) -> SandboxError:
+    """Why the process has ended before it could be found."""
+    lines = (folder / "start.log").read_text(errors="replace").strip().splitlines()
+    if not lines:
+        write_atomic(folder / "start.log", "no answer\n")  # where there is no room, it could not say so
+    reason = lines[-1] if lines else "no answer"
+    if str(folder) in reason and reason.endswith("."):
+        return SandboxError(reason)
+    return SandboxError(
+        f"The sandbox in {folder} did not start: {reason} (more in {folder / 'log'}; `runbook sandbox reset` begins anew)."
+    )
 
 
 def _check_guest(folder: Path, guest: str | None) -> None:
@@ -159,32 +199,41 @@ def _spawn(folder: Path, port: int) -> subprocess.Popen[bytes]:
     return child
 
 
+@_naming_files
 def stop(folder: Path) -> bool:
     """End the sandbox of a folder, also one that is just starting; what it knows stays. False where none runs."""
     _started[:] = [child for child in _started if child.poll() is None]
     if not (folder / "start.lock").exists():
         return False
     with changing(folder):
-        running = find(folder)
-        if running is None:
-            return False
-        send_signal(running.pid, running.identity, signal.SIGTERM)
-        deadline = time.monotonic() + STOP_SECONDS
-        while identity(running.pid) == running.identity:
-            if time.monotonic() > deadline:
-                message = f"The sandbox in {folder} (pid {running.pid}) did not end within {STOP_SECONDS:.0f} s."
-                raise SandboxError(message)
-            time.sleep(0.02)
+        return _end(folder)
+
+
+def _end(folder: Path) -> bool:
+    running = find(folder)
+    if running is None:
+        return False
+    send_signal(running.pid, running.identity, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while identity(running.pid) == running.identity:
+        if time.monotonic() > deadline:
+            message = f"The sandbox in {folder} (pid {running.pid}) did not end within {STOP_SECONDS:.0f} s."
+            raise SandboxError(message)
+        time.sleep(0.02)
     for child in _started:
         if child.pid == running.pid:
             child.wait()
     return True
 
 
+@_naming_files
 def reset(folder: Path) -> None:
     """End the sandbox of a folder and forget all that it knows."""
     check_folder(folder)
-    stop(folder)
+    try:
+        stop(folder)
+    except StateError:  # the lock is what is broken
+        _end(folder)
     if folder.exists():
         if (folder / "machines").exists():
             from .guests.machine.state_folder import remove_leftovers

@@ -21,13 +21,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cryptography.hazmat.primitives import serialization
 from uvicorn import Config
 
-from . import topology
+from . import settings, topology
 from .arm import compute
 from .certificate_authority import open_ca
 from .clock import Clock
 from .clouds import CLOUDS
+from .errors import reading, state_error
 from .faults.active import Faults
 from .faults.ssh import fault_of_connection, keep_silent
 from .files import check_owner, private_folder, write_atomic
@@ -35,7 +37,7 @@ from .guard import MAX_HEAD, RequestRefused
 from .guests import Guests, Link, Machine, choice
 from .guests.simulated.guest import SimulatedGuests
 from .hosts import SETUP_SCRIPT, Hosts, certificate_names
-from .process import write_address
+from .process import read_operator, write_address
 from .proxy import Caller, Proxy
 from .registry.images import publish
 from .settings import Settings
@@ -52,11 +54,18 @@ CANARIES = "RUNBOOK_SANDBOX_CANARIES"
 """Environment variable: keep all tokens that are issued in a file of the folder, for tests that look for leaks."""
 
 
+class PortInUse(Exception):
+    """The port cannot be listened on; the system's reason."""
+
+
 def _signing_key(folder: Path) -> str:
     path = folder / "signing-key.pem"
     if not path.exists():
         write_atomic(path, new_key())
-    return path.read_text()
+    with reading(path):
+        key = path.read_text()
+        serialization.load_pem_private_key(key.encode(), None)
+        return key
 
 
 def _write_operator(folder: Path, clouds: list[Tenant]) -> None:
@@ -77,6 +86,10 @@ def _write_operator(folder: Path, clouds: list[Tenant]) -> None:
     path = folder / "operator.json"
     if not path.exists():
         write_atomic(path, json.dumps(operator, indent=1))
+    for tenant in clouds:
+        if read_operator(folder, tenant.cloud.name) != operator[tenant.cloud.name]:
+            lost = ValueError(f"it does not have the operator of {path}, so it was emptied, or is another sandbox's")
+            raise state_error(tenant.store.path, lost)
 
 
 def _listener(folder: Path, port: int) -> socket.socket:
@@ -85,10 +98,13 @@ def _listener(folder: Path, port: int) -> socket.socket:
     Terminals and kernels that know the address of last time so go on when the sandbox is started again.
     """
     kept = folder / "port"
-    if not port and kept.exists():
-        with contextlib.suppress(OSError):  # somebody else has it by now
+    if not port and kept.is_file():
+        with contextlib.suppress(OSError, ValueError):  # somebody else has it by now
             return socket.create_server(("127.0.0.1", int(kept.read_text())))
-    listener = socket.create_server(("127.0.0.1", port))
+    try:
+        listener = socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        raise PortInUse(error.strerror) from error
     write_atomic(kept, str(listener.getsockname()[1]))
     return listener
 
@@ -101,6 +117,7 @@ class Server:
         if folder.exists():
             check_owner(folder)
         private_folder(folder)
+        settings.read(folder)  # where they are broken, no request could be answered
         self._listener = _listener(folder, port)
         address = ProxyAddress(self._listener.getsockname()[1], folder / "ca.pem")
         blobs = Blobs(folder / "blobs")

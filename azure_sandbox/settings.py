@@ -11,6 +11,7 @@ import re
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
+from .errors import reading
 from .files import write_atomic
 from .folder import changing
 
@@ -46,9 +47,18 @@ def seconds(text: str) -> float:
 
 
 def read(folder: Path) -> Values:
-    """The settings of a sandbox's folder."""
+    """The settings of a sandbox's folder.
+
+    Raises:
+        StateError: their file is broken.
+    """
+    path = folder / "settings.json"
     try:
-        return Values(**json.loads((folder / "settings.json").read_text(encoding="utf-8")))
+        with reading(path):
+            values = Values(**json.loads(path.read_text(encoding="utf-8")))
+            if not all(type(value) in (int, float) and 0 <= value <= _LONGEST for value in asdict(values).values()):
+                raise ValueError("a setting is no number of seconds")
+            return values
     except (FileNotFoundError, NotADirectoryError):
         return Values()
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .errors import reading, using
 from .resource import Json, Resource, ResourceId
 
 SCHEMA = """
@@ -43,18 +44,21 @@ class Store:
     def __init__(self, database: Path, blobs: Blobs) -> None:
         self.blobs = blobs
         self._lock = threading.RLock()
-        database.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        database.touch(mode=0o600)
-        self._db = sqlite3.connect(database, check_same_thread=False, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        self._db.executescript(SCHEMA)
+        self.path = database
+        with using(database):
+            database.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            database.touch(mode=0o600)
+        with reading(database):
+            self._db = sqlite3.connect(database, check_same_thread=False, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.executescript(SCHEMA)
 
     def close(self) -> None:
         self._db.close()
 
     def _query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
-        with self._lock:
+        with self._lock, reading(self.path):
             return self._db.execute(sql, values).fetchall()
 
     @contextmanager
@@ -64,13 +68,14 @@ class Store:
             if self._db.in_transaction:
                 yield
                 return
-            self._db.execute("BEGIN IMMEDIATE")
+            self._query("BEGIN IMMEDIATE")
             try:
                 yield
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # SQLite itself has ended it where the disk is full
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
+            self._query("COMMIT")
 
     # Resources of Resource Manager. An id is found whatever its case; the stored case is what is answered.
 
@@ -220,7 +225,8 @@ class Blobs:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        (folder / "uploads").mkdir(parents=True, exist_ok=True, mode=0o700)
+        with using(folder):
+            (folder / "uploads").mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def path(self, digest: str) -> Path:
         algorithm, _, value = digest.partition(":")
@@ -251,7 +257,9 @@ class Blobs:
     def new_upload(self) -> str:
         """Begin an upload and return its id."""
         upload = secrets.token_hex(16)
-        (self._folder / "uploads" / upload).touch(mode=0o600)
+        path = self._folder / "uploads" / upload
+        with using(path):
+            path.touch(mode=0o600)
         return upload
 
     def upload_size(self, upload: str) -> int | None:
@@ -262,7 +270,7 @@ class Blobs:
     def append(self, upload: str, content: bytes) -> None:
         path = self._upload_path(upload)
         assert path
-        with path.open("ab") as file:
+        with using(path), path.open("ab") as file:
             file.write(content)
 
     def finish_upload(self, upload: str, digest: str) -> bool:

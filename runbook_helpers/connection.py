@@ -302,7 +302,7 @@ def connect_with(parameters: Mapping[str, Any]) -> Azure:
 def _connect_sandbox(cloud: Cloud, common: dict[str, Any]) -> Azure:
     from azure.identity import ClientSecretCredential
 
-    from azure_sandbox import process
+    from azure_sandbox import process, settings
 
     from .renewal import RenewableCredential
 
@@ -325,6 +325,7 @@ def _connect_sandbox(cloud: Cloud, common: dict[str, Any]) -> Azure:
     def wake() -> None:
         with sandbox_errors():
             again = process.find(running.folder) or process.start(running.folder, within=seconds)
+            settings.read(running.folder)  # where they are broken it answers nothing, and says so here
         if again.port != running.port:
             message = "The sandbox had ended and is now at another address: run the cell with `connect` again."
             raise SandboxError(message)

@@ -17,6 +17,7 @@ from starlette.types import Scope
 
 from .. import members
 from ..clouds import plain
+from ..errors import StateError
 from ..limits import ARM_LIMITS
 from ..requests import bearer_token, note, otherwise, parse_json, parse_lax_json
 from ..resource import DEPLOYMENT, Json, ResourceId
@@ -126,6 +127,8 @@ class Gateway:
             response = answered if isinstance(answered, Response) else JSONResponse(answered)
         except ArmError as error:
             response = error.response()
+        except StateError:  # said for every host in one place
+            raise
         except Exception:
             logger.exception("%s %s", request.method, request.url.path)
             response = errors.sandbox_failed().response()

@@ -15,8 +15,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypeVar
 
+from ..errors import SandboxError
 from . import file
-from .rules import CommandDelay, CommandStall, Delay, Fault, FaultError, Stall
+from .rules import CommandDelay, CommandStall, Delay, Fault, Stall
 
 logger = logging.getLogger(__name__)
 POLL_SECONDS = 0.05  # how often what is held looks whether its rule is still there
@@ -103,7 +104,7 @@ class Faults:
         known = {counted.fault.id: counted for counted in self._counted}
         try:
             return [known.get(fault.id) or _restored(fault, folder) for fault in file.read(folder)]
-        except FaultError as error:
+        except SandboxError as error:
             logger.error("No fault rules: %s", error)
             return []
 

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..errors import StateError, reading
 from ..files import write_atomic
 from ..folder import changing
 from .rules import Fault, FaultError, from_options
@@ -40,7 +41,13 @@ def clear(folder: Path, rule_id: str | None = None) -> int:
     if not (folder / "faults.json").exists():
         return 0
     with changing(folder):
-        kept = _load(folder)
+        try:
+            kept = _load(folder)
+        except StateError:  # what cannot be read is emptied, as its error advises
+            if rule_id is not None:
+                raise
+            _store(folder, {"last": 0, "rules": []})
+            return 0
         left = [each for each in kept["rules"] if rule_id not in (None, each["id"])]
         removed = len(kept["rules"]) - len(left)
         _store(folder, {**kept, "rules": left})
@@ -49,19 +56,27 @@ def clear(folder: Path, rule_id: str | None = None) -> int:
 
 def hits(folder: Path) -> list[dict[str, Any]]:
     """The effects of the rules, in order: the rule's id, its kind, the time, and the request or command affected."""
+    path = folder / "faults.log"
     try:
-        lines = (folder / "faults.log").read_text(encoding="utf-8").splitlines()
+        with reading(path):
+            return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return [json.loads(line) for line in lines]
 
 
 def _load(folder: Path) -> dict[str, Any]:
+    path = folder / "faults.json"
     try:
-        kept: dict[str, Any] = json.loads((folder / "faults.json").read_text(encoding="utf-8"))
-        return kept
+        with reading(path):
+            kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            if type(kept["last"]) is not int or not all(isinstance(each["id"], str) for each in kept["rules"]):
+                raise ValueError("it holds no rules")
+            return kept
     except (FileNotFoundError, NotADirectoryError):
         return {"last": 0, "rules": []}
+    except StateError as error:
+        sentence = str(error).replace("sandbox reset` begins anew", "sandbox fault clear` empties it")
+        raise StateError(sentence) from error
 
 
 def _store(folder: Path, kept: dict[str, Any]) -> None:

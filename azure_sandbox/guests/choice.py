@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ..errors import reading
 from ..files import write_atomic
 
 SIMULATED, MACHINE = "simulated", "machine"
@@ -27,11 +28,13 @@ class Choice:
 
 def read(folder: Path) -> Choice:
     """The choice of a sandbox's folder."""
+    path = folder / "guest.json"
     try:
-        document = json.loads((folder / "guest.json").read_text(encoding="utf-8"))
+        with reading(path):
+            document = json.loads(path.read_text(encoding="utf-8"))
+            return Choice(**{**document, "sources": tuple(document["sources"])})
     except FileNotFoundError:
         return Choice()
-    return Choice(**{**document, "sources": tuple(document["sources"])})
 
 
 def make_ready(folder: Path, guest: str | None, say: Callable[[str], None]) -> None:

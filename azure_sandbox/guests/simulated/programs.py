@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable
 
+from ...errors import StateError
 from . import (  # noqa: F401 - registered
     apt,
     az,
@@ -39,6 +40,9 @@ def run_script(process: Process, script: str | None) -> int:
         return Session(shell).interact(login=True) if script is None else shell.main(script)
     except Interrupted:
         return 130
+    except StateError as error:
+        process.warn(f"the sandbox failed: {error}")
+        return 70
     except Exception:
         logger.exception("a program of the simulated guest failed")
         process.warn("the simulated guest failed here; the sandbox's log says how")
