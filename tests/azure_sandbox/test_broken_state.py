@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 import shutil
 import sqlite3
 import subprocess
@@ -115,6 +114,8 @@ def test_database_that_is_broken_while_it_runs_is_named(used: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="another process's limits can be set on Linux")
 def test_no_room_while_it_runs_is_told(used: Path) -> None:
+    import resource
+
     azure = connect_to("g")
     create_vm(azure, "vm", ssh_source=SSH_SOURCE)
     running = process.find(used)
