@@ -168,6 +168,7 @@ request_not_emulated = _not_emulated(
     "The sandbox does not emulate {method} {path}: it emulates the operations of the walkthrough only, which its documentation lists (docs/sandbox/operations.md).")
 member_not_emulated = _not_emulated("The sandbox does not emulate {member} of {resource_type}: leave it out.")
 filter_not_emulated = _not_emulated("The sandbox does not emulate the filter {filter!r}: only {known}.")
+pages_not_emulated = _not_emulated("The sandbox answers a list whole, in an order of its own: leave {option} out.")
 linked_template_not_emulated = _not_emulated(
     "The sandbox emulates deployments with an inline template; properties.template is missing.")
 expression_not_emulated = _not_emulated(

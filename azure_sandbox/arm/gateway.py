@@ -23,7 +23,7 @@ from ..requests import bearer_token, note, otherwise, parse_json, parse_lax_json
 from ..resource import DEPLOYMENT, Json, ResourceId
 from ..tenant import Tenant
 from ..tokens import TokenError
-from . import authorization, deny_assignments, errors, resources
+from . import authorization, compute, deny_assignments, errors, resources
 from .call import Call, Route
 from .errors import ArmError
 
@@ -36,6 +36,7 @@ _FILTERED = (
     deny_assignments.get_all,
 )
 """The handlers that do what $filter asks for."""
+_PAGES = {"$top", "$skiptoken", "$orderby"}
 _API_VERSION = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(-\w+)?")
 
 
@@ -153,6 +154,9 @@ class Gateway:
             raise errors.filter_not_emulated(
                 filter=filtered, known="that of groups, resources, roles and their assignments"
             )
+        pages = sorted(_PAGES & {each.lower() for each in request.query_params})
+        if pages and route.handler is not compute.list_image_versions:  # of which there is one
+            raise errors.pages_not_emulated(option=pages[0])
         group = call.parameters.get("group")
         if group is not None and tenant.store.get(tenant.group(group)) is None:
             raise errors.group_not_found(group=group)

@@ -18,9 +18,10 @@ from .docker import docker_pull
 from .identities import identity_of, is_predecessor, token_claims
 from .pull_roles import SignedIn, signed_in_on, why_refused
 from .registries import closed_to_the_public, show_registry
-from .roles import assignments_below
+from .roles import assignments_below, permissions_of, role_of
 
 if TYPE_CHECKING:
+    from azure.mgmt.authorization.v2022_04_01.models import RoleAssignment
     from azure.mgmt.compute.models import VirtualMachine
 
 INSTALL_SCRIPT = "https://aka.ms/InstallAzureCLIDeb"
@@ -96,7 +97,10 @@ def az_login(azure: Azure, vm_name: str, identity_id: str | None = None, *, with
             # Asked before the sign-in: what the VM once sees it goes on to see. Azure CLI does not show whose token it got.
             seen = None if flags else token_claims(shell, azure.cloud.audiences[0]).get("oid")
             left = since + limit - time.monotonic()
-            completed = shell.retry("az", "login", "--identity", *flags, within=left, on_refusal=check_roles)
+            try:
+                completed = shell.retry("az", "login", "--identity", *flags, within=left, on_refusal=check_roles)
+            except CommandRefused as error:
+                raise CommandRefused(error.completed, vm_name, _needs_reader(azure, principal_id)) from error
             if flags or seen == principal_id:
                 return completed
             shell.run("az", "logout", check=False)
@@ -134,17 +138,38 @@ def _refuse_predecessor(azure: Azure, vm: VirtualMachine, identity_id: str | Non
 
 def _has_any_role(azure: Azure, principal_id: str) -> bool:
     """Whether an identity has a role, so that it is waited for; also where we may not look."""
+    found = _roles_anywhere(azure, principal_id)
+    return found is None or bool(found)
+
+
+def _needs_reader(azure: Azure, principal_id: str) -> str:
+    """What helps where an identity has roles of data actions alone: Azure may not list the subscription to it, and without one
+    Azure CLI signs nobody in to a registry."""
+    found = _roles_anywhere(azure, principal_id) or []
+    held = [(role_of(azure, each), str(each.scope)) for each in found]
+    if not held or any(permission.actions for role, _ in held for permission in permissions_of(role)):
+        return ""
+    role, scope = held[0]
+    return (
+        f"The identity with principal id {principal_id} has only {role.role_name}, whose actions are all on data: Azure does not "
+        f'list the subscription to it, or not yet. Give it Reader too, which shows it no image: assign_role(azure, "Reader", '
+        f'assignee="{principal_id}", scope="{scope}"), then run this step again.'
+    )
+
+
+def _roles_anywhere(azure: Azure, principal_id: str) -> list[RoleAssignment] | None:
+    """The role assignments of an identity; None where we may not look."""
     from azure.core.exceptions import HttpResponseError
 
     at = azure.at_registry  # may be in another subscription, of which we need not see more than the registry's group
     group = f"/subscriptions/{at.subscription_id}/resourceGroups/{at.resource_group}"
     try:
         here = assignments_below(azure, f"/subscriptions/{azure.subscription_id}", principal_id)
-        return bool(here or (at is not azure and assignments_below(azure, group, principal_id)))
+        return here or (assignments_below(azure, group, principal_id) if at is not azure else [])
     except HttpResponseError as error:
         if error.status_code != 403:
             raise
-        return True
+        return None
 
 
 def _identity_flag(shell: Shell) -> str:

@@ -412,6 +412,25 @@ def test_a_filter_is_not_passed_over(sandbox: InProcessSandbox, path: str) -> No
     assert (status, json.loads(answered)["error"]["code"]) == (501, "NotImplementedInSandbox")
 
 
+@pytest.mark.parametrize("option", ["$top=1", "$skiptoken=x", "$skipToken=x", "$orderby=name"])
+@pytest.mark.parametrize(
+    "path", [f"/subscriptions/{SUBSCRIPTION}/resourcegroups", f"{GROUP}/resources", "/subscriptions"]
+)
+def test_a_page_of_a_list_is_not_passed_over(sandbox: InProcessSandbox, path: str, option: str) -> None:
+    status, answered = sandbox.ask("GET", ARM_HOST, path, f"api-version=2022-09-01&{option}")
+    assert (status, json.loads(answered)["error"]["code"]) == (501, "NotImplementedInSandbox")
+
+
+def test_the_newest_version_of_an_image(sandbox: InProcessSandbox) -> None:
+    """As azure-cli asks for it: there is one."""
+    offer = "Canonical/artifacttypes/vmimage/offers/0001-com-ubuntu-server-jammy/skus/22_04-lts-gen2"
+    path = (
+        f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Compute/locations/chinanorth3/publishers/{offer}/versions"
+    )
+    status, answered = sandbox.ask("GET", ARM_HOST, path, "api-version=2024-07-01&$top=1&$orderby=name desc")
+    assert (status, len(json.loads(answered))) == (200, 1)
+
+
 def test_groups_by_their_tags(sandbox: InProcessSandbox) -> None:
     groups = f"/subscriptions/{SUBSCRIPTION}/resourcegroups"
     with sandbox.undone():

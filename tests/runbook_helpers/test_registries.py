@@ -140,6 +140,24 @@ def test_a_role_for_one_repository(azure: Azure, name: str) -> None:
     assert remove_role(azure, READER, **wanted) == 1
 
 
+def test_a_role_of_data_actions_alone_that_shows_no_subscription(azure: Azure, name: str, sandbox: Sandbox) -> None:
+    """Azure may not list the subscription to who has only such a role: then it is said what helps."""
+    registry = registry_with(azure, name, ABAC)
+    identity = signed_in_vm(azure, registry, READER)
+    rule = sandbox.faults.add(faults.Status(200, method="GET", path="/subscriptions", body='{"value": []}', times=0))
+    try:
+        with pytest.raises(
+            CommandRefused, match=f'has only {READER}.*assign_role.azure, "Reader".*scope="{registry.id}"'
+        ):
+            az_login(azure, "vm", identity.id, within=0)
+        assign_role(azure, "Reader", assignee=identity.principal_id, scope=registry.id)
+        with pytest.raises(CommandRefused, match="Look at the roles"):
+            az_login(azure, "vm", identity.id, within=0)
+    finally:
+        sandbox.faults.clear(rule)
+    az_login(azure, "vm", identity.id)
+
+
 def test_a_condition_of_others_is_no_role_for_the_registry_and_stays(
     azure: Azure, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
