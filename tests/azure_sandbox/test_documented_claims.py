@@ -100,6 +100,7 @@ HELD = {
         "the issuer": "azure_sandbox/test_documented_claims.py::test_the_issuer_in_china"
             " azure_sandbox/test_registry.py::test_the_role_decides",
         "that a role's delay": "azure_sandbox/test_semantics.py::test_a_role_takes_effect_and_ceases_after_a_delay",
+        "that a subscription is listed": "runbook_helpers/test_registries.py::test_a_role_for_one_repository",
         "that deleting a resource": "azure_sandbox/test_documented_claims.py::test_what_goes_with_a_resource"
             " azure_sandbox/test_semantics.py::test_a_recreated_identity_is_another_one",
         "that a custom role cannot be found": "azure_sandbox/test_refusals.py::test_a_custom_role_is_for_its_scopes",
