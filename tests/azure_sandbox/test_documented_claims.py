@@ -100,6 +100,10 @@ HELD = {
         "the issuer": "azure_sandbox/test_documented_claims.py::test_the_issuer_in_china"
             " azure_sandbox/test_registry.py::test_the_role_decides",
         "that a role's delay": "azure_sandbox/test_semantics.py::test_a_role_takes_effect_and_ceases_after_a_delay",
+        "**cloud-init** does": "azure_sandbox/test_guest_cloud_init.py::test_packages_commands_and_files ::test_a_script"
+            " ::test_keys_of_the_user ::test_what_it_does_not_do_is_refused_with_the_vm",
+        "**A proxy that is set on the simulated guest**": "azure_sandbox/test_guest_proxies.py::test_curl ::test_apt"
+            " ::test_docker_asks_by_its_daemon_s_proxy ::test_the_environment_of_every_sign_in_and_the_metadata_service",
         "that a subscription is listed": "runbook_helpers/test_registries.py::test_a_role_for_one_repository",
         "that deleting a resource": "azure_sandbox/test_documented_claims.py::test_what_goes_with_a_resource"
             " azure_sandbox/test_semantics.py::test_a_recreated_identity_is_another_one",
