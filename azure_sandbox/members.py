@@ -57,6 +57,12 @@ Microsoft.Authorization/roleAssignments
     properties.roleDefinitionId|principalId|principalType|condition|conditionVersion: string effect
     properties.description: string kept
 
+Microsoft.Authorization/locks
+    id|name|type: string shown
+    properties.level: string effect
+    properties.notes: string kept
+    properties.owners[].applicationId: string kept
+
 Microsoft.Authorization/denyAssignments
     id|name|type: string shown
     properties.scope|createdOn|updatedOn|createdBy|updatedBy: string shown

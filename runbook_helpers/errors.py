@@ -78,6 +78,12 @@ class NotOurs(RunbookError):
     """Something would be deleted or changed that this runbook did not make."""
 
 
+class CleanUpRefused(RunbookError):
+    """Something stands against the deletion of what this runbook made: a lock, a missing role, a deny assignment, a policy."""
+
+    outcome = Outcome.CLOUD_REFUSED
+
+
 class AccessDenied(RunbookError):
     """The VM's identity has no permission, and waiting will not give it one."""
 

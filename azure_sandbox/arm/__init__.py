@@ -16,6 +16,7 @@ from . import (
     deny_assignments,
     deployments,
     image_import,
+    locks,
     managed_identity,
     network,
     resources,
@@ -75,6 +76,15 @@ def _children(path: str, resource_type: str, put: Handler) -> list[Route]:
     )
 
 
+def _locks() -> tuple[tuple[str, str, str, Handler], ...]:
+    return (
+        ("GET", "locks", "locks/read", locks.get_all),
+        ("PUT", "locks/{name}", "locks/write", locks.put),
+        ("GET", "locks/{name}", "locks/read", locks.get),
+        ("DELETE", "locks/{name}", "locks/delete", locks.delete),
+    )
+
+
 def _roles(scope: str) -> list[Route]:
     """Roles and their assignments, at the tenant, a subscription, or a group or a resource in it."""
     read = "roleDefinitions/read" if scope else None  # what roles there are, everybody may know
@@ -94,6 +104,7 @@ def _roles(scope: str) -> list[Route]:
         ("PUT", "denyAssignments/{name}", "denyAssignments/write", deny_assignments.put),
         ("GET", "denyAssignments/{name}", "denyAssignments/read", deny_assignments.get),
         ("DELETE", "denyAssignments/{name}", "denyAssignments/delete", deny_assignments.delete),
+        *(_locks() if scope else ()),
     )
 
 

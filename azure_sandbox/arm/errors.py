@@ -121,6 +121,8 @@ wrong_issuer = _gateway(401, "InvalidAuthenticationTokenTenant",
     "The access token is from the wrong issuer '{issuer}'. It must match the tenant '{expected}' associated with this subscription. Please use the authority (URL) '{authority}' to get the token. Note, if the subscription is transferred to another tenant there is no impact to the services, but information about new tenant could take time to propagate (up to an hour).")
 not_authorized = _gateway(403, "AuthorizationFailed",
     "The client '{client}' with object id '{principal}' does not have authorization to perform action '{action}' over scope '{scope}' or the scope is invalid. If access was recently granted, please refresh your credentials.")
+scope_locked = _gateway(409, "ScopeLocked",
+    "The scope '{scope}' cannot perform {operation} operation because following scope(s) are locked: '{locked}'. Please remove the lock and try again.")
 denied = _gateway(403, "DenyAssignmentAuthorizationFailed",
     "The client '{client}' with object id '{principal}' has permission to perform action '{action}' on scope '{scope}'; however, the access is denied because of the deny assignment with name '{name}' and Id '{id}' at scope '{at}'.")
 not_authorized_on_linked = _gateway(403, "LinkedAuthorizationFailed",
@@ -222,6 +224,8 @@ principal_not_found = _Kind(400, "PrincipalNotFound",
     "Principal {id} does not exist in the directory {tenant}. Check that you have the correct principal ID. If you are creating this principal and then immediately assigning a role, this error might be related to a replication delay. In this case, set the role assignment principalType property to a value, such as ServicePrincipal, User, or Group.  See https://aka.ms/docs-principaltype")
 assignment_cannot_change = _Kind(400, "RoleAssignmentUpdateNotPermitted",
     "Tenant ID, application ID, principal ID, and scope are not allowed to be updated.")
+lock_not_found = _Kind(404, "LockNotFound", "The lock '{name}' could not be found.")
+invalid_lock = _Kind(400, "InvalidLockLevel", "The lock level '{level}' is invalid: it must be one of {levels}.")
 denial_not_found = _Kind(404, "DenyAssignmentNotFound", "The deny assignment '{name}' is not found.")
 denial_exists = _Kind(409, "DenyAssignmentExists", "Custom deny assignment with the same name {name} already exists.")
 invalid_denial = _Kind(400, "InvalidCreateDenyAssignmentRequest", "The deny assignment is invalid: {reason}.")

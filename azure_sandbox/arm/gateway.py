@@ -23,7 +23,7 @@ from ..requests import bearer_token, note, otherwise, parse_json, parse_lax_json
 from ..resource import DEPLOYMENT, Json, ResourceId
 from ..tenant import Tenant
 from ..tokens import TokenError
-from . import authorization, compute, deny_assignments, errors, resources
+from . import authorization, compute, deny_assignments, errors, locks, resources
 from .call import Call, Route
 from .errors import ArmError
 
@@ -34,6 +34,7 @@ _FILTERED = (
     authorization.list_definitions,
     authorization.list_assignments,
     deny_assignments.get_all,
+    locks.get_all,
 )
 """The handlers that do what $filter asks for."""
 _PAGES = {"$top", "$skiptoken", "$orderby"}
@@ -160,6 +161,8 @@ class Gateway:
         group = call.parameters.get("group")
         if group is not None and tenant.store.get(tenant.group(group)) is None:
             raise errors.group_not_found(group=group)
+        if request.method not in ("GET", "HEAD") and not (route.action or "").endswith("/read"):
+            locks.refuse(call)
         resource_type = (route.action or "").rpartition("/")[0]
         if request.method in ("PUT", "PATCH", "POST"):
             call.body = await _read_body(request, resource_type)

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..answers import reads_answers
 from ..connection import Azure
-from ..errors import NotOurs
+from ..errors import CleanUpRefused, NotOurs, OperationFailed
+from ..refusals import Refused
 from ..run.progress import step
 from .ensure import wait
 from .identities import principals_of, remove_identity, show_identity
+from .obstacles import refuse_obstacles
 from .registries import show_registry
 from .resource_groups import find_resource_group
 from .roles import left_over, made_here, role_assignments
@@ -44,25 +46,53 @@ def delete_resource_group(
             stays. The VM loses the identities of our group, and both lose the roles on the registry that this runbook gave.
 
     Raises:
+        CleanUpRefused: a lock, a missing role or a deny assignment stands against it, and nothing was deleted; or Azure refused
+            something later, and the error says what is gone.
         NotOurs: this runbook did not make the group or something in it, which would be deleted too.
     """
     from azure.core.exceptions import ResourceNotFoundError
 
     left: list[str] = []
+    gone: list[str] = []
     with step(f"Resource group {azure.resource_group}", "gone") as progress:
         group = find_resource_group(azure)
         if group is not None:
             _refuse_what_is_not_ours(azure, group)
-            progress.waits_for("Azure takes the roles of its identities away")
-            left += _take_grants_away(azure, str(group.id))
-        left += _leave_elsewhere(azure, registry_name, vm_name, identity_name)
-        if group is not None:
-            progress.waits_for("Azure deletes what is in it")
-            # Where an answer was lost, and the SDK has asked again, the group may be gone.
-            with contextlib.suppress(ResourceNotFoundError):
-                poller = azure.resources.resource_groups.begin_delete(azure.resource_group)
-                wait(azure, poller, f"The deletion of the resource group {azure.resource_group}")
+            progress.waits_for("whether something stands against it")
+            grants, left = _grants(azure, str(group.id))
+            refuse_obstacles(azure, str(group.id), [str(each.scope) for each in grants])
+            with _says_what_is_gone(azure, gone):
+                progress.waits_for("Azure takes the roles of its identities away")
+                for each in grants:
+                    azure.authorization.role_assignments.delete_by_id(str(each.id))
+                    gone.append(f"the role assignment {each.id}")
+        with _says_what_is_gone(azure, gone):
+            left += _leave_elsewhere(azure, registry_name, vm_name, identity_name, gone)
+            if group is not None:
+                progress.waits_for("Azure deletes what is in it")
+                # Where an answer was lost, and the SDK has asked again, the group may be gone.
+                with contextlib.suppress(ResourceNotFoundError):
+                    poller = azure.resources.resource_groups.begin_delete(azure.resource_group)
+                    wait(azure, poller, f"The deletion of the resource group {azure.resource_group}")
     return left + _groups_that_stay(azure)
+
+
+@contextlib.contextmanager
+def _says_what_is_gone(azure: Azure, gone: list[str]) -> Iterator[None]:
+    """A refusal says what is gone by now, what stays and costs money, and how to go on."""
+    try:
+        yield
+    except (Refused, OperationFailed) as error:
+        try:
+            found = [str(each.id) for each in azure.resources.resources.list_by_resource_group(azure.resource_group)]
+        except Refused:
+            found = []
+        stays = "".join(f"\n- {each}" for each in found) or " what is in the group"
+        message = (
+            f"{error}\nGone: {', '.join(gone) or 'nothing'}.\nThe resource group {azure.resource_group} stays, and this goes on "
+            f"to cost money:{stays}\nRun this step again when nothing stands against it: it deletes the rest."
+        )
+        raise CleanUpRefused(message) from error
 
 
 def _refuse_what_is_not_ours(azure: Azure, group: ResourceGroup) -> None:
@@ -92,14 +122,14 @@ def _belongs_to(resource: Any, ours: set[str]) -> bool:
     return owner in ours or any(resource_id.startswith(f"{each}/") for each in ours)
 
 
-def _take_grants_away(azure: Azure, group_id: str) -> list[str]:
-    """Delete the role assignments of the identities in the group that this runbook made; returns the others that stay."""
-    left = []
+def _grants(azure: Azure, group_id: str) -> tuple[list[RoleAssignment], list[str]]:
+    """The role assignments of the identities in the group that this runbook made; and the others that stay, in words."""
+    ours, left = [], []
     for name, principal_id in _principals(azure):
         assignments, everywhere = _assignments(azure, principal_id)
         for each in assignments:
             if made_here(each):
-                azure.authorization.role_assignments.delete_by_id(str(each.id))
+                ours.append(each)
             elif not f"{each.scope}/".lower().startswith(f"{group_id}/".lower()):  # those inside go with the group
                 left.append(
                     f"The role assignment {each.id} of {name} stays, which this runbook did not make: it is nobody's now."
@@ -108,13 +138,17 @@ def _take_grants_away(azure: Azure, group_id: str) -> list[str]:
             left.append(
                 f"Role assignments of {name} outside of the resource group stay, if any: you may not look at them."
             )
-    return left
+    return ours, left
 
 
 def _leave_elsewhere(
-    azure: Azure, registry_name: str | None, vm_name: str | None, identity_name: str | None
+    azure: Azure, registry_name: str | None, vm_name: str | None, identity_name: str | None, gone: list[str]
 ) -> list[str]:
-    """Undo what was done to a VM, an identity and a registry of somebody else; returns what stays."""
+    """Undo what was done to a VM, an identity and a registry of somebody else; returns what stays.
+
+    Args:
+        gone: gets what is gone by now.
+    """
     stays, principals = [], []
     if vm_name and azure.at_vm is not azure and (vm := _or_none(lambda: show_vm(azure, vm_name))):
         ours = f"/subscriptions/{azure.subscription_id}/resourceGroups/{azure.resource_group}/".lower()
@@ -125,6 +159,7 @@ def _leave_elsewhere(
                 ours
             ):  # a VM that names an identity that is gone cannot be changed any more
                 remove_identity(azure, vm_name, identity_id)
+                gone.append(f"the identity {identity_id} at the VM {vm_name}")
         stays.append(f"The VM {vm_name} stays as it is, with Docker and Azure CLI, {_where(azure.at_vm)}.")
     foreign = identity_name and azure.at_identity is not azure
     if foreign and (identity := _or_none(lambda: show_identity(azure, str(identity_name)))):
@@ -136,6 +171,7 @@ def _leave_elsewhere(
         for each in [found for one in principals for found in role_assignments(azure, assignee=one, scope=scope)]:
             if str(each.scope).lower() == scope.lower() and made_here(each):
                 azure.authorization.role_assignments.delete_by_id(str(each.id))
+                gone.append(f"the role assignment {each.id}")
         if azure.at_registry is not azure:
             stays += left_over(azure, scope)
             stays.append(f"The registry {registry_name} stays, with what was imported, {_where(azure.at_registry)}.")
