@@ -116,6 +116,58 @@ echo "a'b" 'c"d' a\ b "\$x \" \\"; echo a"b"c'd'; echo "" '' | wc -c
 unset x; echo "[$x]"; x=1 y=2; echo $x$y; X=exported bash -c 'echo $X'; export Z=3; sh -c 'echo $Z'; echo [$X]
 """
 
+OPTIONS = [
+    "arch",
+    "base64",
+    "basename",
+    "cat",
+    "chmod",
+    "chown",
+    "cp",
+    "cut",
+    "date",
+    "df",
+    "dirname",
+    "env",
+    "flock",
+    "grep",
+    "egrep",
+    "groups",
+    "head",
+    "id",
+    "ls",
+    "lsb_release",
+    "mkdir",
+    "mv",
+    "nproc",
+    "printenv",
+    "rm",
+    "sed",
+    "seq",
+    "setsid",
+    "sleep",
+    "sort",
+    "tac",
+    "tail",
+    "tee",
+    "touch",
+    "tr",
+    "uname",
+    "uniq",
+    "wc",
+    "whoami",
+    "xargs",
+    "which",
+]
+WITHOUT_ARGUMENT = (
+    """
+cut -d; cut --fields; head -n; tail --lines; grep -A; grep --regexp; sort -k; base64 --wrap; mkdir -m; seq -s; xargs -n; tee --append=x
+sort --reverse=yes; uniq --count=1; flock -w; sleep; seq -x 1; seq 1 -x; seq 3 -1 1; seq -s : 2; seq --separator=, -1 1
+""".replace("\n", ";")
+    .strip(";")
+    .split(";")
+)
+
 
 def scripts() -> list[str]:
     """The lines, each a script; a here-document is one with its text."""
@@ -144,18 +196,61 @@ def client(guest: SimulatedVM) -> Iterator[paramiko.SSHClient]:
         yield client
 
 
+def real(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """A script in this host's bash."""
+    environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": str(folder)}
+    options: dict[str, Any] = {"cwd": folder, "env": environment, "stdin": subprocess.DEVNULL}
+    return subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=20, **options)
+
+
+def first_lines(program: str, errors: str) -> list[str]:
+    """What a program says; sed goes on with all of its help."""
+    return errors.splitlines()[: 2 if program == "sed" else None]
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash to compare with")
+@pytest.mark.parametrize("program", OPTIONS)
+def test_an_option_that_a_program_does_not_have(client: paramiko.SSHClient, tmp_path: Path, program: str) -> None:
+    if shutil.which(program) is None:
+        pytest.skip(f"there is no {program} to compare with")
+    for line in (f"{program} -@", f"{program} --nosuch", f"{program} --nosuch=value"):
+        expected = real(line, tmp_path)
+        status, output, errors = run(client, line)
+        assert (status, output) == (expected.returncode, expected.stdout), line
+        assert first_lines(program, errors) == first_lines(program, expected.stderr), line
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash to compare with")
+@pytest.mark.parametrize("line", [line.strip() for line in WITHOUT_ARGUMENT])
+def test_an_option_without_its_argument(client: paramiko.SSHClient, tmp_path: Path, line: str) -> None:
+    expected = real(line, tmp_path)
+    assert run(client, line) == (expected.returncode, expected.stdout, expected.stderr)
+
+
+@pytest.mark.parametrize(
+    "line", ["ls --color", "sort --parallel=2", "cut -z -f1", "grep -P x", "apt-get --dry-run install x"]
+)
+def test_an_option_that_only_the_real_program_has_is_refused_as_such(client: paramiko.SSHClient, line: str) -> None:
+    status, _, errors = run(client, line)
+    assert status == 2 and "the simulated guest has no option" in errors
+
+
+def test_apt_refuses_an_option(client: paramiko.SSHClient) -> None:
+    end = "is not understood in combination with the other options"
+    assert run(client, "apt-get --nosuch") == (100, "", f"E: Command line option --nosuch {end}\n")
+    assert run(client, "apt-get -j") == (100, "", f"E: Command line option 'j' [from -j] {end}.\n")
+
+
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash to compare with")
 @pytest.mark.parametrize("script", scripts())
 def test_as_bash_and_coreutils(client: paramiko.SSHClient, tmp_path: Path, script: str) -> None:
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)
-    environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": str(tmp_path)}
-    options: dict[str, Any] = {"cwd": tmp_path, "env": environment, "stdin": subprocess.DEVNULL}
-    real = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=20, **options)
+    expected = real(script, tmp_path)
     made = "".join(f"printf %s '{text}' > {name}; " for name, text in FILES.items())
     assert run(client, f"rm -rf work; mkdir work; cd work; {made}") == (0, "", "")
     status, output, errors = run(client, f"cd work\n{script}")
-    assert (output, status) == (real.stdout, real.returncode), f"{real.stderr}\n{errors}"
+    assert (output, status) == (expected.stdout, expected.returncode), f"{expected.stderr}\n{errors}"
     # bash says the number of the line, and syntax errors in two lines.
-    if "line " not in real.stderr:
-        assert errors == real.stderr
+    if "line " not in expected.stderr:
+        assert errors == expected.stderr

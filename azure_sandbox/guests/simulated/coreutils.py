@@ -187,6 +187,7 @@ def _holds(process: Process, arguments: list[str]) -> bool:
 
 @program("whoami")
 def _whoami(process: Process, arguments: list[str]) -> int:
+    process.options(arguments)
     process.print(process.user.name)
     return 0
 
@@ -222,6 +223,7 @@ def _pwd(process: Process, arguments: list[str]) -> int:
 @program("env", "printenv")
 def _env(process: Process, arguments: list[str]) -> int:
     environment = dict(process.environment)
+    arguments = process.options(arguments, anywhere=False)[1]
     if process.name == "printenv" and arguments:
         found = [environment[name] for name in arguments if name in environment]
         process.stdout("".join(f"{value}\n" for value in found))
@@ -229,8 +231,6 @@ def _env(process: Process, arguments: list[str]) -> int:
     while arguments and "=" in arguments[0]:
         name, _, value = arguments.pop(0).partition("=")
         environment[name] = value
-    if arguments[:1] and arguments[0].startswith("-"):
-        raise Unsupported("env", f"option {arguments[0]}")
     if not arguments:
         process.stdout("".join(f"{name}={value}\n" for name, value in sorted(environment.items())))
         return 0
@@ -255,6 +255,9 @@ def _date(process: Process, arguments: list[str]) -> int:
 
 @program("sleep")
 def _sleep(process: Process, arguments: list[str]) -> int:
+    arguments = process.options(arguments)[1]
+    if not arguments:
+        raise Failure("sleep: missing operand\nTry 'sleep --help' for more information.")
     try:
         seconds = sum(float(argument.removesuffix("s")) for argument in arguments)
     except ValueError as error:
@@ -266,6 +269,9 @@ def _sleep(process: Process, arguments: list[str]) -> int:
 
 @program("which")
 def _which(process: Process, arguments: list[str]) -> int:
+    if arguments and arguments[0].startswith("-"):
+        process.print("Usage: /usr/bin/which [-a] args")
+        raise Failure(f"Illegal option {arguments[0][:2]}", 2)
     status = 0
     for name in arguments:
         try:

@@ -51,7 +51,7 @@ def _hostname(process: Process, arguments: list[str]) -> int:
 
 @program("hostnamectl")
 def _hostnamectl(process: Process, arguments: list[str]) -> int:
-    if arguments not in ([], ["status"]):
+    if process.options(arguments)[1] not in ([], ["status"]):
         raise Unsupported("hostnamectl", f"command {' '.join(arguments)}")
     machine, release = process.disk.machine, release_of(process.disk.machine)
     lines = {

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from .control import Control, Interrupted
 from .disk import ROOT, Disk, DiskError, User
 from .file_locks import Held
+from .known_options import refusal
 
 Output = Callable[[str], None]
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -141,9 +142,14 @@ class Process:
             parse = getopt.gnu_getopt if anywhere else getopt.getopt
             return parse(list(arguments), short, list(long))
         except getopt.GetoptError as error:
+            dashes = "-" if len(error.opt) == 1 else "--"
+            written = next((word for word in arguments if word.startswith(f"--{error.opt}")), "")
+            name = {"egrep": "grep", "fgrep": "grep"}.get(self.name, self.name)
+            refused = refusal(name, error.opt, written, error.msg)
+            if refused:
+                raise Failure(*refused) from error
             if "requires argument" in error.msg:
                 raise Failure(f"{self.name}: {error.msg}", 2) from error
-            dashes = "-" if len(error.opt) == 1 else "--"
             raise Unsupported(self.name, f"option {dashes}{error.opt}") from error
 
     def ask(self, prompt: str, *, hidden: bool = False) -> str:

@@ -10,13 +10,13 @@ from .reading import usage
 
 @program("seq")
 def _seq(process: Process, arguments: list[str]) -> int:
-    separator = "\n"
-    if arguments and arguments[0].startswith("-s"):
-        separator = arguments[0][2:] or "".join(arguments[1:2])
-        arguments = arguments[1 if arguments[0][2:] else 2 :]
+    negative = next((at for at, word in enumerate(arguments) if re.match(r"-\.?\d", word)), len(arguments))
+    pairs, words = process.options(arguments[:negative], "s:", ["separator="], anywhere=False)
+    arguments = [*words, *arguments[negative:]]
+    separator = pairs[-1][1] if pairs else "\n"
     for argument in arguments:
         if not re.fullmatch(r"-?\d+", argument):
-            if argument.startswith("-") or re.fullmatch(r"-?\d*\.\d+", argument):
+            if re.fullmatch(r"-?\d*\.\d+", argument):
                 raise Unsupported("seq", f"{argument}: it counts whole numbers")
             raise usage(process, f"invalid floating point argument: ‘{argument}’")
     if not 1 <= len(arguments) <= 3:
