@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..arguments import checked
 from ..connection import Azure
-from ..errors import NotFound, ParameterError, RunbookError, SignInRefused
+from ..errors import CloudUnavailable, NotFound, ParameterError, RunbookError, SignInRefused
 from ..parameters import split_image
 from ..run.progress import step
 from ..secrets import shown
@@ -20,8 +21,10 @@ from .tags import our_tags
 
 if TYPE_CHECKING:
     from azure.containerregistry import ArtifactManifestProperties, ArtifactTagProperties
-    from azure.mgmt.containerregistry.models import Registry
+    from azure.core.polling import LROPoller
+    from azure.mgmt.containerregistry.models import ImportImageParameters, Registry
 
+IMPORTS = 3  # times that an import is asked for, where it is not known whether it has begun
 SKUS = ("Basic", "Standard", "Premium")
 IMPORTER = "Container Registry Data Importer and Data Reader"
 """The role to import from a registry of whom Resource Manager lets somebody see no more than its name."""
@@ -160,14 +163,14 @@ def import_image(
             parameters = ImportImageParameters(
                 source=ImportSource(source_image=source, **named), mode="NoForce", **target
             )
-            at = azure.at_registry
             # Another run may have been quicker: then the tag exists, which is what was wanted.
             with (
                 contextlib.suppress(ResourceExistsError),
                 _with_what_the_source_needs(azure, registry_name.lower(), source_image, found),
             ):
-                poller = at.registries.registries.begin_import_image(at.resource_group, registry_name, parameters)
-                wait(azure, poller, f"The import of {source_image}")
+                poller = _begin_import(azure, registry_name, image, parameters)
+                if poller:
+                    wait(azure, poller, f"The import of {source_image}")
             return show_image(azure, registry_name, image)
 
 
@@ -226,6 +229,24 @@ def _with_what_the_source_needs(
 
 def _role_to_read(registry: Registry) -> str:
     return READER if has_repository_permissions(registry) else "AcrPull"
+
+
+def _begin_import(
+    azure: Azure, registry_name: str, image: str, parameters: ImportImageParameters
+) -> LROPoller[None] | None:
+    """The operation of an import; None where one that got no answer has been made all the same."""
+    from azure.core.exceptions import ResourceNotFoundError
+
+    at = azure.at_registry
+    for _ in range(IMPORTS - 1):
+        try:
+            return at.registries.registries.begin_import_image(at.resource_group, registry_name, parameters)
+        except CloudUnavailable:
+            time.sleep(azure.timeouts.polling_interval)
+            with contextlib.suppress(ResourceNotFoundError):
+                show_image(azure, registry_name, image)
+                return None
+    return at.registries.registries.begin_import_image(at.resource_group, registry_name, parameters)
 
 
 @checked

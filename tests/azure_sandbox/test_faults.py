@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -318,10 +319,10 @@ def docker(connected: Azure, folder: Path) -> str:
     ("fault", "says"),
     [
         (
-            faults.InvertedByte(3, host="faultyimages.*", path="*/blobs/*", nth=2),
+            faults.InvertedByte(3, host="faultyimages.*", path="*/blobs/*", nth=2, times=5),
             "filesystem layer verification failed",
         ),
-        (faults.TruncatedBody(10, host="faultyimages.*", path="*/blobs/*", nth=2), "unexpected EOF"),
+        (faults.TruncatedBody(10, host="faultyimages.*", path="*/blobs/*", nth=2, times=5), "unexpected EOF"),
         (faults.OperatingSystemFault("disk_full", vm="vm1"), "no space left on device"),
         (faults.OperatingSystemFault("docker_slow", vm="vm1"), "Is the docker daemon running?"),
     ],
@@ -335,9 +336,36 @@ def test_a_pull_fails_in_dockers_words_and_not_the_next_time(
         failed = shell.run("sudo", "docker", "pull", docker, check=False)
         assert failed.exit_status == 1
         assert says in failed.stderr
-        assert [hit["rule"] for hit in faults.hits(folder)].count(rule) == 1
+        assert [hit["rule"] for hit in faults.hits(folder)].count(rule) == fault.times
         shell.run("sudo", "docker", "pull", docker)
         shell.run("sudo", "docker", "rmi", docker)
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (faults.InvertedByte(3, host="faultyimages.*", path="*/blobs/*", nth=2), "Retrying in"),
+        (faults.TruncatedBody(10, host="faultyimages.*", path="*/blobs/*", nth=2, times=4), "Retrying in"),
+        (faults.Reset(host="faultyimages.*", path="*/blobs/*", nth=2, times=2), "Retrying in"),
+        (faults.Status(503, host="faultyimages.*", path="*/blobs/*", nth=2), "Retrying in"),
+        (faults.Status(503, host="faultyimages.*", method="GET", path="*/manifests/*", times=2), "Downloaded"),
+    ],
+    ids=["flip", "cut", "reset", "503", "manifest"],
+)
+def test_docker_tries_again(azure: Azure, folder: Path, docker: str, fault: faults.Fault, says: str) -> None:
+    rule = faults.add(folder, fault)
+    with ssh(azure, "vm1") as shell:
+        assert says in shell.run("sudo", "docker", "pull", docker).stdout
+        assert [hit["rule"] for hit in faults.hits(folder)].count(rule) == fault.times
+        shell.run("sudo", "docker", "rmi", docker)
+
+
+def test_docker_does_not_try_again_what_is_refused(azure: Azure, folder: Path, docker: str) -> None:
+    body = json.dumps({"errors": [{"code": "DENIED", "message": "no"}]})
+    rule = faults.add(folder, faults.Status(403, host="faultyimages.*", path="*/blobs/*", nth=2, times=0, body=body))
+    with ssh(azure, "vm1") as shell:
+        assert shell.run("sudo", "docker", "pull", docker, check=False).exit_status == 1
+    assert [hit["rule"] for hit in faults.hits(folder)].count(rule) == 1
 
 
 def test_docker_is_slow_to_start(azure: Azure, folder: Path, docker: str) -> None:

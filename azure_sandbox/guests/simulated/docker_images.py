@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 from typing import Any
 
 from .. import Machine
 from .disk import Disk
 from .program import Failure, Process
-from .registry_client import INDEX_TYPES, MANIFEST_TYPES, DistributionError, Manifest, Reference, RegistryClient
+from .registry_client import (
+    INDEX_TYPES,
+    MANIFEST_TYPES,
+    DistributionError,
+    Manifest,
+    Reference,
+    RegistryClient,
+    try_again,
+)
 
 Image = dict[str, Any]  # id, tags, digests, config, manifest (text), media_type
 
@@ -137,7 +146,8 @@ def _pull_layers(process: Process, registry: RegistryClient, reference: Referenc
     if new and process.disk.faults.meet("disk_full"):
         raise Failure("write /var/lib/docker/tmp/GetImageBlob2745198364: no space left on device")
     for digest in new:
-        registry.blob(reference.repository, digest, process.disk.store.blobs)
+        fetch = partial(registry.blob, reference.repository, digest, process.disk.store.blobs)
+        try_again(fetch, partial(process.print, f"{short(digest)}: Retrying in 1 second"))
         process.print(f"{short(digest)}: Verifying Checksum")
         process.print(f"{short(digest)}: Download complete")
         process.print(f"{short(digest)}: Pull complete")
@@ -148,7 +158,8 @@ def push_image(process: Process, registry: RegistryClient, reference: Reference,
     process.print(f"The push refers to repository [{reference.name}]")
     blobs, manifest = process.disk.store.blobs, json.loads(image["manifest"])
     for digest in [*(layer["digest"] for layer in manifest["layers"]), manifest["config"]["digest"]]:
-        uploaded = registry.push_blob(reference.repository, digest, blobs.read(digest))
+        push = partial(registry.push_blob, reference.repository, digest, blobs.read(digest))
+        uploaded = try_again(push, partial(process.print, f"{short(digest)}: Retrying in 1 second"))
         if digest != manifest["config"]["digest"]:
             process.print(f"{short(digest)}: {'Pushed' if uploaded else 'Layer already exists'}")
     body = image["manifest"].encode()

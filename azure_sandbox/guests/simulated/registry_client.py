@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin
 
 from ...store import Blobs
@@ -15,6 +17,8 @@ from .proxies import ProxyProblem
 
 if TYPE_CHECKING:
     from requests import Response
+
+T = TypeVar("T")
 
 INDEX_TYPES = (
     "application/vnd.oci.image.index.v1+json",
@@ -25,6 +29,8 @@ MANIFEST_TYPES = (
     "application/vnd.docker.distribution.manifest.v2+json",
 )
 CHUNK = 1 << 20  # bytes
+ATTEMPTS = 5  # that the daemon makes for a layer
+PAUSE = 0.5  # seconds between two of them; the real daemon waits for five more each time
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
 _LABELS = {
     "UNAUTHORIZED": "unauthorized",
@@ -37,6 +43,11 @@ _LABELS = {
 
 class DistributionError(Exception):
     """The daemon's error when a registry refuses; `code` is the registry's own where it gave one."""
+
+    @property
+    def lasts(self) -> bool:
+        """Whether the daemon does not try a layer again after it."""
+        return self.code in ("UNAUTHORIZED", "UNSUPPORTED", "DENIED", "TOOMANYREQUESTS", "NAME_UNKNOWN", "BLOB_UNKNOWN")
 
     def __init__(self, message: str, code: str = "") -> None:
         super().__init__(message)
@@ -99,6 +110,23 @@ class Manifest:
         return json.loads(self.body)
 
 
+def try_again(transfer: Callable[[], T], report: Callable[[], object]) -> T:
+    """Transfer a layer, in several attempts where one fails with what may pass.
+
+    Args:
+        report: called before each further attempt.
+    """
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return transfer()
+        except DistributionError as error:
+            if error.lasts:
+                raise
+            report()
+            time.sleep(PAUSE)
+    return transfer()
+
+
 class RegistryClient:
     """One registry, as one caller with or without credentials sees it."""
 
@@ -131,6 +159,11 @@ class RegistryClient:
         scope = f"repository:{reference.repository}:pull"
         head = None if digest else self._call("HEAD", path, scope, headers)
         answer = self._call("GET", path, scope, headers)
+        for _ in range(ATTEMPTS - 1):
+            if answer.status_code < 500:
+                break
+            time.sleep(PAUSE)
+            answer = self._call("GET", path, scope, headers)
         if answer.status_code != 200:
             message, code = _reason(answer)
             raise DistributionError(_pull_error(reference, message, code), code)
