@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..answers import UNREADABLE
 from ..connection import Azure
-from ..errors import CommandFailed
+from ..errors import RunbookError
 from ..parameters import split_image
 from ..ssh.completed import FailureKind
 from .conditions import admits, limited_by
@@ -97,15 +97,14 @@ def why_pull_refused(azure: Azure, shell: Shell, reference: str, failure: Failur
     from azure.core.exceptions import HttpResponseError
 
     host, _, image = reference.partition("/")
-    registry = registry_at(azure, host)
-    if registry is None or failure is FailureKind.NOT_ADMITTED:
-        return closed_to_the_public(registry) if registry else ""
     try:
-        signed_in = signed_in_on(shell, within=0)
+        registry = registry_at(azure, host)
+        if registry is None or failure is FailureKind.NOT_ADMITTED:
+            return closed_to_the_public(registry) if registry else ""
+        signed_in, repository = signed_in_on(shell, within=0), split_image(image)[0]
         found = _that_let_pull(azure, registry, signed_in) if signed_in and signed_in.principal_id else []
-    except (CommandFailed, HttpResponseError):
+    except (RunbookError, HttpResponseError):  # what docker says is told in any case
         return ""
-    repository = split_image(image)[0]
     answers = [(each, admits(each.condition, repository)) for each in found]
     if signed_in is None or not answers or any(answer for _, answer in answers):
         return ""
