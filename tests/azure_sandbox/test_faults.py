@@ -380,8 +380,8 @@ def test_docker_is_slow_to_start(azure: Azure, folder: Path, docker: str) -> Non
 def test_apt_waits_for_the_lock_as_long_as_the_fault_lasts(azure: Azure, folder: Path) -> None:
     faults.add(folder, faults.OperatingSystemFault("apt_lock", vm="vm1", seconds=0.6))
     with ssh(azure, "vm1") as shell:
-        at_once = shell.run("sudo", "apt-get", "install", "-y", "jq", check=False)
-        waited = shell.run("sudo", "apt-get", "-o", "DPkg::Lock::Timeout=300", "install", "-y", "jq")
+        at_once = shell.run("sudo", "apt-get", "install", "-y", "docker.io", check=False)
+        waited = shell.run("sudo", "apt-get", "-o", "DPkg::Lock::Timeout=300", "install", "-y", "docker.io")
     held = "Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 1955 (unattended-upgr)"
     unable = "Unable to acquire the dpkg frontend lock (/var/lib/dpkg/lock-frontend), is another process using it?"
     assert (at_once.exit_status, at_once.stdout, at_once.stderr) == (100, "", f"E: {held}\nE: {unable}\n")
@@ -393,13 +393,15 @@ def test_there_is_no_space_for_packages(azure: Azure, folder: Path) -> None:
         shell.run("sudo", "apt-get", "update")  # whichever tests came before
     faults.add(folder, faults.OperatingSystemFault("disk_full", vm="vm1", seconds=100))
     with ssh(azure, "vm1") as shell:
-        shell.run("sudo", "apt-get", "remove", "-y", "jq")
-        full = shell.run("sudo", "apt-get", "install", "-y", "jq", check=False)
+        shell.run("sudo", "apt-get", "remove", "-y", "docker.io")
+        full = shell.run("sudo", "apt-get", "install", "-y", "docker.io", check=False)
         assert (full.exit_status, full.stderr) == (
             100,
             "E: You don't have enough free space in /var/cache/apt/archives/.\n",
         )
         assert "100%" in shell.run("df", "-h").stdout
+        faults.clear(folder)
+        shell.run("sudo", "apt-get", "install", "-y", "docker.io")  # whichever tests come after
 
 
 # The rules themselves

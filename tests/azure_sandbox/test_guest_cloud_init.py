@@ -36,7 +36,7 @@ def test_packages_commands_and_files(boot: Boot) -> None:
     guest = boot(
         """#cloud-config
 package_update: true
-packages: [docker.io, [jq, 1.6-2.1ubuntu3.1]]
+packages: [curl, [docker.io, 28.2.2-0ubuntu1~22.04.1]]
 write_files:
   - {path: /etc/demo/plain, content: "one\\n"}
   - {path: /etc/demo/coded, content: dHdvCg==, encoding: b64, permissions: '0600', owner: azureuser}
@@ -51,7 +51,7 @@ runcmd:
         == "one\ntwo\n-rw-------\n"
     )
     assert guest.run("cloud-init status --wait") == (0, "\nstatus: done\n", "")
-    status, output, _ = guest.run("cat /order; dpkg -s jq | grep -c installed; docker ps -q; groups")
+    status, output, _ = guest.run("cat /order; dpkg -s docker.io | grep -c installed; docker ps -q; groups")
     assert status == 0 and output.startswith("first\nroot\n1\n") and "docker" in output.split()
     log = guest.run("cat /var/log/cloud-init-output.log")[1]
     assert (
@@ -76,7 +76,7 @@ def test_a_script(boot: Boot) -> None:
         ("#cloud-config\nruncmd: ['false', 'true']", 0, "status: done"),
         ("#!/bin/bash\nexit 3", 1, "status: error"),
         ("#cloud-config\na: [", 2, "extended_status: degraded done"),
-        ("#cloud-config\npackages: jq", 2, "packages: not a list"),
+        ("#cloud-config\npackages: curl", 2, "packages: not a list"),
         ("echo no script", 2, "no custom data other than"),
         ("", 0, "status: done"),
     ],

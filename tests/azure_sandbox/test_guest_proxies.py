@@ -50,7 +50,7 @@ def test_apt(guest: SimulatedVM) -> None:
     status, _, errors = guest.run("sudo apt-get update")
     assert status == 0 and "W: Failed to fetch http://azure.archive.ubuntu.com/ubuntu/dists/jammy/InRelease" in errors
     assert "Could not connect to 127.0.0.1:3128 (127.0.0.1). - connect (111: Connection refused)" in errors
-    status, _, errors = guest.run("sudo apt-get install -y jq")
+    status, _, errors = guest.run("sudo apt-get install -y docker.io")
     assert status == 100 and "E: Unable to fetch some archives" in errors
     guest.run(f"echo 'Acquire {{ http {{ Proxy \"{UNKNOWN}\"; }}; }};' | sudo tee {conf}")
     assert "Temporary failure resolving 'proxy.corp'" in guest.run("sudo apt-get update")[2]

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from azure_sandbox.guests.simulated.releases import RELEASES
+
 from .raw_http import ARM_HOST
 from .test_fuzz_requests import InProcessSandbox
 from .test_never_yes import NEW, machine, sandbox  # noqa: F401 - a fixture
@@ -165,3 +167,50 @@ def test_an_image_that_the_guest_cannot_be_is_refused(
         answered, text = sandbox.ask("PUT", ARM_HOST, NEW, "api-version=2024-03-01", body)
     message = json.loads(text)["error"]["message"]
     assert answered == status and ("its VMs are Ubuntu 22.04 and 24.04" in message) == (status == 501), message
+
+
+PROVIDED = {
+    "apt": ["apt", "apt-get"],
+    "apt-transport-https": [],  # empty since apt speaks https itself
+    "azure-cli": ["az"],
+    "bash": ["bash"],
+    "ca-certificates": [],
+    "cloud-init": ["cloud-init"],
+    "coreutils": ["ls", "cut", "sort"],
+    "curl": ["curl"],
+    "docker.io": ["docker"],
+    "gnupg": ["gpg"],
+    "libc6": [],
+    "lsb-release": ["lsb_release"],
+    "openssh-server": [],
+    "python3": ["python3"],
+    "software-properties-common": ["add-apt-repository"],
+    "sudo": ["sudo"],
+}
+"""The packages that apt in the guest installs, and programs of theirs: there, or refused as the guest's lack."""
+
+
+def test_what_apt_installs_is_there(jammy: SimulatedVM) -> None:
+    assert jammy.run(SETUP)[0] == 0
+    for release in RELEASES.values():
+        assert release.preinstalled.keys() | release.offered.keys() | {"azure-cli"} == PROVIDED.keys()
+    for package, names in PROVIDED.items():
+        assert jammy.run(f"sudo apt-get install -y {package}; dpkg -s {package}")[0] == 0
+        for name in names:
+            status, output, errors = jammy.run(f"which {name} || {name}")
+            there = (status, output.rpartition("/")[2]) == (0, f"{name}\n")
+            assert there or (status, errors) == (127, f"{name}: the simulated guest has no {name}\n")
+
+
+@pytest.mark.parametrize("package", ["jq", "pigz", "containerd", "git", "docker-ce"])
+def test_a_package_that_the_guest_cannot_have_is_not_found(jammy: SimulatedVM, package: str) -> None:
+    status, _, errors = jammy.run(f"sudo apt-get update -q; sudo apt-get install -y {package}")
+    assert (status, errors) == (100, f"E: Unable to locate package {package}\n")
+    assert jammy.run(f"dpkg -s {package}")[0] == 1
+
+
+def test_what_comes_with_a_package_is_refused_as_the_guests_lack(jammy: SimulatedVM) -> None:
+    assert jammy.run("sudo apt-get update -q; sudo apt-get install -y docker.io; dpkg -s pigz runc")[0] == 0
+    assert jammy.run("runc --version") == (127, "", "runc: the simulated guest has no runc\n")
+    status, _, errors = jammy.run("sudo apt-get remove -y pigz")
+    assert status == 2 and "removal of pigz" in errors

@@ -147,14 +147,18 @@ def test_no_forwarding(machine: SimulatedVM) -> None:
 def test_host_key_is_the_one_of_the_custom_data(machine: SimulatedVM) -> None:
     private, public = new_host_key()
     indented = "".join(f"    {line}\n" for line in private.splitlines())
-    data = f"#cloud-config\npackages: [jq]\nssh_keys:\n  ed25519_private: |\n{indented}  ed25519_public: {public}\n"
+    data = (
+        f"#cloud-config\npackages: [docker.io]\nssh_keys:\n  ed25519_private: |\n{indented}  ed25519_public: {public}\n"
+    )
     machine.do(machine.guests.delete("vm1"))
     machine.do(machine.guests.boot(replace(machine.machine, custom_data=data)))
     with contextlib.closing(machine.connect()) as client:
         transport = client.get_transport()
         assert transport and transport.get_remote_server_key().get_base64() == public.split()[1]
         assert run(client, "cat /etc/ssh/ssh_host_ed25519_key")[0] == 1
-        assert run(client, "cloud-init status --wait; dpkg -s jq | grep Status")[1].endswith("install ok installed\n")
+        assert run(client, "cloud-init status --wait; dpkg -s docker.io | grep Status")[1].endswith(
+            "install ok installed\n"
+        )
 
 
 @pytest.mark.parametrize("data", ["echo hi", "#cloud-config\na: [", "#cloud-config\nssh_keys: {ed25519_private: x}"])

@@ -15,10 +15,6 @@ from .proxies import Proxies, from_environment, problem_of
 from .releases import release_of
 
 logger = logging.getLogger(__name__)
-DEPENDENCIES = {
-    "docker.io": ("bridge-utils", "containerd", "dns-root-data", "dnsmasq-base", "pigz", "runc", "ubuntu-fan"),
-    "jq": ("libjq1", "libonig5"),
-}
 
 
 @program("apt", "apt-get")
@@ -205,10 +201,12 @@ def _check_dependencies(disk: Disk, versions: dict[str, str], names: list[str]) 
 
 def _install(process: Process, names: list[str], proxies: Proxies, *, yes: bool) -> int:
     disk = process.disk
-    versions = disk["lists"] | disk["packages"]
+    known = disk["lists"] | disk["packages"]
+    dependencies = release_of(disk.machine).dependencies
+    versions = dependencies | known
     wanted = [name.partition("=")[0] for name in names]
     for given, name in zip(names, wanted, strict=True):
-        if name not in versions:
+        if name not in known:
             raise Failure(f"E: Unable to locate package {name}", 100)
         if "=" in given and given.partition("=")[2] != versions[name]:
             raise Failure(f"E: Version '{given.partition('=')[2]}' for '{name}' was not found", 100)
@@ -217,7 +215,7 @@ def _install(process: Process, names: list[str], proxies: Proxies, *, yes: bool)
             process.print(f"{name} is already the newest version ({versions[name]}).")
     missing = [name for name in wanted if not disk.has_package(name)]
     _check_dependencies(disk, versions, missing)
-    extra = [x for name in missing for x in DEPENDENCIES.get(name, ()) if not disk.has_package(x) and x not in missing]
+    extra = [name for name in dependencies if "docker.io" in missing and not disk.has_package(name)]
     new = sorted({*missing, *extra})
     if extra:
         process.print("The following additional packages will be installed:\n  " + " ".join(sorted(set(extra))))
@@ -265,7 +263,7 @@ def _remove(process: Process, names: list[str], *, yes: bool) -> int:
     for name in names:
         if name not in versions:
             raise Failure(f"E: Unable to locate package {name}", 100)
-        if name in release.preinstalled:
+        if name in release.preinstalled or name in release.dependencies:
             raise Unsupported(process.name, f"removal of {name}")
         if name not in here:
             process.print(f"Package '{name}' is not installed, so not removed")

@@ -21,7 +21,9 @@ class Release:
     preinstalled: dict[str, str]
     """Packages and their versions."""
     offered: dict[str, str]
-    """Packages that Ubuntu's own sources offer besides."""
+    """Packages that Ubuntu's own sources offer besides: only those whose programs this guest has."""
+    dependencies: dict[str, str]
+    """Packages that come with docker.io."""
 
     @property
     def os_release(self) -> str:
@@ -70,15 +72,12 @@ RELEASES = {
             "software-properties-common": "0.99.22.9",
             "sudo": "1.9.9-1ubuntu2.5",
         },
-        offered={
+        offered={"docker.io": "28.2.2-0ubuntu1~22.04.1"},
+        dependencies={
             "bridge-utils": "1.7-1ubuntu3",
             "containerd": "1.7.27-0ubuntu1~22.04.1",
             "dns-root-data": "2023112702~ubuntu0.22.04.1",
             "dnsmasq-base": "2.90-0ubuntu0.22.04.1",
-            "docker.io": "28.2.2-0ubuntu1~22.04.1",
-            "jq": "1.6-2.1ubuntu3.1",
-            "libjq1": "1.6-2.1ubuntu3.1",
-            "libonig5": "6.9.7.1-2build1",
             "pigz": "2.6-1",
             "runc": "1.2.5-0ubuntu1~22.04.1",
             "ubuntu-fan": "0.12.16",
@@ -107,15 +106,12 @@ RELEASES = {
             "software-properties-common": "0.99.49.2",
             "sudo": "1.9.15p5-3ubuntu5.24.04.1",
         },
-        offered={
+        offered={"docker.io": "28.2.2-0ubuntu1~24.04.1"},
+        dependencies={
             "bridge-utils": "1.7.1-1ubuntu2",
             "containerd": "1.7.27-0ubuntu1~24.04.1",
             "dns-root-data": "2024071801~ubuntu0.24.04.1",
             "dnsmasq-base": "2.90-2ubuntu0.1",
-            "docker.io": "28.2.2-0ubuntu1~24.04.1",
-            "jq": "1.7.1-3ubuntu0.24.04.1",
-            "libjq1": "1.7.1-3ubuntu0.24.04.1",
-            "libonig5": "6.9.9-1build1",
             "pigz": "2.8-1",
             "runc": "1.2.5-0ubuntu1~24.04.1",
             "ubuntu-fan": "0.12.16+24.04.1",
