@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import tempfile
 from pathlib import Path
 
 
@@ -16,6 +17,16 @@ def private_folder(folder: Path) -> None:
     # On Windows a folder in the user's profile is the user's alone.
     if os.name != "nt" and folder.stat().st_mode & 0o077:
         folder.chmod(0o700)
+
+
+def why_unwritable(path: Path) -> str:
+    """Why a file cannot be made at a path, whose folder need not exist; empty where it can. Nothing is left behind."""
+    folder = next(each for each in path.absolute().parents if each.exists())
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return ""
+    except OSError as error:
+        return f"{folder}: {error.strerror}"
 
 
 def write_atomic(path: Path, content: str | bytes, mode: int = 0o600) -> None:

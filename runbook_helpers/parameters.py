@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import ipaddress
+import json
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from typing import Any
 from . import parameter_file
 from .clouds import CLOUDS
 from .errors import ParameterError
+from .files import why_unwritable
 from .secrets import is_secret_name, secret_in, shown, shown_name
 
 PARAMETER_FILES = Path(__file__).parents[1] / "parameters"
@@ -185,6 +187,22 @@ def problems(values: Mapping[str, object]) -> list[str]:
     return found
 
 
+def result_path_problem(path: Path) -> str:
+    """The sentence that refuses a result's file which cannot be written, or is somebody's; empty where it can be."""
+    if path.is_symlink() or (path.exists() and not _is_result(path)):
+        return f"result_path {path} is there and no result of a notebook: name another file."
+    reason = why_unwritable(path)
+    return reason and f"result_path {path} cannot be written ({reason}): name another file."
+
+
+def _is_result(path: Path) -> bool:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and {"schema", "cloud", "resource_group"} <= set(content)
+
+
 def secret_problem(name: str, value: object, *, known: bool) -> str | None:
     """The sentence that refuses a secret as a parameter, by its name or by its form; None where it is none.
 
@@ -241,8 +259,11 @@ def check_parameters(namespace: Mapping[str, object], *, sandbox_only: bool = Fa
         ParameterError: every problem, one sentence each.
     """
     values = {name: namespace[name] for name in RULES if name in namespace}
-    values |= {name: namespace[name] for name in _injected_names(namespace) if name in namespace}
-    found = problems(values)
+    injected = _injected_cell(namespace)
+    values |= {name: namespace[name] for name in _names(injected) if name in namespace}
+    found = [*_foreign_lines(injected), *problems(values)]
+    if not found and (path := values.get("result_path")):
+        found += [problem] if (problem := result_path_problem(Path(str(path)))) else []
     if sandbox_only and values.get("sandbox") is False:
         found.append(
             "sandbox must be true in this notebook, which takes roles away: Azure acts on them for minutes more."
@@ -251,18 +272,40 @@ def check_parameters(namespace: Mapping[str, object], *, sandbox_only: bool = Fa
         raise ParameterError(found)
 
 
-def _injected_names(namespace: Mapping[str, object]) -> list[str]:
-    """The names that papermill's injected cell assigns: of the cells run so far, the last that it marked as its own."""
-    for source in reversed(list(_cells(namespace))):
-        if source.startswith("# Parameters\n"):
-            return [
-                target.id
-                for statement in ast.parse(source).body
-                if isinstance(statement, ast.Assign)
-                for target in statement.targets
-                if isinstance(target, ast.Name)
-            ]
-    return []
+def _injected_cell(namespace: Mapping[str, object]) -> list[ast.stmt]:
+    """The statements of papermill's injected cell: of the cells run so far, the last that it marked as its own."""
+    found = [source for source in _cells(namespace) if source.startswith("# Parameters\n")]
+    try:
+        return ast.parse(found[-1]).body if found else []
+    except (SyntaxError, ValueError, RecursionError):  # with IPython's own commands, such as !ls
+        return [ast.Pass(lineno=1)]
+
+
+def _names(statements: list[ast.stmt]) -> list[str]:
+    targets = [target for each in statements if isinstance(each, ast.Assign) for target in each.targets]
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def _foreign_lines(statements: list[ast.stmt]) -> list[str]:
+    """The sentence on lines of the injected cell that are no assignment of a value to a name, as a parameter's name with a
+    line break in it brings them in. They have run by now."""
+    foreign = [str(each.lineno) for each in statements if not _is_value_for_a_name(each)]
+    if not foreign:
+        return []
+    return [
+        f"The cell of parameters that papermill put into the notebook has code in it (line {', '.join(foreign)}), which has run: "
+        "a parameter's name is letters, digits and _ only. Look where its names come from; `runbook run` refuses such a name."
+    ]
+
+
+def _is_value_for_a_name(statement: ast.stmt) -> bool:
+    if not isinstance(statement, ast.Assign) or [type(each) for each in statement.targets] != [ast.Name]:
+        return False
+    try:
+        ast.literal_eval(statement.value)
+    except (ValueError, RecursionError):  # papermill writes float('nan'), float('-inf')
+        return re.fullmatch(r"float\('-?(nan|inf)'\)", ast.unparse(statement.value)) is not None
+    return True
 
 
 def _cells(namespace: Mapping[str, object]) -> list[str]:

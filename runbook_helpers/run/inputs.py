@@ -143,10 +143,10 @@ def resume(folder: Path, file: Path | None, overrides: Sequence[tuple[str, str]]
         ParameterError: the folder has no run, or other parameters are given than it had.
     """
     report = read_report(folder)
-    _refuse_what_is_no_runs(folder, report)
     found = [problem for name, text in overrides if (problem := secret_problem(name, text, known=name in RULES))]
     if found:
         raise ParameterError(found)
+    _refuse_what_is_no_runs(folder, report)
     given = collect_parameters(file, overrides) if file else {**report.parameters, **typed(overrides)}
     names = [name for name in {**report.parameters, **given} if report.parameters.get(name) != given.get(name)]
     if names:

@@ -10,6 +10,7 @@ from ..connection import Azure
 from ..errors import ParameterError
 from ..files import write_atomic
 from ..journal import FAILURE
+from ..parameters import result_path_problem
 
 MIME_TYPE = "application/vnd.azure-acr-runbook.result+json"
 SCHEMA = 1
@@ -52,18 +53,10 @@ def result_of(azure: Azure, **values: Any) -> dict[str, Any]:
 
 def _write(path: Path, text: str) -> None:
     """Write the result's file, in one step; another file of this name, and a link, are left alone."""
+    if problem := result_path_problem(path):
+        raise ParameterError([problem])
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_symlink() or (path.exists() and not _is_result(path)):
-        raise ParameterError([f"result_path {path} is there and no result of a notebook: name another file."])
     write_atomic(path, text, mode=0o666)
-
-
-def _is_result(path: Path) -> bool:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(content, dict) and {"schema", "cloud", "resource_group"} <= set(content)
 
 
 def read_result(notebook: Any) -> dict[str, Any] | None:
