@@ -70,6 +70,9 @@ HELD = {
             " azure_sandbox/test_error_forms.py::test_graph_knows_no_users ::test_users_cannot_sign_in"
             " azure_sandbox/test_roles.py::test_a_groups_role_is_its_members ::test_a_managed_identity_does_not_manage_groups",
         "**Deny assignments**": "azure_sandbox/test_roles.py::test_a_deny_assignment_counts_and_can_be_read",
+        "**Locks** (`az lock`)": "runbook_helpers/test_clean_up_refused.py::test_what_a_lock_refuses"
+            " ::test_a_lock_is_found_before_anything_is_taken_away",
+        "that a list of locks": "azure_sandbox/test_documented_claims.py::test_which_locks_are_listed",
         "**Conditions on role assignments**": "azure_sandbox/test_semantics.py::test_repositories_with_conditions"
             " ::test_the_language_of_conditions azure_sandbox/test_documented_claims.py::test_conditions_that_azure_would_take",
         "**A custom role changes at once**": "azure_sandbox/test_documented_claims.py::test_a_custom_role_changes_at_once",
@@ -218,6 +221,19 @@ def asked(sandbox: InProcessSandbox, path: str, version: str = "2022-12-01") -> 
     assert status == 200, answered
     found: Json = json.loads(answered)
     return found
+
+
+def test_which_locks_are_listed(sandbox: InProcessSandbox) -> None:
+    version, locks = "2020-05-01", "providers/Microsoft.Authorization/locks"
+    subscription = f"/subscriptions/{ZERO}"
+    below = next(path for path in VALID if "/resourceGroups/" in path and "/registries/" in path)
+    group = below.partition("/providers/")[0]
+    with sandbox.undone():
+        for scope in (subscription, below):
+            body = {"properties": {"level": "CanNotDelete"}}
+            assert sandbox.ask("PUT", ARM_HOST, f"{scope}/{locks}/keep", f"api-version={version}", body)[0] == 201
+        counts = [len(asked(sandbox, f"{scope}/{locks}", version)["value"]) for scope in (subscription, group, below)]
+        assert counts == [2, 1, 1]
 
 
 def test_figures() -> None:
