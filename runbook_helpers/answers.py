@@ -76,6 +76,7 @@ def limited_transport(timeouts: Timeouts, **options: Any) -> RequestsTransport:
             return response
 
     session = requests.Session()
+    session.auth = lambda request: request  # a line in .netrc would take the place of our token
     for scheme in ("https://", "http://"):
         session.mount(scheme, Limited(max_retries=0))
     return RequestsTransport(session=session, **options)

@@ -304,8 +304,10 @@ def _connect_sandbox(cloud: Cloud, common: dict[str, Any]) -> Azure:
 
     from azure_sandbox import process, settings
 
+    from . import environment
     from .renewal import RenewableCredential
 
+    environment.drop()
     seconds = common["timeouts"].sandbox_start
     with sandbox_errors():
         running = process.start(process.default_folder(), within=seconds)
