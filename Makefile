@@ -4,7 +4,7 @@
 # make conformance  the vendors' own clients against the sandbox: azure-cli, skopeo, podman, the SDKs (large installs)
 # make browser  the notebooks in real JupyterLab in headless Chromium; screenshots in build/screenshots
 # make regression  the notebooks in every order, zone and language, and the pipelines to copy (a quarter of an hour)
-# make sweep  every request and command of the walkthrough with every fault, and kill -9 at every point (an hour); tables in build/sweep
+# make sweep  every request and command of the walkthrough with every fault, two hundred pairs of faults, and kill -9 at every point (an hour); tables in build/sweep
 # make fleet  ten VMs in the sandbox with Apache Airflow, and who can pull what (installs Airflow in your cache folder)
 # make soak   two hundred walkthroughs in one sandbox, twenty at once: nothing fails, nothing grows (a quarter of an hour)
 # make fuzz   the parsers and requests of the sandbox with many more random examples, and led by coverage (a quarter of an hour)

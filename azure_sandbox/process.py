@@ -32,7 +32,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
-_started: list[subprocess.Popen[bytes]] = []  # kept, so that Python does not warn about children it forgets
+_started: list[subprocess.Popen[bytes]] = []  # kept, so that those that end are reaped
 
 
 @dataclass(frozen=True)
@@ -179,6 +179,13 @@ def _check_guest(folder: Path, guest: str | None) -> None:
         raise SandboxError(f"The sandbox in {folder} runs with --guest {present}: stop it first.")
 
 
+class _Detached(subprocess.Popen[bytes]):
+    """A child that is meant to outlive this process: Python does not warn of it at the end."""
+
+    def __del__(self) -> None:
+        pass
+
+
 def _spawn(folder: Path, port: int) -> subprocess.Popen[bytes]:
     # Detached, so that it outlives the kernel or command that started it; others find it by its folder.
     detached: dict[str, Any] = (
@@ -187,7 +194,7 @@ def _spawn(folder: Path, port: int) -> subprocess.Popen[bytes]:
         else {"start_new_session": True}
     )
     with open(folder / "start.log", "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as log:
-        child = subprocess.Popen(
+        child = _Detached(
             [sys.executable, "-m", f"{__package__}", str(folder), str(port)],
             stdin=subprocess.DEVNULL,
             stdout=log,

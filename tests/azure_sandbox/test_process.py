@@ -290,3 +290,9 @@ def test_copied_record_of_control_groups_removes_none(tmp_path: Path) -> None:
     (machine / "groups.json").write_text(json.dumps({"outer": [str(other)], "inner": []}))
     state_folder.remove_groups(machine)
     assert other.exists() and not (machine / "groups.json").exists()
+
+
+def test_who_started_it_ends_without_a_word(fresh: Path) -> None:
+    begin = "import sys, pathlib; from azure_sandbox import process; process.start(pathlib.Path(sys.argv[1]))"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", begin, str(fresh)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -45,6 +45,13 @@ class Cell:
     fault: faults.Fault = field(repr=False)
     until: bool = False
     """Whether the fault shows in a later step: the steps up to the next pull are run too."""
+    also: Cell | None = field(default=None, repr=False)
+    """A second fault at the same time."""
+
+    @property
+    def both(self) -> list[Cell]:
+        """The cell, and the one that it is paired with."""
+        return [self, self.also] if self.also else [self]
 
     @property
     def name(self) -> str:

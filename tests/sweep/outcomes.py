@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from azure_sandbox import faults
+from azure_sandbox import faults, process
 
 from . import stage
 from .children import Ending, Forker, Order
 from .kinds import Cell
 from .points import Recorded
-from .walkthrough import IMAGE, Names
+from .walkthrough import CLOUD, IMAGE, Names
 
 TRIES = 3  # on a busy machine an operation may have ended before it is asked about as often as undisturbed
 SUCCESS, ERROR = "success", "clear error, then success"
@@ -37,6 +37,8 @@ class Outcome:
     error: str = ""
     """Its type and text."""
     details: str = ""
+    traffic_before: int = 0
+    """How many requests the sandbox had answered before a pair of faults."""
 
     @property
     def good(self) -> bool:
@@ -51,35 +53,56 @@ def try_cell(cell: Cell, recorded: Sequence[Recorded], exercises: bool, forker: 
         sandbox: the folder of a sandbox of the caller's own.
     """
     number = cell.point.number
-    last = _next_pull(recorded, number) if cell.until else number
+    last = last_step(cell, recorded)
     before, wanted = recorded[number], recorded[last]
     order = Order(number, last + 1, before.known, exercises)
     began = time.monotonic()
     for _ in range(TRIES):
         stage.put_back(before.before, sandbox, forker)
-        rule = faults.add(sandbox, cell.fault)
+        running = process.find(sandbox)
+        traffic = len(process.traffic(running, CLOUD)) if running and cell.also else 0
+        rules = [faults.add(sandbox, each.fault) for each in cell.both]
         ending = forker.run(sandbox, order).wait()
-        happened = any(hit["rule"] == rule for hit in faults.hits(sandbox))
-        faults.clear(sandbox)
+        happened = _clear_hit(sandbox, rules)
         if happened:
             break
 
     def outcome(what: str, details: str = "") -> Outcome:
-        return Outcome(cell, what, round(time.monotonic() - began, 1), _error(ending), details)
+        return Outcome(cell, what, round(time.monotonic() - began, 1), _error(ending), details, traffic)
 
     if not happened:
         return outcome("the fault did not happen")
-    complaint = "" if ending.ok else _complaint(ending, cell)
-    if complaint:
-        return outcome(complaint, ending.output[-2000:])
-    again = ending if ending.ok else forker.run(sandbox, order).wait()
+    again = ending
+    for _ in cell.both:  # what one fault has kept from happening happens when the step is run again
+        complaint = "" if again.ok else _complaint(again, cell)
+        if complaint:
+            return outcome(complaint, again.output[-2000:])
+        if not again.ok:
+            again = forker.run(sandbox, order).wait()
+            happened |= _clear_hit(sandbox, rules)
+    faults.clear(sandbox)
     if not again.ok:
         return outcome("a re-run does not succeed", f"{_error(again)}\n{again.output[-2000:]}")
     differences = stage.differences(stage.state(sandbox), stage.state(wanted.after))
     differences += stage.differences(_results(again.result["known"]), _results({**wanted.known, **wanted.added}))
     if differences:
         return outcome("another state than without the fault", "\n".join(differences[:10]))
-    return outcome(SUCCESS if ending.ok else ERROR)
+    both = "both faults happened" if len(happened) > 1 else ""
+    return outcome(SUCCESS if ending.ok else ERROR, both)
+
+
+def _clear_hit(sandbox: Path, rules: Sequence[str]) -> set[str]:
+    """Clear the rules that have had their effect; which ones these are."""
+    happened = {hit["rule"] for hit in faults.hits(sandbox)} & set(rules)
+    for rule in happened:
+        faults.clear(sandbox, rule)
+    return happened
+
+
+def last_step(cell: Cell, recorded: Sequence[Recorded]) -> int:
+    """The number of the last step that a cell runs."""
+    number = cell.point.number
+    return _next_pull(recorded, number) if any(each.until for each in cell.both) else number
 
 
 def _next_pull(recorded: Sequence[Recorded], number: int) -> int:
@@ -112,7 +135,8 @@ def _complaint(ending: Ending, cell: Cell) -> str:
     seen = "\n".join([*failed, error["text"]])  # what a reader of the cell sees
     if "AADSTS" in error["text"]:  # Entra's own words
         return ""
-    known = [*vars(names).values(), IMAGE, cell.point.host, cell.point.path, "login.chinacloudapi.cn"]
+    places = [text for each in cell.both for text in (each.point.host, each.point.path)]
+    known = [*vars(names).values(), IMAGE, *places, "login.chinacloudapi.cn"]
     if not any(name and name.lower() in seen.lower() for name in known):
         return "the error names neither resource nor host"
     if not _SAYS.search(error["text"]):

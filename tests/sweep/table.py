@@ -10,10 +10,11 @@ from pathlib import Path
 from .outcomes import Outcome
 
 
-def write(folder: Path, outcomes: Sequence[Outcome], every: int = 0) -> str:
+def write(folder: Path, outcomes: Sequence[Outcome], every: int = 0, name: str = "sweep") -> str:
     """Write the table as JSON and as Markdown; returns the figures in one line.
 
     Args:
+        name: of the files.
         every: how many cells there are, where not all were tried.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -25,8 +26,8 @@ def write(folder: Path, outcomes: Sequence[Outcome], every: int = 0) -> str:
         for each in outcomes
     ]  # fmt: skip
     line = figures(outcomes) + (f" (of {every} that there are)" if every > len(outcomes) else "")
-    (folder / "sweep.json").write_text(json.dumps({"figures": line, "cells": rows}, indent=1), encoding="utf-8")
-    (folder / "sweep.md").write_text(_markdown(line, outcomes), encoding="utf-8")
+    (folder / f"{name}.json").write_text(json.dumps({"figures": line, "cells": rows}, indent=1), encoding="utf-8")
+    (folder / f"{name}.md").write_text(_markdown(line, outcomes), encoding="utf-8")
     return line
 
 

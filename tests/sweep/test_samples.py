@@ -14,6 +14,7 @@ from .children import Forker
 from .crashes import CrashOutcome, crashes, try_crash
 from .kinds import Cell, cells
 from .outcomes import Outcome, try_cell
+from .pairs import pairs, try_pair
 from .points import Recorded, distinct, record
 from .sweeping import spread
 from .walkthrough import steps
@@ -21,6 +22,7 @@ from .walkthrough import steps
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="children are forked and killed")
 CELLS = 8
 CRASHES = 3
+PAIRS = 4
 SEED = 20261125
 LAST = 12  # steps: to the end of notebook 03
 
@@ -49,6 +51,17 @@ def test_some_cells(
 
     outcomes = spread(tmp_path, chosen, forkers, attempt)
     record_property("figures", table.write(tmp_path, outcomes, len(every)))
+    assert not [f"{each.cell.name}: {each.what}: {each.error}\n{each.details}" for each in outcomes if not each.good]
+
+
+def test_some_pairs(
+    recorded: list[Recorded], forkers: list[Forker], tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    def attempt(pair: Cell, forker: Forker, sandbox: Path) -> Outcome:
+        return try_pair(pair, recorded, False, forker, sandbox)
+
+    outcomes = spread(tmp_path, pairs(recorded, PAIRS, SEED), forkers, attempt)
+    record_property("figures", table.write(tmp_path, outcomes, name="pairs"))
     assert not [f"{each.cell.name}: {each.what}: {each.error}\n{each.details}" for each in outcomes if not each.good]
 
 

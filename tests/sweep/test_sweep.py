@@ -10,17 +10,20 @@ from . import table
 from .children import Forker
 from .kinds import Cell, cells
 from .outcomes import Outcome, try_cell
+from .pairs import pairs, try_pair
 from .points import distinct, record
 from .sweeping import forkers, shuffled, spread, whole, workers
 from .walkthrough import steps
 
+PAIRS = 200
 
-def _progress(folder: Path) -> Callable[[Outcome], None]:
+
+def _progress(folder: Path, name: str = "progress.txt") -> Callable[[Outcome], None]:
     """Keep each outcome at once, for who watches; the table is written at the end."""
     folder.mkdir(parents=True, exist_ok=True)
 
     def report(outcome: Outcome) -> None:
-        with (folder / "progress.txt").open("a", encoding="utf-8") as file:
+        with (folder / name).open("a", encoding="utf-8") as file:
             error = " ".join(outcome.error.split())[:300]
             details = "" if outcome.good else " ".join(outcome.details.split())[-600:]
             mark = "good" if outcome.good else "BAD"
@@ -55,6 +58,26 @@ def test_the_whole_sweep(tmp_path: Path, record_property: Callable[[str, object]
     assert len(every) >= 700
     outcomes.sort(key=lambda each: every.index(each.cell))
     line = table.write(folder, outcomes, len(every))
+    print(line)
+    record_property("figures", f"{line}; the table is in {folder}")
+    assert not [f"{each.cell.name}: {each.what}: {each.error}" for each in outcomes if not each.good]
+
+
+@whole
+def test_pairs(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+    """Two faults at once: RUNBOOK_SWEEP_SEED draws other ones, RUNBOOK_SWEEP_MINUTES tries as many as there is time for."""
+    folder = Path(os.environ.get("RUNBOOK_SWEEP_TABLE") or tmp_path / "table")
+    with forkers(tmp_path, workers()) as several:
+        recorded = record(several[0], tmp_path / "kept", steps(), exercises=True)
+        drawn = pairs(recorded, PAIRS, int(os.environ.get("RUNBOOK_SWEEP_SEED", "0")))
+
+        def attempt(pair: Cell, forker: Forker, sandbox: Path) -> Outcome:
+            return try_pair(pair, recorded, True, forker, sandbox)
+
+        outcomes = spread(tmp_path, drawn, several, attempt, _progress(folder, "pairs-progress.txt"))
+    assert outcomes, "no pair was tried"
+    both = sum("both" in each.details for each in outcomes)
+    line = f"{table.write(folder, outcomes, len(drawn), 'pairs')}; in {both} both faults happened"
     print(line)
     record_property("figures", f"{line}; the table is in {folder}")
     assert not [f"{each.cell.name}: {each.what}: {each.error}" for each in outcomes if not each.good]
