@@ -43,6 +43,10 @@ def main(fleet: Path, output: Path | None, sandbox: Path | None) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     output = (output or PROJECT / "runs" / f"fleet-{datetime.now(UTC):%Y%m%dT%H%M%SZ}").absolute()
     output.mkdir(parents=True, exist_ok=True)
+    if any(output.iterdir()):
+        raise click.UsageError(
+            f"The folder {output} has files already: use another folder, which is made where it is missing."
+        )
     programs = airflow_environment()
     with tempfile.TemporaryDirectory(prefix="fleet-", ignore_cleanup_errors=True) as temporary:
         folder = sandbox or Path(temporary) / "sandbox"

@@ -231,3 +231,12 @@ def test_a_name_with_braces(fresh: Path, tmp_path: Path) -> None:
     done = run("--only", "00", "--output", tmp_path / "{vm_name} {0}")
     assert done.returncode == 0 and (tmp_path / "{vm_name} {0}" / "00_start_here.ipynb").exists()
     process.stop(fresh)
+
+
+def test_the_fleet_example_overwrites_no_files_either(tmp_path: Path) -> None:
+    (tmp_path / "airflow.log").write_text("mine")
+    script = Path(__file__).parents[2] / "examples" / "airflow" / "try_fleet.py"
+    command = [sys.executable, str(script), "--output", str(tmp_path)]
+    done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "has files already" in done.stderr
+    assert (tmp_path / "airflow.log").read_text() == "mine"
