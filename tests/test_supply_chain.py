@@ -105,3 +105,11 @@ def test_notebooks_install_nothing_and_call_no_shell() -> None:
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             if cell["cell_type"] == "code":
                 assert not pattern.search("".join(cell["source"])), (path.name, cell["source"])
+
+
+def test_actions_are_pinned_by_the_hash_of_a_commit() -> None:
+    """A tag can be moved to another commit. Of one action no hash could be confirmed: the example says its tag."""
+    files = [*(PROJECT / ".github" / "workflows").glob("*.yml"), PROJECT / "examples" / "github-actions.yml"]
+    used = {name for file in files for name in re.findall(r"uses: (\S+@.*)", file.read_text(encoding="utf-8"))}
+    loose = {name for name in used if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", name)}
+    assert used and loose <= {"mikepenz/action-junit-report@v6"}
