@@ -371,6 +371,24 @@ def test_disk_outlives_the_process(machine: SimulatedVM) -> None:
         assert transport and transport.get_remote_server_key() == host_key
 
 
+def test_a_disk_of_an_earlier_version_is_taken(machine: SimulatedVM) -> None:
+    """It named the CA's file otherwise, and knew nothing of sizes and images."""
+    machine.run("echo kept > f")
+    machine.do(machine.guests.close())
+    document = machine.store.read("guest", "vm1")
+    assert document
+    facts = document["machine"]
+    facts["authority_file"] = facts.pop("ca_file")
+    facts["of_a_later_version"] = True
+    for name in ("architecture", "cores", "release"):
+        del facts[name]
+    for name in ("lists", "cloud_init", "docker_unit", "daemon_proxies"):
+        document.pop(name, None)
+    machine.store.write("guest", "vm1", document)
+    machine.restart()
+    assert machine.run("cat f; uname -m")[1] == "kept\nx86_64\n"
+
+
 def test_boot_again_takes_the_new_door_and_keeps_the_disk(machine: SimulatedVM) -> None:
     machine.run("echo kept > f")
     machine.restart()

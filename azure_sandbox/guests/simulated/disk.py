@@ -6,9 +6,9 @@ import copy
 import posixpath
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from ...store import Store
@@ -48,6 +48,12 @@ class User:
 ROOT = User("root", frozenset({"root"}))
 
 
+def _machine(document: Mapping[str, Any]) -> Machine:
+    """The facts of a machine as they are kept, also by an earlier version, which called the CA's file authority_file."""
+    kept = {"ca_file": document.get("authority_file"), **document, "public_keys": tuple(document["public_keys"])}
+    return Machine(**{each.name: kept[each.name] for each in fields(Machine) if each.name in kept})
+
+
 class Disk:
     """The disk of one machine."""
 
@@ -65,7 +71,7 @@ class Disk:
         self.locks = Locks()
         self.background: set[Control] = set()
         """What goes on running without a connection."""
-        self.machine = Machine(**{**document["machine"], "public_keys": tuple(document["machine"]["public_keys"])})
+        self.machine = _machine(document["machine"])
 
     @classmethod
     def open(cls, store: Store, vm_id: str) -> Disk | None:
