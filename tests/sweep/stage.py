@@ -91,7 +91,9 @@ def state(folder: Path) -> dict[str, Any]:
 
 def _without_own(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _without_own(each) for key, each in value.items() if key not in _OWN}
+        # A role assignment's description is a comment: who may not list identities or VMs cannot say there whom it is for.
+        own = _OWN | {"description"} if "roleDefinitionId" in value else _OWN
+        return {key: _without_own(each) for key, each in value.items() if key not in own}
     return [_without_own(each) for each in value] if isinstance(value, list) else value
 
 
