@@ -323,18 +323,21 @@ write_files:
 runcmd:
 - [sh, -c, "jq -n '1+1' > /root/two"]
 - echo "$((1+2))" > /root/three
-bootcmd: [never]
+bootcmd: [echo booted > /root/booted]
 """
     name, machines = "myThirdVM", azure.compute.virtual_machines
     interface = create_interface(azure, name, SSH_SOURCE)
     vm = _vm(azure, name, interface, "Standard_B1s", "Ubuntu2204", "azureuser", config)
     vm_id = str(machines.begin_create_or_update(GROUP, name, vm).result().vm_id)
     printed = root(
-        azure, name, "cloud-init status --wait; cat /root/two /root/three /etc/motto; stat -c %a:%G /etc/motto"
+        azure,
+        name,
+        "cloud-init status --wait; cat /root/booted /root/two /root/three /etc/motto; stat -c %a:%G /etc/motto",
     )
-    assert printed.startswith('Enable succeeded: \n[stdout]\nstatus: done\n2\n3\nit\'s "quoted"\n640:sudo\n'), printed
+    assert printed.startswith('Enable succeeded: \n[stdout]\nstatus: done\nbooted\n2\n3\nit\'s "quoted"\n640:sudo\n'), (
+        printed
+    )
     log = root(azure, name, "cat /var/log/cloud-init-output.log /etc/nobody")
-    assert "cloud-init has no bootcmd; it was not done" in log
     assert "/etc/broken: Incorrect padding; it was not written" in log
     assert "chown: invalid user: ‘no:one’" in log or "chown: invalid user: 'no:one'" in log
     assert "/etc/nobody: it was not done as it was asked for" in log

@@ -107,9 +107,10 @@ from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, 
 from azure.mgmt.containerregistry.models import RegistryUpdateParameters
 from runbook_helpers.connection import transport
 create_registry(azure, "sdkcontent", sku="Standard")
-options = transport(azure.proxy, azure.ca_file)
+def options():  # each client closes its own
+    return transport(azure.proxy, azure.ca_file)
 endpoint = "https://sdkcontent.azurecr.cn"
-with ContainerRegistryClient(endpoint, azure.credential, **options) as registry:
+with ContainerRegistryClient(endpoint, azure.credential, **options()) as registry:
     digest, size = registry.upload_blob("library/hello", io.BytesIO(b"layer" * 100000))
     config, config_size = registry.upload_blob("library/hello", io.BytesIO(b'{{"architecture": "amd64", "os": "linux"}}'))
     manifest = {{
@@ -133,7 +134,7 @@ with ContainerRegistryClient(endpoint, azure.credential, **options) as registry:
     except HttpResponseError as error:
         assert error.status_code == 405
     registry.update_tag_properties("library/hello", "v1", can_delete=True)
-with ContainerRegistryClient(endpoint, None, **options) as anonymous:
+with ContainerRegistryClient(endpoint, None, **options()) as anonymous:
     try:
         anonymous.get_manifest("library/hello", "v1")
         raise SystemExit("anybody could pull")
@@ -143,14 +144,14 @@ def anybody_may_pull(yes):
     change = RegistryUpdateParameters(anonymous_pull_enabled=yes)
     azure.registries.registries.begin_update("sdks", "sdkcontent", change, polling_interval=0.1).result()
 anybody_may_pull(True)
-with ContainerRegistryClient(endpoint, None, **options) as anonymous:
+with ContainerRegistryClient(endpoint, None, **options()) as anonymous:
     assert anonymous.get_manifest("library/hello", "v1").digest == pushed
     try:
         anonymous.delete_tag("library/hello", "v1")
         raise SystemExit("anybody could delete")
     except ClientAuthenticationError:
         pass
-with ContainerRegistryClient(endpoint, azure.credential, **options) as registry:
+with ContainerRegistryClient(endpoint, azure.credential, **options()) as registry:
     registry.delete_tag("library/hello", "v1")
     registry.delete_manifest("library/hello", pushed)
     registry.delete_repository("library/hello")
