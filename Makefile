@@ -3,7 +3,7 @@
 # make lab    JupyterLab on the notebooks
 # make conformance  the vendors' own clients against the sandbox: azure-cli, skopeo, podman, the SDKs (large installs)
 # make browser  the notebooks in real JupyterLab in headless Chromium; screenshots in build/screenshots
-# make regression  the notebooks in every order, zone and language, and the pipelines to copy (a quarter of an hour)
+# make regression  all cases of all tests: the notebooks in every order, zone and language, the pipelines to copy (half an hour)
 # make sweep  every request and command of the walkthrough with every fault, two hundred pairs of faults, and kill -9 at every point (an hour); tables in build/sweep
 # make fleet  ten VMs in the sandbox with Apache Airflow, and who can pull what (installs Airflow in your cache folder)
 # make soak   two hundred walkthroughs in one sandbox, twenty at once: nothing fails, nothing grows (a quarter of an hour)
@@ -43,7 +43,7 @@ browser: $(VENV)/dev.stamp
 	RUNBOOK_BROWSER=1 $(BIN)/python -m pytest tests/browser -rs --durations 10
 
 regression: $(VENV)/dev.stamp
-	RUNBOOK_REGRESSION=1 $(BIN)/python -m pytest -n 2 tests/test_regression.py tests/test_example_pipelines.py tests/test_notebooks.py tests/runbook_helpers/test_reports.py tests/runbook_helpers/test_preflight.py tests/runbook_helpers/test_leaks.py --durations 0 --durations-min 1
+	RUNBOOK_REGRESSION=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 20
 
 sweep: $(VENV)/dev.stamp
 	RUNBOOK_SWEEP=1 RUNBOOK_SWEEP_TABLE=build/sweep $(BIN)/python -m pytest tests/sweep --durations 5

@@ -23,6 +23,23 @@ regression = pytest.mark.skipif(
 """For tests that are one more variation of what another test shows."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of a test marked `sample(n)` n of its cases, spread evenly; `make regression` runs them all."""
+    if os.environ.get("RUNBOOK_REGRESSION"):
+        return
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("sample"):
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for found in cases.values():
+        mark = found[0].get_closest_marker("sample")
+        assert mark
+        kept = {round(index * (len(found) - 1) / max(1, mark.args[0] - 1)) for index in range(mark.args[0])}
+        for index, item in enumerate(found):
+            if index not in kept:
+                item.add_marker(pytest.mark.skip(reason="a sample is enough here: `make regression` runs all cases"))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Show the figures that tests have measured; a worker of xdist cannot print them itself."""
     for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):

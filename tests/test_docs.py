@@ -90,6 +90,7 @@ def test_a_block_that_is_typed_says_its_language(page: Path) -> None:
     assert not [block for kind, block in fences(page) if not kind and re.search(r"^(\$ |runbook)", block, re.MULTILINE)]
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("page", PAGES, ids=by_path)
 def test_every_shell_line_runs(page: Path, checkout: Path, tmp_path: Path) -> None:
     before_it = [shell_lines(other) for other in PAGES[: PAGES.index(page)]]

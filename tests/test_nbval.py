@@ -13,7 +13,7 @@ import nbformat
 
 from runbook_helpers.commands.refresh import ANSWER
 
-from .conftest import clean_environment
+from .conftest import clean_environment, regression
 
 PROJECT = Path(__file__).parents[1]
 LEAST_COMPARED = {"00": 4, "01": 6, "02": 5, "03": 5, "04": 12, "05": 11, "06": 2, "07": 11}
@@ -79,6 +79,7 @@ def test_a_changed_output_fails(fresh: Path, tmp_path: Path) -> None:
     assert "mismatch 'text/plain'" in done.stdout
 
 
+@regression
 def test_a_machine_that_is_slow_with_outputs(tmp_path: Path) -> None:
     """The kernel sends what follows the cell's reply 6 s later: nbval itself gives up after 5."""
     source = """import time

@@ -49,6 +49,7 @@ def lines(*arguments: str) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
+@pytest.mark.sample(6)
 @pytest.mark.parametrize(
     "name",
     [
@@ -70,6 +71,7 @@ def test_garbled_file_is_named(used: Path, name: str, garbage: int) -> None:
     assert lines("sandbox", "reset")[0] == 0 and not used.exists()
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("garbage", range(len(GARBAGE)))
 def test_garbled_faults_and_settings_of_a_running_sandbox(used: Path, garbage: int) -> None:
     azure = connect_to("g")
@@ -88,6 +90,7 @@ def test_garbled_faults_and_settings_of_a_running_sandbox(used: Path, garbage: i
     create_resource_group(azure)
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("name", ["lock", "start.lock", "address.json", "operator.json", "settings.json", "log", "blobs", "port",
                                   "AzureCloud.sqlite", "signing-key.pem", "start.log", "faults.json", "ca.pem"])  # fmt: skip
 def test_folder_in_place_of_a_file_is_named(used: Path, name: str) -> None:

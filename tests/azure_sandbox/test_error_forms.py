@@ -48,6 +48,7 @@ def sentence(host: str, answer: dict[str, Any]) -> str:
     return str(answer["error"]["code"] and answer["error"]["message"])
 
 
+@pytest.mark.sample(8)
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(
     ("host", "path"),
@@ -166,6 +167,7 @@ def answers(host: str, answered: tuple[int, bytes]) -> None:
     assert status < 500 or status == 501, (status, body[:300])
 
 
+@pytest.mark.sample(12)
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
 def test_a_bad_request_to_each_route_of_resource_manager(sandbox: InProcessSandbox, route: Route) -> None:
     path, version = filled(route), "api-version=2024-03-01"
@@ -210,6 +212,7 @@ def leaves(member: members.Member, path: tuple[str, ...] = ()) -> Iterator[tuple
         yield from leaves(inner, (*path, name, "0") if inner.json_type == "objects" else (*path, name))
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("resource_type", BODIES)
 def test_a_wrong_value_of_each_member(sandbox: InProcessSandbox, resource_type: str) -> None:
     route, tried = BODIES[resource_type], 0

@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from azure_sandbox import guard, settings
 from azure_sandbox.access import conditions
 from azure_sandbox.guests import Machine, cloud_init
+from azure_sandbox.guests.simulated import registry_client
 from azure_sandbox.guests.simulated.registry_client import Credentials, DistributionError, Reference, RegistryClient
 from azure_sandbox.guests.simulated.shell import commands, parser
 from azure_sandbox.resource import Resource, ResourceId
@@ -25,6 +27,14 @@ from azure_sandbox.store import Blobs, Store
 from azure_sandbox.strict_http import StrictConnection
 
 from .fuzz import fuzzed
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_pause() -> Iterator[None]:
+    """Docker's daemon asks again without waiting."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry_client, "PAUSE", 0)
+        yield
 
 
 def pieces(*parts: str) -> st.SearchStrategy[str]:

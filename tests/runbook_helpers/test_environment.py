@@ -60,6 +60,7 @@ print(create_resource_group(connect_to("g")).name)
 """
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("name", [*sorted(HOSTILE), "NETRC"])
 def test_each_alone_does_not_either(fresh: Path, tmp_path: Path, name: str, shared_folder: Path) -> None:
     every = hostile(tmp_path, shared_folder)

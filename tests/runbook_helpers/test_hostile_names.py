@@ -52,6 +52,7 @@ def test_papermill_stops_before_the_first_call(fresh: Path, tmp_path: Path) -> N
     assert not fresh.exists()
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("name", [*CODE, "vm_name\n", "\x1b]0;x\x07", "vm_name=x"])
 def test_a_run_refuses_such_names(name: str, fresh: Path, tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
@@ -62,6 +63,7 @@ def test_a_run_refuses_such_names(name: str, fresh: Path, tmp_path: Path) -> Non
     assert not fresh.exists() and not (tmp_path / "o").exists()
 
 
+@pytest.mark.sample(6)
 @pytest.mark.parametrize(
     "text",
     [
@@ -98,6 +100,7 @@ def test_what_yaml_can_do_besides(text: str, tmp_path: Path) -> None:
             raise ParameterError(found)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("place", ["/proc/nowhere/r.json", "file/r.json", "r.json", "link.json"])
 def test_a_result_that_cannot_be_written_is_refused_before_the_first_call(
     place: str, fresh: Path, tmp_path: Path

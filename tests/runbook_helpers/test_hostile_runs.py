@@ -20,7 +20,7 @@ from runbook_helpers import create_resource_group
 from runbook_helpers.run.inputs import MARK, new_output_folder
 from runbook_helpers.run.report import NotebookRun, Report
 
-from ..conftest import clean_environment, connect_to
+from ..conftest import clean_environment, connect_to, regression
 
 resource = pytest.importorskip("resource")
 MAIN = "from runbook_helpers.commands.main import main; main()"
@@ -103,6 +103,7 @@ def test_a_folder_that_cannot_be_written(fresh: Path, tmp_path: Path) -> None:
     assert not fresh.exists() and not list(closed.iterdir())
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", ["result.json", "parameters.yaml", "report.html", "00_start_here.ipynb", MARK])
 def test_no_link_in_the_folder_of_a_run_is_followed(name: str, fresh: Path, tmp_path: Path) -> None:
     folder, mine = new_output_folder(tmp_path / "o"), tmp_path / "mine"
@@ -131,6 +132,7 @@ def test_a_run_is_taken_up_in_its_own_folder_only(tmp_path: Path) -> None:
     assert done.returncode == 2 and f"it has no {MARK}, so no run made it" in done.stderr
 
 
+@regression
 def test_files_that_become_too_large_cost_the_report_only(group: Path, tmp_path: Path) -> None:
     limit = limited(resource.RLIMIT_FSIZE, 4096)
     done = run("--only", "01", "--clean-up", "--output", tmp_path / "o", limit=limit)
@@ -158,6 +160,7 @@ def test_a_full_disk_costs_the_report_only(group: Path, tmp_path: Path) -> None:
     assert groups() == []
 
 
+@regression
 def test_a_folder_that_vanishes_costs_the_report_only(group: Path, tmp_path: Path) -> None:
     child = start("run", "--only", "00", "--clean-up", "--output", tmp_path / "o")
     assert child.stdout and child.stdout.read(5) == "[1/2]"
@@ -167,6 +170,7 @@ def test_a_folder_that_vanishes_costs_the_report_only(group: Path, tmp_path: Pat
     assert groups() == [] and not (tmp_path / "o").exists()
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("files", [20, 32, 44])
 def test_without_files_to_open_it_is_cleaned_up_all_the_same(files: int, group: Path, tmp_path: Path) -> None:
     code = f"from runbook_helpers.run import runner; runner.START_TIMEOUT = 5; {MAIN}"
@@ -197,6 +201,7 @@ def _is_kernel_of(found: psutil.Process, folder: Path) -> bool:
     return launched and (found.info["environ"] or {}).get("PYTHONPATH") == str(folder)
 
 
+@regression
 def test_a_kernel_that_is_stopped_is_ended(group: Path, tmp_path: Path) -> None:
     code = f"from runbook_helpers.run import runner; runner.SILENCE = 2; {MAIN}"
     child = start("run", "--only", "02", "--clean-up", "--output", tmp_path / "o", code=code)
@@ -210,6 +215,7 @@ def test_a_kernel_that_is_stopped_is_ended(group: Path, tmp_path: Path) -> None:
     assert groups() == [] and not kernel.is_running()
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
 def test_who_is_gone_has_asked_for_clean_up(number: signal.Signals, group: Path, tmp_path: Path) -> None:
     child = start("run", "--only", "02", "--clean-up", "--output", tmp_path / "o")

@@ -86,6 +86,7 @@ class Loads(HTMLParser):
         self.found += [value for value in values if not value.startswith("data:")]
 
 
+@regression
 def test_a_vm_that_is_off_then_going_on_and_taking_up_and_cleaning_up(fresh: Path, tmp_path: Path) -> None:
     azure = connect_to("myResourceGroup")
     machines = azure.compute.virtual_machines

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from runbook_helpers import create_vm
 from runbook_helpers.commands.main import main
 
-from ..conftest import SSH_SOURCE, clean_environment, connect_to
+from ..conftest import SSH_SOURCE, clean_environment, connect_to, regression
 from .test_cli import runbook
 
 if sys.platform == "win32":
@@ -26,6 +26,7 @@ if sys.platform == "win32":
 from .terminal import terminal
 
 
+@regression
 def test_a_run_shows_what_is_waited_for_at_once_and_counts_the_seconds(fresh: Path, tmp_path: Path) -> None:
     assert runbook("sandbox", "set", "operation_seconds", "2s").returncode == 0
     with terminal("run", "--only", "02", "--output", tmp_path / "o") as screen:

@@ -126,6 +126,7 @@ def folder(shared_folder: Path) -> Iterator[Path]:
     faults.clear(shared_folder)
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("body", NONSENSE, ids=range(len(NONSENSE)))
 @pytest.mark.parametrize("host", ["management.*", "*.azurecr.cn", "login.*"])
 def test_nonsense_in_an_answer_is_an_error_in_a_sentence(
