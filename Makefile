@@ -34,7 +34,7 @@ lab: $(VENV)/dev.stamp
 	$(BIN)/runbook lab
 
 test: $(VENV)/dev.stamp check
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 5
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 5
 
 conformance: $(VENV)/dev.stamp
 	RUNBOOK_CONFORMANCE=1 $(BIN)/python -m pytest tests/conformance tests/azure_sandbox/test_recordings.py tests/azure_sandbox/test_distribution.py -rs --durations 10

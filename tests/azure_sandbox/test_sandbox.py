@@ -29,6 +29,7 @@ def without_the_runbook(code: str, folder: Path) -> subprocess.CompletedProcess[
     return subprocess.run(command, cwd=folder, env=clean_environment(), capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md", "docs/testing.md"])
 def test_the_lines_of_a_page_are_all_that_a_test_needs(tmp_path: Path, page: str) -> None:
     text = (PROJECT / page).read_text(encoding="utf-8")

@@ -117,6 +117,7 @@ def test_no_link_in_the_folder_of_a_run_is_followed(name: str, fresh: Path, tmp_
     assert mine.read_bytes() == before and not fresh.exists()
 
 
+@regression
 def test_links_at_the_places_of_working_files_are_not_followed(fresh: Path, tmp_path: Path) -> None:
     folder, mine = new_output_folder(tmp_path / "o"), tmp_path / "mine"
     Report({}, folder, steps=[NotebookRun("00_start_here")]).write()
@@ -238,12 +239,14 @@ def test_who_is_gone_has_asked_for_clean_up(number: signal.Signals, group: Path,
     assert (groups() == []) is (last == "ok")
 
 
+@regression
 def test_an_output_that_takes_nothing_ends_no_run(group: Path, tmp_path: Path) -> None:
     with open("/dev/full", "w") as full:
         done = run("--only", "00", "--clean-up", "--output", tmp_path / "o", stdout=full)
     assert done.returncode == 0 and "06_clean_up    ok" in done.stderr and groups() == []
 
 
+@regression
 def test_a_name_with_braces(fresh: Path, tmp_path: Path) -> None:
     done = run("--only", "00", "--output", tmp_path / "{vm_name} {0}")
     assert done.returncode == 0 and (tmp_path / "{vm_name} {0}" / "00_start_here.ipynb").exists()
