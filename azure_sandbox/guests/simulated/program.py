@@ -154,9 +154,9 @@ class Process:
 
     def ask(self, prompt: str, *, hidden: bool = False) -> str:
         """A line that the user types."""
-        self.stdout(prompt)
-        if hidden:
+        if hidden:  # before who types sees the prompt
             self.control.echo(False)
+        self.stdout(prompt)
         try:
             return self.stdin.readline().rstrip("\r\n")
         finally:

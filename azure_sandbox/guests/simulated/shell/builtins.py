@@ -108,10 +108,10 @@ def _read(state: State, arguments: list[str], process: Process) -> int:
     """read [-r] [-p PROMPT] [NAME…]: one line of the input, split into the variables."""
     pairs, names = process.options(arguments, "rsp:", anywhere=False)
     options = dict(pairs)
+    if process.terminal and "-s" in options:  # before who types sees the prompt
+        process.control.echo(False)
     if process.terminal and "-p" in options:
         process.stderr(options["-p"])
-    if process.terminal and "-s" in options:
-        process.control.echo(False)
     line = process.stdin.readline()
     if process.terminal and "-s" in options:
         process.control.echo(True)
